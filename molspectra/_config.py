@@ -1,0 +1,31 @@
+"""Modules that remember how they were built, so that they can be saved as weights plus a readable configuration."""
+
+import functools
+import inspect
+from typing import Any
+
+
+class Configurable:
+    """Mixin that records the constructor's arguments, defaults included, in `config`.
+
+    Put it before `nn.Module` in the bases. The arguments must be plain values, containers of them, or Configurable
+    objects themselves; :func:`molspectra.pretrained.save` writes them and says so where one is not.
+    """
+
+    config: dict[str, Any]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "__init__" not in cls.__dict__:
+            return
+        init, signature = cls.__init__, inspect.signature(cls.__init__)
+
+        @functools.wraps(init)
+        def recording_init(self: Any, *args: Any, **keywords: Any) -> None:
+            bound = signature.bind(self, *args, **keywords)
+            bound.apply_defaults()
+            init(self, *args, **keywords)
+            if type(self) is cls:  # a subclass records its own arguments
+                self.config = {name: value for name, value in bound.arguments.items() if name != "self"}
+
+        cls.__init__ = recording_init  # type: ignore[method-assign]

@@ -1,0 +1,62 @@
+"""What the library says to bad input, in one place: the argument's name, what was expected, what came, the remedy.
+
+Shape and dtype checks cost nothing and always run. Checks of *values* (an atomic number out of range, a NaN) would make
+an accelerator wait, so inside a forward they run for CPU tensors only; :func:`molspectra.data.validate` runs them on any
+device, once, before training.
+"""
+
+import torch
+from torch import Tensor
+
+
+def values_are_free(tensor: Tensor) -> bool:
+    """Whether the values of `tensor` can be looked at without stalling a device or breaking a compiled graph."""
+    return not torch.compiler.is_compiling() and tensor.device.type == "cpu"
+
+
+def check_molecules(z: Tensor, pos: Tensor, batch: Tensor | None, max_z: int = 118, values: bool | None = None) -> None:
+    """Refuse atoms that no encoder can make sense of.
+
+    Args:
+        z: Atomic numbers, (N,) int64.
+        pos: Positions in Å, (N, 3) floating point.
+        batch: Molecule of each atom, (N,) int64, sorted; or None for one molecule.
+        max_z: Largest atomic number allowed.
+        values: Whether to look at values too; by default only where that is free (see `values_are_free`).
+
+    Raises:
+        TypeError: a dtype is wrong.
+        ValueError: a shape or a value is wrong.
+    """
+    if z.dim() != 1 or z.dtype != torch.int64:
+        raise TypeError(
+            f"z must be an int64 tensor of shape (N,), one atomic number an atom; got {z.dtype} of shape "
+            f"{tuple(z.shape)}. Convert with z.long()."
+        )
+    if pos.shape != (z.shape[0], 3):
+        raise ValueError(f"pos must have shape ({z.shape[0]}, 3) to match z; got {tuple(pos.shape)}.")
+    if not pos.is_floating_point():
+        raise TypeError(f"pos must be floating point (Å); got {pos.dtype}. Convert with pos.float().")
+    if z.shape[0] == 0:
+        raise ValueError("The batch holds no atoms (z is empty); expected at least one. Skip empty batches.")
+    if batch is not None and (batch.shape != z.shape or batch.dtype != torch.int64):
+        raise ValueError(
+            f"batch must be an int64 tensor of shape {tuple(z.shape)} to match z; got {batch.dtype} of shape "
+            f"{tuple(batch.shape)}."
+        )
+    if not (values_are_free(z) if values is None else values):
+        return
+    low, high = int(z.min()), int(z.max())
+    if low < 1 or high > max_z:
+        raise ValueError(
+            f"z must lie in 1..{max_z} (atomic numbers); got values from {low} to {high}. "
+            "Ghost or masked atoms (0) have no embedding; for heavier elements build the encoder with a larger max_z."
+        )
+    if not bool(torch.isfinite(pos).all()):
+        bad = int((~torch.isfinite(pos)).any(dim=-1).nonzero()[0])
+        raise ValueError(f"pos must be finite; atom {bad} has position {pos[bad].tolist()}. Drop or repair the molecule.")
+    if batch is not None and (int(batch[0]) < 0 or bool((batch[1:] < batch[:-1]).any())):
+        raise ValueError(
+            "batch must be sorted and start at 0 or above: the atoms of a molecule stand together, as "
+            "torch_geometric.data.Batch puts them. Sort z, pos and batch by batch (torch.argsort(batch, stable=True))."
+        )

@@ -1,0 +1,177 @@
+"""The equivariant transformer of TorchMD-Net, the 3D encoder of Coord, Frad, SliDe and MolSpectra."""
+
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch_geometric.utils import scatter
+
+from molspectra._config import Configurable
+from molspectra._validation import check_molecules
+from molspectra.encoders.features import AtomFeatures
+from molspectra.geometry.neighbors import edge_geometry, radius_graph
+from molspectra.layers.equivariant_attention import EquivariantAttention
+from molspectra.layers.radial import CosineCutoff, ExpNormalBasis
+from molspectra.layers.vector_norm import RMSVectorNorm, WhitenedVectorNorm
+
+
+class EquivariantTransformer(Configurable, nn.Module):
+    """Equivariant transformer (Thölke & De Fabritiis 2022, arXiv:2202.02541), pre-trained by Coord and MolSpectra.
+
+    Atoms carry scalars x (F) and vectors v (3 × F). In each layer an atom i attends to the atoms j within the cutoff
+    r_c, itself included; with C the cosine cutoff, φ the radial basis, u_ij the unit vector from i to j:
+
+        a_ij = SiLU(Σ_d q_i k_j SiLU(W_dk φ_ij)) C(r_ij)              attention, per head
+        (s⁰, s¹, s²) = v_j ⊙ SiLU(W_dv φ_ij)                          values
+        X_i = Σ_j a_ij s⁰,   V_i = Σ_j C(r_ij) (vec_j ⊙ s¹ + s² ⊗ u_ij)
+        (o¹, o², o³) = W_o X_i,   (p¹, p², p³) = W_vec vec_i
+        x_i += ⟨p¹, p²⟩ ⊙ o² + o³,   vec_i += p³ ⊙ o¹ + V_i
+
+    Differences from the released code, all undone by `as_released=True`:
+
+    * the vector message is damped by C; the released one is not, so that features jump when a pair crosses the cutoff
+      (by up to 0.25 in the vectors);
+    * `vector_norm` is exactly equivariant (see :class:`~molspectra.layers.WhitenedVectorNorm`);
+
+    and in both modes: no neighbour is dropped (the release keeps 32, a set that depends on the device), and coincident
+    atoms give a zero direction instead of NaN.
+
+    Args:
+        hidden_channels: Width F of scalars and vectors.
+        num_layers: Number of attention layers.
+        num_heads: Attention heads; divides `hidden_channels`.
+        num_rbf: Number of radial basis functions.
+        cutoff: r_c in Å.
+        max_z: Largest atomic number in the embedding tables.
+        vector_norm: Norm of the vectors: "rms" (one scale an atom; smooth), "whitened" (decorrelated as well; Coord's)
+            or None.
+        norm_every_layer: Normalise scalars and vectors after every layer as well as at the end (the released
+            MolSpectra encoder for QM9S does).
+        as_released: Reproduce the released arithmetic; needs `vector_norm` "whitened" or None.
+
+    Raises:
+        ValueError: the sizes do not fit each other.
+
+    Example:
+        >>> encoder = EquivariantTransformer(hidden_channels=32, num_layers=2, num_heads=4)
+        >>> atoms = encoder(torch.tensor([8, 1, 1]), torch.randn(3, 3))
+        >>> atoms.scalars.shape, atoms.vectors.shape
+        (torch.Size([3, 32]), torch.Size([3, 3, 32]))
+    """
+
+    def __init__(
+        self,
+        hidden_channels: int = 256,
+        num_layers: int = 8,
+        num_heads: int = 8,
+        num_rbf: int = 64,
+        cutoff: float = 5.0,
+        max_z: int = 100,
+        *,
+        vector_norm: Literal["rms", "whitened"] | None = "rms",
+        norm_every_layer: bool = False,
+        as_released: bool = False,
+    ) -> None:
+        super().__init__()
+        if hidden_channels % num_heads:
+            raise ValueError(
+                f"hidden_channels must be a multiple of num_heads; got {hidden_channels} and {num_heads}."
+            )
+        if not 1 <= max_z <= 118:
+            raise ValueError(f"max_z must lie in 1..118; got {max_z}.")
+        if vector_norm not in ("rms", "whitened", None):
+            raise ValueError(f'vector_norm must be "rms", "whitened" or None; got {vector_norm!r}.')
+        if as_released and vector_norm == "rms":
+            raise ValueError('The released encoder has no "rms" norm; pass vector_norm="whitened" or None.')
+
+        def make_vector_norm() -> nn.Module:
+            if vector_norm == "rms":
+                return RMSVectorNorm(hidden_channels)
+            if vector_norm == "whitened":
+                return WhitenedVectorNorm(hidden_channels, as_released=as_released)
+            return nn.Identity()
+
+        self.out_channels = hidden_channels
+        self.cutoff = cutoff
+        self.max_z = max_z
+        self.radial_basis = ExpNormalBasis(num_rbf, cutoff)
+        self.envelope = CosineCutoff(cutoff)
+        # Row z of a table is element z; row 0 is never read.
+        self.embedding = nn.Embedding(max_z + 1, hidden_channels)
+        self.neighbor_embedding = NeighborEmbedding(hidden_channels, num_rbf, max_z)
+        self.layers = nn.ModuleList(
+            EquivariantAttention(hidden_channels, num_heads, num_rbf, as_released=as_released)
+            for _ in range(num_layers)
+        )
+        num_inner = num_layers if norm_every_layer else 0
+        self.scalar_norms = nn.ModuleList(nn.LayerNorm(hidden_channels) for _ in range(num_inner))
+        self.vector_norms = nn.ModuleList(make_vector_norm() for _ in range(num_inner))
+        self.out_norm = nn.LayerNorm(hidden_channels)
+        self.out_vector_norm = make_vector_norm()
+
+    def forward(
+        self,
+        z: Int[Tensor, " atoms"],
+        pos: Float[Tensor, "atoms 3"],
+        batch: Int[Tensor, " atoms"] | None = None,
+        *,
+        bond_index: Int[Tensor, "2 bonds"] | None = None,
+        bond_order: Float[Tensor, " bonds"] | None = None,
+        context: Float[Tensor, "atoms channels"] | None = None,
+    ) -> AtomFeatures:
+        """Encode a batch of molecules.
+
+        Args:
+            z: Atomic numbers (N,), 1..max_z.
+            pos: Positions in Å, (N, 3).
+            batch: Molecule of each atom (N,), sorted; None for one molecule.
+            bond_index: Ignored; the encoder sees distances only.
+            bond_order: Ignored.
+            context: (N, F), added to the initial scalars.
+
+        Returns:
+            Scalars (N, F) and vectors (N, 3, F).
+
+        Raises:
+            ValueError: see :func:`molspectra.data.validate`; values are checked for CPU tensors only.
+        """
+        check_molecules(z, pos, batch, self.max_z)
+        edge_index = radius_graph(pos, batch, self.cutoff, loop=True)
+        distance, direction = edge_geometry(pos, edge_index)
+        rbf = self.radial_basis(distance)
+        envelope = self.envelope(distance).unsqueeze(-1)
+
+        scalars = self.neighbor_embedding(z, self.embedding(z), edge_index, rbf, envelope)
+        if context is not None:
+            scalars = scalars + context
+        vectors = scalars.new_zeros(scalars.shape[0], 3, scalars.shape[1])
+        for index, layer in enumerate(self.layers):
+            delta_scalars, delta_vectors = layer(scalars, vectors, edge_index, rbf, envelope, direction)
+            scalars, vectors = scalars + delta_scalars, vectors + delta_vectors
+            if self.scalar_norms:
+                scalars, vectors = self.scalar_norms[index](scalars), self.vector_norms[index](vectors)
+        return AtomFeatures(self.out_norm(scalars), self.out_vector_norm(vectors))
+
+
+class NeighborEmbedding(nn.Module):
+    """x_i = W_c [E(z_i) ‖ Σ_{j≠i} E'(z_j) ⊙ (W φ_ij + b) C(r_ij)] + b_c: an atom's element and its surroundings."""
+
+    def __init__(self, hidden_channels: int, num_rbf: int, max_z: int) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(max_z + 1, hidden_channels)
+        self.distance_proj = nn.Linear(num_rbf, hidden_channels)
+        self.combine = nn.Linear(2 * hidden_channels, hidden_channels)
+        for linear in (self.distance_proj, self.combine):
+            nn.init.xavier_uniform_(linear.weight)
+            nn.init.zeros_(linear.bias)
+
+    def forward(
+        self, z: Tensor, embedded: Tensor, edge_index: Tensor, rbf: Tensor, envelope: Tensor
+    ) -> Float[Tensor, "atoms channels"]:
+        source, target = edge_index
+        others = (source != target).unsqueeze(-1)
+        filters = self.distance_proj(rbf) * (envelope * others)
+        messages = self.embedding(z)[source] * filters
+        around = scatter(messages, target, dim=0, dim_size=z.shape[0], reduce="sum")
+        return self.combine(torch.cat([embedded, around], dim=-1))

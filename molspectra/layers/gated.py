@@ -1,0 +1,60 @@
+"""The gated equivariant block, in which scalars and vectors of an atom exchange information."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class GatedEquivariantBlock(nn.Module):
+    """(x, v) → (s, g ⊙ W₂ v) with (s, g) = MLP[x ‖ |W₁ v|] (PaiNN, Schütt et al. 2021, arXiv:2102.03150).
+
+    By default the norm is the smooth √(|·|² + ε) - a vector that is exactly 0 (a lone atom, an atom on a centre of
+    symmetry) has finite derivatives of every order. The released code takes the plain norm, whose second derivative at
+    0 is NaN: one lone atom in a batch then poisons every weight in training on forces.
+
+    Args:
+        in_channels: Channels of the incoming scalars and vectors.
+        out_channels: Channels of the outgoing scalars and vectors.
+        activate: Apply SiLU to the outgoing scalars.
+        as_released: Use the plain norm (with zero derivatives at 0 in place of the released NaN).
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, activate: bool = True, as_released: bool = False) -> None:
+        super().__init__()
+        self.norm_proj = nn.Linear(in_channels, in_channels, bias=False)
+        self.vector_proj = nn.Linear(in_channels, out_channels, bias=False)
+        self.mlp = nn.Sequential(
+            nn.Linear(2 * in_channels, in_channels), nn.SiLU(), nn.Linear(in_channels, 2 * out_channels)
+        )
+        self.activation = nn.SiLU() if activate else nn.Identity()
+        self.as_released = as_released
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Xavier-uniform weights and zero biases."""
+        for linear in (self.norm_proj, self.vector_proj, self.mlp[0], self.mlp[2]):
+            nn.init.xavier_uniform_(linear.weight)
+            if linear.bias is not None:
+                nn.init.zeros_(linear.bias)
+
+    def forward(
+        self, scalars: Float[Tensor, "atoms in"], vectors: Float[Tensor, "atoms 3 in"]
+    ) -> tuple[Float[Tensor, "atoms out"], Float[Tensor, "atoms 3 out"]]:
+        """Scalars (N, in) and vectors (N, 3, in) → scalars (N, out) and vectors (N, 3, out)."""
+        norm = (plain_norm if self.as_released else smooth_norm)(self.norm_proj(vectors))
+        out, gate = self.mlp(torch.cat([scalars, norm], dim=-1)).chunk(2, dim=-1)
+        return self.activation(out), gate.unsqueeze(1) * self.vector_proj(vectors)
+
+
+def smooth_norm(vectors: Float[Tensor, "atoms 3 channels"], eps: float = 1e-6) -> Float[Tensor, "atoms channels"]:
+    """√(|v|² + ε) over the Cartesian axis, at least in float32."""
+    if vectors.dtype in (torch.bfloat16, torch.float16):
+        vectors = vectors.float()
+    return torch.sqrt(vectors.square().sum(dim=1) + eps)
+
+
+def plain_norm(vectors: Float[Tensor, "atoms 3 channels"]) -> Float[Tensor, "atoms channels"]:
+    """|v| over the Cartesian axis, with all derivatives defined as 0 where v = 0."""
+    square = vectors.square().sum(dim=1)
+    nonzero = square > 0
+    return torch.where(nonzero, torch.sqrt(torch.where(nonzero, square, 1.0)), 0.0)
