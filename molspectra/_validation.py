@@ -5,6 +5,8 @@ an accelerator wait, so inside a forward they run for CPU tensors only; :func:`m
 device, once, before training.
 """
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -60,3 +62,40 @@ def check_molecules(z: Tensor, pos: Tensor, batch: Tensor | None, max_z: int = 1
             "batch must be sorted and start at 0 or above: the atoms of a molecule stand together, as "
             "torch_geometric.data.Batch puts them. Sort z, pos and batch by batch (torch.argsort(batch, stable=True))."
         )
+
+
+def check_spectra(spectra: Mapping[str, Tensor], lengths: Mapping[str, int]) -> None:
+    """Refuse spectra that do not fit their axes.
+
+    Args:
+        spectra: Kind → intensities, (B, L_kind); a row of NaN is a missing spectrum.
+        lengths: Samples expected of each kind.
+
+    Raises:
+        ValueError: no kinds, an unknown kind, a wrong shape, different batch sizes, or a row that is neither finite nor
+            all NaN (checked for CPU tensors).
+    """
+    if not spectra:
+        raise ValueError(f"spectra is empty; expected at least one of {sorted(lengths)}.")
+    batch_sizes = {}
+    for kind, spectrum in spectra.items():
+        if kind not in lengths:
+            raise ValueError(f"Unknown kind of spectrum {kind!r}; expected some of {sorted(lengths)}.")
+        if spectrum.dim() != 2 or spectrum.shape[1] != lengths[kind]:
+            raise ValueError(
+                f"spectra[{kind!r}] must have shape (B, {lengths[kind]}); got {tuple(spectrum.shape)}. Bring it onto "
+                "that axis with molspectra.data.resample."
+            )
+        if values_are_free(spectrum):
+            finite = spectrum.isfinite().all(dim=1)
+            if not bool((finite | spectrum.isnan().all(dim=1)).all()):
+                row = int((~(finite | spectrum.isnan().all(dim=1))).nonzero()[0])
+                raise ValueError(
+                    f"spectra[{kind!r}] row {row} mixes NaN or infinite values with finite ones; expected all finite, "
+                    "or all NaN for a missing spectrum. Fill the gaps, or set the whole row to NaN."
+                )
+        batch_sizes[kind] = spectrum.shape[0]
+    if len(set(batch_sizes.values())) > 1:
+        raise ValueError(f"spectra must have one batch size; got {batch_sizes}.")
+    if 0 in batch_sizes.values():
+        raise ValueError("spectra hold no samples (batch size 0); expected at least one. Skip empty batches.")

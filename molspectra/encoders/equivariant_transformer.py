@@ -143,6 +143,8 @@ class EquivariantTransformer(Configurable, nn.Module):
         envelope = self.envelope(distance).unsqueeze(-1)
 
         scalars = self.neighbor_embedding(z, self.embedding(z), edge_index, rbf, envelope)
+        # Under autocast the projections run in half precision; what they add up to stays in the weights' own.
+        scalars = scalars.to(self.embedding.weight.dtype)
         if context is not None:
             scalars = scalars + context
         vectors = scalars.new_zeros(scalars.shape[0], 3, scalars.shape[1])

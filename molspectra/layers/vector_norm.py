@@ -18,7 +18,7 @@ class RMSVectorNorm(nn.Module):
         eps: ε, in squared units of the vectors.
     """
 
-    def __init__(self, channels: int, eps: float = 1e-2) -> None:
+    def __init__(self, channels: int, eps: float = 0.1) -> None:
         super().__init__()
         self.eps = eps
         self.weight = nn.Parameter(torch.ones(channels))

@@ -1,0 +1,28 @@
+"""Composable PyTorch parts for learning 3D molecular representations with energy spectra.
+
+    data → noise → encoder → heads → objectives → a dict of losses
+
+Each folder is one stage of that pipeline; `methods` are the published recipes, wired from the parts of the others.
+"""
+
+from importlib.metadata import PackageNotFoundError, version
+
+from molspectra import data, encoders, geometry, heads, layers, methods, noise, objectives, pretrained, spectra
+
+try:
+    __version__ = version("molspectra")
+except PackageNotFoundError:  # run from a source tree that is not installed
+    __version__ = "0+unknown"
+
+__all__ = [
+    "data",
+    "encoders",
+    "geometry",
+    "heads",
+    "layers",
+    "methods",
+    "noise",
+    "objectives",
+    "pretrained",
+    "spectra",
+]

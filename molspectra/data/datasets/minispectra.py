@@ -1,0 +1,197 @@
+"""MiniSpectra: the sample data set that comes with the package."""
+
+import copy
+import functools
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from importlib import resources
+from types import MappingProxyType
+from typing import Any, ClassVar, overload
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch_geometric.data import Data
+
+from molspectra.data.spectrum import IR, RAMAN, UV_VIS, SpectrumAxis
+
+_SPLITS: Mapping[str, tuple[int, ...]] = MappingProxyType(
+    {"train": (0,), "validation": (1,), "val": (1,), "test": (2,), "all": (0, 1, 2)}
+)
+_SPECTRA = {"uv_vis": "uv", "ir": "ir", "raman": "raman"}  # field → key in the file
+_STICKS = {"uv_vis": ("exc", "energy", "f"), "ir": ("vib", "freq", "ir"), "raman": ("vib", "freq", "raman")}
+_LABELS = ("homo", "lumo", "gap", "mu", "alpha", "zpve", "cv")
+_PBE0_LABELS = ("pbe0_homo", "pbe0_lumo", "pbe0_gap", "pbe0_mu", "pbe0_alpha", "pbe0_r2")
+_TOTALS = ("energy", "u0", "u298", "h298", "g298")  # float64: in float32 a total is good to 0.06 meV at best
+
+
+class MiniSpectra(Sequence[Data]):
+    """735 small organic molecules with computed 3D structures, UV-Vis, IR and Raman spectra and properties.
+
+    C, H, N, O, F; 1 to 9 heavy atoms; neutral, closed shell; one conformer each. Structures, vibrations and most
+    properties are GFN2-xTB, UV-Vis and the `pbe0_` properties PBE0/def2-SVP. For examples and tests, not as reference
+    data for chemistry. How each number was computed is in the README beside the data; licence CC0 1.0.
+
+    ==================================  ==============  ==========================================================
+    field                               shape           unit, meaning
+    ==================================  ==============  ==========================================================
+    `z` `pos`                           (N,) (N, 3)     atomic number; Å
+    `bond_index` `bond_order`           (2, B) (B,)     i < j; 1, 1.5 (aromatic), 2, 3
+    `uv_vis` `ir` `raman`               (1, L)          f per eV; km/mol per cm^-1; Å^4/amu per cm^-1
+    `energy` `u0` `u298` `h298` `g298`  (1,)            eV, float64; GFN2-xTB totals, at 0 K and 298 K
+    `homo` `lumo` `gap` `zpve`          (1,)            eV
+    `mu` `dipole`                       (1,) (1, 3)     Debye
+    `alpha`                             (1,)            a0^3, isotropic polarizability
+    `cv`                                (1,)            cal/mol/K
+    `pbe0_homo` `_lumo` `_gap`          (1,)            eV
+    `pbe0_mu` `pbe0_alpha` `pbe0_r2`    (1,)            Debye; a0^3; a0^2
+    `mulliken_charge`                   (N,)            e
+    `smiles`                            str             canonical, without stereochemistry
+    ==================================  ==============  ==========================================================
+
+    A sequence of `Data`, for `torch_geometric.loader.DataLoader`. An integer index gives a molecule; a slice, a list or
+    tensor of integers or a mask gives a view of the data set. The file is read once a process, when first needed.
+
+    Args:
+        split: "train" (584 molecules), "validation" or "val" (78), "test" (73), or "all" (735). The split is by a hash
+            of the SMILES.
+        transform: Called with each molecule when it is taken out.
+
+    Raises:
+        ValueError: there is no such split.
+
+    Example:
+        >>> dataset = MiniSpectra("validation")
+        >>> len(dataset), dataset[0].smiles, dataset[0].ir.shape
+        (78, 'O=CO', torch.Size([1, 3501]))
+    """
+
+    axes: ClassVar[Mapping[str, SpectrumAxis]] = MappingProxyType({"uv_vis": UV_VIS, "ir": IR, "raman": RAMAN})
+    """Kind of spectrum → its axis."""
+
+    units: ClassVar[Mapping[str, str]] = MappingProxyType(
+        {
+            "pos": "Å",
+            "uv_vis": "1/eV",
+            "ir": "km/mol/cm^-1",
+            "raman": "Å^4/amu/cm^-1",
+            **dict.fromkeys((*_TOTALS, "homo", "lumo", "gap", "zpve", "pbe0_homo", "pbe0_lumo", "pbe0_gap"), "eV"),
+            **dict.fromkeys(("mu", "dipole", "pbe0_mu"), "Debye"),
+            **dict.fromkeys(("alpha", "pbe0_alpha"), "a0^3"),
+            "pbe0_r2": "a0^2",
+            "cv": "cal/mol/K",
+            "mulliken_charge": "e",
+        }
+    )
+    """Field → its unit."""
+
+    def __init__(self, split: str = "train", transform: Callable[[Data], Data] | None = None) -> None:
+        if split not in _SPLITS:
+            raise ValueError(f"split must be one of {list(_SPLITS)}; got {split!r}.")
+        self.split = split
+        self.transform = transform
+        self._rows = np.flatnonzero(np.isin(_arrays()["split"], _SPLITS[split]))
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, index: int) -> Data: ...
+
+    @overload
+    def __getitem__(self, index: slice | Sequence[int] | Sequence[bool] | Tensor | np.ndarray) -> "MiniSpectra": ...
+
+    def __getitem__(self, index: Any) -> "Data | MiniSpectra":
+        if isinstance(index, slice):
+            return self._view(self._rows[index])
+        if isinstance(index, (list, tuple, Tensor, np.ndarray)) and np.ndim(index) > 0:
+            return self._view(self._select(np.asarray(index)))
+        try:
+            row = self._row(operator.index(index))
+        except TypeError as error:
+            raise TypeError(
+                f"index must be an integer, a slice, or a list or tensor of integers or booleans; got {index!r}."
+            ) from error
+        data = _molecule(row)
+        return data if self.transform is None else self.transform(data)
+
+    def sticks(self, index: int, kind: str) -> tuple[Tensor, Tensor]:
+        """The calculated lines under a spectrum, which :func:`molspectra.data.broaden` turns into one of any width.
+
+        The stored spectra are Gaussian, fwhm 0.35 eV ("uv_vis") and Lorentzian, fwhm 16 cm^-1 ("ir", "raman").
+
+        Args:
+            index: Number of the molecule in this view.
+            kind: "uv_vis", "ir" or "raman".
+
+        Returns:
+            Positions (K,) and intensities (K,), float32: eV and oscillator strength f, up to 14.5 eV; cm^-1 and km/mol;
+            cm^-1 and Å^4/amu. A few soft vibrations have negative, that is imaginary, wavenumbers.
+
+        Raises:
+            ValueError: there is no such kind.
+        """
+        if kind not in _STICKS:
+            raise ValueError(f"kind must be one of {list(_STICKS)}; got {kind!r}.")
+        table, positions, intensities = _STICKS[kind]
+        lines = _slice(table, self._row(operator.index(index)))
+        return _tensor(f"{table}_{positions}", lines), _tensor(f"{table}_{intensities}", lines)
+
+    def __repr__(self) -> str:
+        transform = "" if self.transform is None else f", transform={self.transform}"
+        return f"MiniSpectra({self.split!r}{transform}): {len(self)} molecules"
+
+    def _row(self, index: int) -> int:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"index must lie in 0..{len(self) - 1} (or count from the end, as -1); got {index}.")
+        return int(self._rows[index])
+
+    def _select(self, index: np.ndarray) -> np.ndarray:
+        if index.size == 0:
+            return self._rows[:0]
+        if index.ndim != 1 or index.dtype.kind not in "biu":
+            raise TypeError(f"index must be one-dimensional, of integers or booleans; got {index.dtype} {index.shape}.")
+        if index.dtype.kind == "b" and len(index) != len(self):
+            raise IndexError(f"A mask must have {len(self)} entries, one a molecule; got {len(index)}.")
+        return self._rows[index] if index.dtype.kind == "b" else np.array([self._row(int(i)) for i in index])
+
+    def _view(self, rows: np.ndarray) -> "MiniSpectra":
+        view = copy.copy(self)
+        view._rows = rows
+        return view
+
+
+@functools.lru_cache(maxsize=1)
+def _arrays() -> dict[str, np.ndarray]:
+    """The whole file, about 20 MB, shared by all data sets of a process and never written to."""
+    file = resources.files(__package__) / "minispectra" / "minispec.npz"
+    with file.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
+        return dict(archive)
+
+
+def _slice(table: str, row: int) -> slice:
+    """Where a molecule's part of a ragged array is."""
+    offset = _arrays()[f"{table}_offset"]
+    return slice(int(offset[row]), int(offset[row + 1]))
+
+
+def _tensor(key: str, part: slice, dtype: torch.dtype = torch.float32) -> Tensor:
+    return torch.tensor(_arrays()[key][part], dtype=dtype)  # a copy: what a user changes does not change the data set
+
+
+def _molecule(row: int) -> Data:
+    atoms, bonds, one = _slice("atom", row), _slice("bond", row), slice(row, row + 1)
+    # The file has some bonds as (j, i).
+    pairs = _tensor("bond_index", bonds, torch.int64).sort(dim=1).values
+    return Data(
+        z=_tensor("z", atoms, torch.int64),
+        pos=_tensor("pos", atoms),
+        bond_index=pairs.t().contiguous(),
+        bond_order=_tensor("bond_order", bonds),
+        mulliken_charge=_tensor("charge", atoms),
+        dipole=_tensor("dipole", one),
+        smiles=str(_arrays()["smiles"][row]),
+        **{field: _tensor(key, one) for field, key in _SPECTRA.items()},
+        **{key: _tensor(key, one, torch.float64) for key in _TOTALS},
+        **{key: _tensor(key, one) for key in (*_LABELS, *_PBE0_LABELS)},
+    )

@@ -1,0 +1,149 @@
+"""What a molecule is: the fields of a `torch_geometric.data.Data`, and a check that a data set keeps to them.
+
+=====================  ==================  =====================================================================
+field                  shape, dtype        meaning
+=====================  ==================  =====================================================================
+`z`                    (N,) int64          atomic numbers, 1 to 118
+`pos`                  (N, 3) float        positions, Å
+`bond_index`           (2, B) int64        covalent bonds, each once, i < j (Frad, SliDe and 3D-EMGP need them)
+`bond_order`           (B,) float          1, 1.5 (aromatic), 2, 3
+`angle_index`          (3, A) int64        } from `bond_index`, by the transform that adds the topology
+`torsion_index`        (4, T) int64        }
+`rotatable_index`      (4, R) int64        }
+`uv_vis` `ir` `raman`  (1, L) float        one field for each kind of spectrum; a missing spectrum is a row of NaN
+`y` `energy` `forces`                      labels; their units are stated by the data set
+=====================  ==================  =====================================================================
+
+A `Batch` holds the same fields: atoms and bonds one molecule after the other, spectra as (M, L). PyG offsets fields
+whose name contains `index` by itself. Any other field, and any other kind of spectrum, may be added.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Batch, Data
+
+from molspectra._validation import check_molecules, check_spectra
+
+
+def validate(data: Data, max_z: int = 118, kinds: Sequence[str] = ("uv_vis", "ir", "raman")) -> None:
+    """Check one molecule, or a batch of them, against the field contract (see :mod:`molspectra.data.molecule`).
+
+    Looks at values too, on any device, which makes an accelerator wait: for use once, before training. Fields that are
+    absent are not missed, save for `z` and `pos`. The distances between atoms are not judged.
+
+    Args:
+        data: A `Data`, or a `Batch` of them.
+        max_z: Largest atomic number that the encoder knows.
+        kinds: Names of the fields that hold spectra.
+
+    Raises:
+        TypeError: `data` is not a `Data`, or a field has a wrong dtype.
+        ValueError: a field is missing, or has a wrong shape or value; the message names it and a remedy.
+
+    Example:
+        >>> validate(Data(z=torch.tensor([6, 8]), pos=torch.rand(2, 3), bond_index=torch.tensor([[1], [0]])))
+        Traceback (most recent call last):
+        ValueError: bond_index must list each bond once, with i < j; got bond 0 = (1, 0). Sort each bond's two atoms...
+    """
+    if not isinstance(data, Data):
+        raise TypeError(
+            f"data must be a torch_geometric.data.Data or Batch; got {type(data).__name__}. "
+            "Build one with molspectra.data.from_smiles, from_rdkit or from_ase."
+        )
+    for field in ("z", "pos"):
+        if not isinstance(data.get(field), Tensor):
+            raise ValueError(f"data must have a tensor {field}; its fields are {list(data.keys())}. Set data.{field}.")
+    check_molecules(data.z, data.pos, data.batch, max_z=max_z, values=True)
+    num_graphs = data.num_graphs if isinstance(data, Batch) else 1
+    if data.batch is not None:
+        sizes = torch.bincount(data.batch, minlength=num_graphs)
+        if isinstance(data, Batch) and len(sizes) > num_graphs:
+            raise ValueError(
+                f"batch must lie in 0..{num_graphs - 1}, the batch's molecules; got {int(data.batch[-1])}. Make "
+                "batches with torch_geometric.data.Batch.from_data_list."
+            )
+        num_graphs = len(sizes)
+        if bool((sizes == 0).any()):
+            raise ValueError(f"Every molecule must have atoms; molecule {int((sizes == 0).nonzero()[0])} has none.")
+    _check_bonds(data)
+    for kind in kinds:
+        if kind in data:
+            _check_spectrum(kind, data[kind], num_graphs)
+
+
+def _check_bonds(data: Data) -> None:
+    bond_index, bond_order = data.get("bond_index"), data.get("bond_order")
+    if bond_index is None:
+        if bond_order is not None:
+            raise ValueError("bond_order needs bond_index (2, B), the bonds it belongs to; data has none. Set both.")
+        return
+    if bond_index.dtype != torch.int64:
+        raise TypeError(f"bond_index must be int64; got {bond_index.dtype}. Convert with bond_index.long().")
+    if bond_index.dim() != 2 or bond_index.shape[0] != 2:
+        raise ValueError(
+            f"bond_index must have shape (2, B), atoms i and j of each bond; got {tuple(bond_index.shape)}. For rows "
+            "of pairs use bond_index.t().contiguous(), for no bonds torch.empty(2, 0, dtype=torch.int64)."
+        )
+    num_atoms = data.z.shape[0]
+    i, j = bond_index
+    _refuse_bonds(
+        ((bond_index < 0) | (bond_index >= num_atoms)).any(dim=0),
+        bond_index,
+        f"bond_index must hold atoms 0..{num_atoms - 1}",
+        "Number atoms from 0, within the molecule; batching offsets them.",
+    )
+    _refuse_bonds(
+        i >= j,
+        bond_index,
+        "bond_index must list each bond once, with i < j",
+        "Sort each bond's two atoms (bond_index.sort(dim=0)), then drop duplicates and bonds of an atom with itself.",
+    )
+    pair, count = (i * num_atoms + j).unique(return_counts=True)
+    _refuse_bonds(
+        torch.isin(i * num_atoms + j, pair[count > 1]),
+        bond_index,
+        "bond_index must list each bond once, and lists one again",
+        "Drop duplicates with bond_index.unique(dim=1).",
+    )
+    if data.batch is not None:
+        _refuse_bonds(
+            data.batch[i] != data.batch[j],
+            bond_index,
+            "bond_index must join atoms of one molecule",
+            "Batch molecules with torch_geometric.data.Batch.from_data_list, which offsets bond_index by itself.",
+        )
+    if bond_order is None:
+        return
+    if not bond_order.is_floating_point():
+        raise TypeError(f"bond_order must be floating point; got {bond_order.dtype}. Convert with bond_order.float().")
+    if bond_order.shape != i.shape:
+        raise ValueError(
+            f"bond_order must have shape {tuple(i.shape)}, one entry for each bond of bond_index; got "
+            f"{tuple(bond_order.shape)}."
+        )
+    _refuse_bonds(
+        ~((bond_order > 0) & bond_order.isfinite()),
+        bond_index,
+        "bond_order must be positive and finite",
+        "Use 1, 1.5 (aromatic), 2 or 3, and leave out what is not a covalent bond.",
+    )
+
+
+def _refuse_bonds(wrong: Tensor, bond_index: Tensor, expected: str, remedy: str) -> None:
+    if bool(wrong.any()):
+        bond = int(wrong.nonzero()[0])
+        raise ValueError(f"{expected}; got bond {bond} = {tuple(bond_index[:, bond].tolist())}. {remedy}")
+
+
+def _check_spectrum(kind: str, spectrum: object, num_graphs: int) -> None:
+    if not isinstance(spectrum, Tensor) or not spectrum.is_floating_point():
+        got = spectrum.dtype if isinstance(spectrum, Tensor) else type(spectrum).__name__
+        raise TypeError(f"{kind} must be a floating-point tensor of shape ({num_graphs}, L); got {got}.")
+    if spectrum.dim() != 2 or spectrum.shape[0] != num_graphs or spectrum.shape[1] == 0:
+        raise ValueError(
+            f"{kind} must have shape ({num_graphs}, L), a row for each molecule; got {tuple(spectrum.shape)}. On a "
+            f"single molecule set data.{kind} = spectrum.reshape(1, -1); for a missing spectrum, a row of NaN."
+        )
+    check_spectra({kind: spectrum.detach().cpu()}, {kind: spectrum.shape[1]})

@@ -1,0 +1,170 @@
+"""Scale intensities before an encoder, and back. Spectra span orders of magnitude: a logarithm evens them out."""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from molspectra._config import Configurable
+from molspectra._validation import values_are_free
+
+
+class Log10Scaling(Configurable, nn.Module):
+    """s → log10(1 + s), the scaling of MolSpectra (Wang et al., ICLR 2025, arXiv:2502.16284).
+
+    Computed as ln(1 + s) / ln 10 with `log1p`, which keeps the digits of small s that the released log10(s + 1)
+    rounds away. A missing spectrum (NaN) stays NaN.
+
+    Raises:
+        ValueError: an intensity is negative (values are looked at for CPU tensors).
+
+    Example:
+        >>> Log10Scaling()(torch.tensor([0.0, 9.0, 99.0]))
+        tensor([0., 1., 2.])
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def forward(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """Scale intensities `x` ≥ 0, of any shape."""
+        _refuse_negative(x)
+        return torch.log1p(x) / math.log(10)
+
+    def inverse(self, y: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """Scaled intensities back to intensities: 10^y - 1."""
+        return torch.expm1(y * math.log(10))
+
+
+class LogScaling(Configurable, nn.Module):
+    """s → ln(1 + s). A missing spectrum (NaN) stays NaN.
+
+    Raises:
+        ValueError: an intensity is negative (values are looked at for CPU tensors).
+
+    Example:
+        >>> LogScaling()(torch.tensor([0.0, math.e - 1]))
+        tensor([0., 1.])
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def forward(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """Scale intensities `x` ≥ 0, of any shape."""
+        _refuse_negative(x)
+        return torch.log1p(x)
+
+    def inverse(self, y: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """Scaled intensities back to intensities: e^y - 1."""
+        return torch.expm1(y)
+
+
+class MinMaxScaling(Configurable, nn.Module):
+    """s → (s - minimum + eps) / (maximum - minimum + eps), as in the released MolSpectra code.
+
+    Args:
+        minimum: Smallest intensity of the training data.
+        maximum: Largest intensity of the training data.
+        eps: Keeps the result positive, and the divisor away from zero.
+
+    Raises:
+        ValueError: an argument is not finite, maximum < minimum, or maximum - minimum + eps is not positive.
+
+    Example:
+        >>> MinMaxScaling(minimum=0.0, maximum=4.0)(torch.tensor([0.0, 1.0, 4.0]))
+        tensor([2.5000e-09, 2.5000e-01, 1.0000e+00])
+    """
+
+    def __init__(self, minimum: float | int, maximum: float | int, eps: float | int = 1e-8) -> None:
+        super().__init__()
+        _refuse_infinite(minimum=minimum, maximum=maximum, eps=eps)
+        if maximum < minimum or maximum - minimum + eps <= 0:
+            raise ValueError(
+                f"maximum must not be below minimum, and maximum - minimum + eps must be positive; got "
+                f"minimum={minimum}, maximum={maximum}, eps={eps}. Take them over the training spectra."
+            )
+        self.minimum, self.maximum, self.eps = float(minimum), float(maximum), float(eps)
+
+    def forward(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """Scale intensities `x`, of any shape."""
+        return (x - self.minimum + self.eps) / (self.maximum - self.minimum + self.eps)
+
+    def inverse(self, y: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """Scaled intensities back to intensities."""
+        return y * (self.maximum - self.minimum + self.eps) + self.minimum - self.eps
+
+    def extra_repr(self) -> str:
+        """The arguments, for printing."""
+        return f"minimum={self.minimum:g}, maximum={self.maximum:g}, eps={self.eps:g}"
+
+
+class StandardScaling(Configurable, nn.Module):
+    """s → (s - mean) / std.
+
+    Args:
+        mean: Mean intensity of the training data.
+        std: Their standard deviation.
+
+    Raises:
+        ValueError: an argument is not finite, or `std` is not positive.
+
+    Example:
+        >>> StandardScaling(mean=2.0, std=4.0)(torch.tensor([0.0, 2.0, 6.0]))
+        tensor([-0.5000,  0.0000,  1.0000])
+    """
+
+    def __init__(self, mean: float | int, std: float | int) -> None:
+        super().__init__()
+        _refuse_infinite(mean=mean, std=std)
+        if std <= 0:
+            raise ValueError(f"std must be positive; got {std}. For constant spectra use IdentityScaling.")
+        self.mean, self.std = float(mean), float(std)
+
+    def forward(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """Scale intensities `x`, of any shape."""
+        return (x - self.mean) / self.std
+
+    def inverse(self, y: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """Scaled intensities back to intensities."""
+        return y * self.std + self.mean
+
+    def extra_repr(self) -> str:
+        """The arguments, for printing."""
+        return f"mean={self.mean:g}, std={self.std:g}"
+
+
+class IdentityScaling(Configurable, nn.Module):
+    """s → s: intensities as they are.
+
+    Example:
+        >>> IdentityScaling()(torch.tensor([0.0, 9.0]))
+        tensor([0., 9.])
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def forward(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """Return `x`."""
+        return x
+
+    def inverse(self, y: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """Return `y`."""
+        return y
+
+
+def _refuse_negative(x: Tensor) -> None:
+    if values_are_free(x) and bool((negative := x < 0).any()):
+        raise ValueError(
+            f"Intensities must not be negative for a logarithmic scaling; got {int(negative.sum())} negative values, "
+            f"the lowest {float(x[negative].min()):g}. Correct the baseline, clamp with x.clamp(min=0), or, for "
+            "spectra of both signs, use StandardScaling."
+        )
+
+
+def _refuse_infinite(**values: float) -> None:
+    for name, value in values.items():
+        if not math.isfinite(value):
+            raise ValueError(f"{name} must be finite; got {value}. Leave missing spectra (NaN) out of the statistics.")

@@ -1,0 +1,75 @@
+"""The grids that spectra are sampled on."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class SpectrumAxis:
+    """A uniform grid that a kind of spectrum is sampled on: start, start + step, …, stop, both ends included.
+
+    Args:
+        name: Kind of spectrum, the name of its field on a molecule ("uv_vis", "ir", …).
+        start: First sample, in `unit`.
+        stop: Last sample, in `unit`.
+        step: Distance of samples, in `unit`; divides stop - start.
+        unit: Unit of the axis, such as "eV" or "cm^-1".
+
+    Raises:
+        ValueError: an end or the step is not finite, step ≤ 0, stop ≤ start, or the step does not divide the range
+            (to 1e-6 of a step).
+
+    Example:
+        >>> SpectrumAxis("nmr_h", start=0, stop=12, step=0.5, unit="ppm").length
+        25
+    """
+
+    name: str
+    start: float | int
+    stop: float | int
+    step: float | int
+    unit: str
+
+    def __post_init__(self) -> None:
+        for field in ("start", "stop", "step"):
+            value = float(getattr(self, field))
+            if not math.isfinite(value):
+                raise ValueError(f"{field} of axis {self.name!r} must be finite; got {value}.")
+            object.__setattr__(self, field, value)  # so that 500 and 500.0 print alike
+        if self.step <= 0:
+            raise ValueError(f"step of axis {self.name!r} must be positive; got {self.step}.")
+        if self.stop <= self.start:
+            raise ValueError(
+                f"stop of axis {self.name!r} must be greater than start; got {self.start} to {self.stop}. Axes ascend: "
+                "molspectra.data.resample accepts spectra on a descending grid."
+            )
+        steps = (self.stop - self.start) / self.step
+        if abs(steps - round(steps)) > 1e-6:
+            raise ValueError(
+                f"step of axis {self.name!r} must divide stop - start; got {self.stop - self.start:g} / {self.step:g} "
+                f"= {steps:.6f} steps. Use stop={self.start + math.floor(steps) * self.step:g}, the last sample."
+            )
+
+    @property
+    def length(self) -> int:
+        """Number of samples L."""
+        return round((self.stop - self.start) / self.step) + 1
+
+    @property
+    def grid(self) -> Float[Tensor, " length"]:
+        """The samples' positions in `unit`, (L,) float64, ascending, on the CPU."""
+        return torch.linspace(self.start, self.stop, self.length, dtype=torch.float64, device="cpu")
+
+
+UV_VIS = SpectrumAxis("uv_vis", 1.5, 13.5, 0.02, "eV")
+"""UV-Vis as the MolSpectra paper has it: 601 samples."""
+UV_VIS_QM9S = SpectrumAxis("uv_vis", 1.0, 15.0, 0.02, "eV")
+"""UV-Vis as the published QM9S files have it, which the released weights were trained on: 701 samples."""
+IR = SpectrumAxis("ir", 500.0, 4000.0, 1.0, "cm^-1")
+"""Infrared: 3501 samples."""
+RAMAN = SpectrumAxis("raman", 500.0, 4000.0, 1.0, "cm^-1")
+"""Raman: 3501 samples."""

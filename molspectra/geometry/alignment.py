@@ -1,0 +1,22 @@
+"""Placing molecules: centring."""
+
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch_geometric.utils import scatter
+
+
+def remove_mean(
+    vectors: Float[Tensor, "atoms 3"], batch: Int[Tensor, " atoms"] | None
+) -> Float[Tensor, "atoms 3"]:
+    """Subtract from the vectors of each molecule their mean over its atoms.
+
+    Args:
+        vectors: Positions, displacements or forces, (N, 3).
+        batch: Molecule of each atom, (N,); None for one molecule.
+
+    Returns:
+        Vectors of the same shape whose mean over every molecule is 0.
+    """
+    if batch is None:
+        return vectors - vectors.mean(dim=0)
+    return vectors - scatter(vectors, batch, dim=0, reduce="mean")[batch]

@@ -1,0 +1,110 @@
+"""MolSpectra: denoising, masked-patch reconstruction and 3D-spectra contrast."""
+
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.data import Data
+
+from molspectra._config import Configurable
+from molspectra.encoders.features import AtomFeatures
+from molspectra.heads.patches import PatchReconstructionHead
+from molspectra.methods.coord import Coord
+from molspectra.objectives.infonce import InfoNCELoss
+from molspectra.objectives.masked_patch import MaskedPatchLoss
+from molspectra.objectives.weighted_sum import WeightedSum
+from molspectra.spectra.masking import PatchMask
+from molspectra.spectra.specformer import SpecFormer
+
+
+class MolSpectra(Configurable, nn.Module):
+    """Pre-training with energy spectra (Wang et al., ICLR 2025, arXiv:2502.16284), its second stage.
+
+    L = w₁ L_denoising + w₂ L_contrastive + w₃ L_reconstruction, from one pass of each encoder: the 3D encoder sees the
+    perturbed molecule, whose atom features give the denoising loss and, summed over atoms, the molecule's side of the
+    contrast; SpecFormer sees the masked spectra, whose tokens give the reconstruction and whose embedding is the other
+    side. The first stage is `denoise` alone: hand the same object to both.
+
+    Differences from the release, undone by `as_released=True`: masks hide intervals rather than overlapping patches,
+    and the contrast is two-sided (see :class:`~molspectra.spectra.PatchMask`, :class:`~molspectra.objectives.InfoNCELoss`).
+
+    Args:
+        denoise: The denoising method, with its head as the first stage left it.
+        specformer: The spectrum encoder.
+        molecule_projection: Maps the pooled molecule (B, F) into the space of the spectrum embedding; by default
+            nothing, as published, which needs encoders of equal width.
+        mask_ratio: Share of each spectrum to hide.
+        mask_mode: "interval" (default) or "patch" (the released way).
+        contrast: The contrastive loss.
+        weights: Weights of "denoising", "contrastive" and "reconstruction".
+        as_released: Released masking and contrast, where not given.
+
+    Example:
+        >>> encoder = ms.encoders.EquivariantTransformer(32, num_layers=2, num_heads=4)
+        >>> specformer = ms.spectra.SpecFormer({"ir": 3501}, 50, 25, 32, num_heads=4, out_channels=32)
+        >>> method = ms.methods.MolSpectra(ms.methods.Coord(channels=32), specformer)
+        >>> sorted(method(encoder, Batch.from_data_list(ms.data.MiniSpectra()[:4])))
+        ['contrastive', 'denoising', 'loss', 'reconstruction']
+    """
+
+    def __init__(
+        self,
+        denoise: Coord,
+        specformer: SpecFormer,
+        *,
+        molecule_projection: nn.Module | None = None,
+        mask_ratio: float = 0.1,
+        mask_mode: Literal["interval", "patch"] | None = None,
+        contrast: InfoNCELoss | None = None,
+        weights: Mapping[str, float] | None = None,
+        as_released: bool = False,
+    ) -> None:
+        super().__init__()
+        self.denoise = denoise
+        self.specformer = specformer
+        self.molecule_projection = molecule_projection or nn.Identity()
+        self.mask = PatchMask(specformer.patchers, mask_ratio, mask_mode or ("patch" if as_released else "interval"))
+        patch_len = {kind: patcher.patch_len for kind, patcher in specformer.patchers.items()}
+        self.reconstruct = PatchReconstructionHead(specformer.hidden_channels, patch_len)
+        self.reconstruction = MaskedPatchLoss()
+        self.contrast = contrast or InfoNCELoss(as_released=as_released)
+        self.total = WeightedSum(weights or {"denoising": 1.0, "contrastive": 1.0, "reconstruction": 1.0})
+
+    def forward(
+        self, encoder: Callable[..., AtomFeatures], batch: Data, generator: torch.Generator | None = None
+    ) -> dict[str, Tensor]:
+        """The three losses of a batch and their weighted sum.
+
+        Args:
+            encoder: Maps (z, pos, batch) to atom features.
+            batch: Molecules with `z`, `pos` and a (B, L) field for each kind of spectrum; rows of NaN, or an absent field,
+                are missing spectra. Molecules without any spectrum take part in the denoising only.
+            generator: Source of randomness, on the batch's device.
+
+        Returns:
+            {"loss", "denoising", "contrastive", "reconstruction"}, scalars.
+
+        Raises:
+            ValueError: the batch has no field of any of SpecFormer's kinds, or the widths differ.
+        """
+        spectra = {kind: batch[kind] for kind in self.specformer.kinds if kind in batch}
+        if not spectra:
+            raise ValueError(
+                f"The batch has none of the spectra {list(self.specformer.kinds)}; it has the fields {list(batch.keys())}."
+                " Pre-train on geometries alone with the denoising method."
+            )
+        denoising, atoms = self.denoise.denoise(encoder, batch, generator)
+        num_molecules = None if batch.batch is None else batch.num_graphs
+        molecules = self.molecule_projection(atoms.pool(batch.batch, num_molecules=num_molecules))
+
+        masked = self.mask(spectra, generator)
+        features = self.specformer(spectra, masked)
+        patchers = self.specformer.patchers
+        reconstruction = self.reconstruction(
+            self.reconstruct(self.specformer.split(features.tokens)),
+            self.specformer.patches(spectra),
+            {kind: patchers[kind].expand(mask) for kind, mask in masked.items()},
+        )
+        contrastive = self.contrast(molecules, features.embedding, valid=features.present.any(dim=1))
+        return self.total({"denoising": denoising, "contrastive": contrastive, "reconstruction": reconstruction})

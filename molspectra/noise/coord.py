@@ -1,0 +1,49 @@
+"""Independent Gaussian noise on every coordinate."""
+
+import copy
+
+import torch
+from torch_geometric.data import Data
+
+from molspectra.geometry.alignment import remove_mean
+
+
+class CoordNoise:
+    """pos ← pos + σ ε with ε ~ N(0, 1): the noise of Coord (Zaidi et al. 2022, arXiv:2206.00133, §3.1).
+
+    Adds `pos_target` = σ ε (N, 3) in Å, the displacement that was added. Works on a `Data` or a `Batch`, on the device it
+    is on, and as a transform in a data loader.
+
+    Args:
+        std: σ in Å.
+        remove_translation: Take the mean displacement of each molecule out of the noise. A translation-invariant
+            encoder cannot predict it: with it in, as published, 1/N of the loss on a molecule of N atoms is irreducible.
+
+    Raises:
+        ValueError: σ is negative.
+
+    Example:
+        >>> noisy = CoordNoise(std=0.04)(Data(z=torch.tensor([8, 1, 1]), pos=torch.zeros(3, 3)))
+        >>> torch.equal(noisy.pos, noisy.pos_target)
+        True
+    """
+
+    def __init__(self, std: float = 0.04, remove_translation: bool = False) -> None:
+        if std < 0:
+            raise ValueError(f"std must not be negative (Å); got {std}.")
+        self.std = std
+        self.remove_translation = remove_translation
+
+    def __call__(self, data: Data, generator: torch.Generator | None = None) -> Data:
+        """A shallow copy of `data` with `pos` perturbed and `pos_target` added."""
+        pos = data.pos
+        noise = self.std * torch.randn(pos.shape, generator=generator, dtype=pos.dtype, device=pos.device)
+        if self.remove_translation:
+            noise = remove_mean(noise, data.batch)
+        noisy = copy.copy(data)
+        noisy.pos = pos + noise
+        noisy.pos_target = noise
+        return noisy
+
+    def __repr__(self) -> str:
+        return f"CoordNoise(std={self.std}, remove_translation={self.remove_translation})"

@@ -1,0 +1,132 @@
+"""Contrast between two views of the same samples."""
+
+import math
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from molspectra._config import Configurable
+from molspectra.objectives.gather import gather_with_gradient, rank
+
+
+class InfoNCELoss(Configurable, nn.Module):
+    """InfoNCE between molecules and their spectra (MolSpectra, arXiv:2502.16284, eq. 7).
+
+    With S_ab the similarity of z_a^i and z_b^j over the temperature, L = ½ mean_i [lse_j S_ij - S_ii] + ½ mean_j
+    [lse_i S_ij - S_jj]. The paper takes inner products at temperature 1 (`similarity="dot", temperature=1`); the released
+    code takes cosines at 0.07 and only the first half, which `as_released` reproduces. The default is the cosine, whose
+    scale does not grow with the size of a molecule, in both directions.
+
+    Cosines use |z| = √(|z|² + ε²), so that a zero vector has a similarity of 0 and finite gradients; the released
+    clamp gives gradients of 1e8 there. Similarities are computed in float32 or better, also under autocast.
+
+    Args:
+        temperature: Divides the similarities.
+        similarity: "cosine" or "dot".
+        symmetric: Average both directions; otherwise only z_a → z_b.
+        gather_distributed: Take negatives from all processes. Gradients flow back to them: averaged over processes, as
+            DistributedDataParallel does, they are those of one large batch. Batches must be equally large.
+        learnable_temperature: Train the temperature, as its logarithm.
+        as_released: One-sided, cosine with norms clamped at 1e-8.
+
+    Raises:
+        ValueError: the temperature is not positive, or `similarity` is unknown.
+
+    Example:
+        >>> loss = InfoNCELoss()(torch.eye(4), torch.eye(4))
+        >>> loss < 1e-5
+        tensor(True)
+    """
+
+    def __init__(
+        self,
+        temperature: float = 0.07,
+        similarity: Literal["cosine", "dot"] = "cosine",
+        symmetric: bool = True,
+        gather_distributed: bool = False,
+        *,
+        learnable_temperature: bool = False,
+        as_released: bool = False,
+    ) -> None:
+        super().__init__()
+        if not temperature > 0:
+            raise ValueError(f"temperature must be positive; got {temperature}.")
+        if similarity not in ("cosine", "dot"):
+            raise ValueError(f'similarity must be "cosine" or "dot"; got {similarity!r}.')
+        self.similarity = similarity
+        self.symmetric = symmetric and not as_released
+        self.gather_distributed = gather_distributed
+        self.as_released = as_released
+        log_temperature = torch.tensor(math.log(temperature))
+        if learnable_temperature:
+            self.log_temperature = nn.Parameter(log_temperature)
+        else:
+            self.register_buffer("log_temperature", log_temperature, persistent=False)
+            self._temperature = temperature
+
+    @property
+    def temperature(self) -> Tensor | float:
+        """The temperature: a number, or a tensor that is trained."""
+        if isinstance(self.log_temperature, nn.Parameter):
+            return self.log_temperature.exp()
+        return self._temperature
+
+    def forward(
+        self,
+        z_a: Float[Tensor, "batch channels"],
+        z_b: Float[Tensor, "batch channels"],
+        valid: Bool[Tensor, " batch"] | None = None,
+    ) -> Float[Tensor, ""]:
+        """Contrast two views.
+
+        Args:
+            z_a: First view, (B, F).
+            z_b: Second view, (B, F); row i belongs to row i of `z_a`.
+            valid: Which rows take part, (B,); a molecule without a spectrum does not. None for all.
+
+        Returns:
+            The loss, a scalar; 0 for a single pair, or when no row is valid.
+
+        Raises:
+            ValueError: the shapes differ.
+        """
+        if z_a.shape != z_b.shape:
+            raise ValueError(
+                f"z_a and z_b must have one shape (B, F); got {tuple(z_a.shape)} and {tuple(z_b.shape)}. "
+                "Bring them to one width with molspectra.heads.ProjectionHead."
+            )
+        with torch.autocast(z_a.device.type, enabled=False):
+            z_a, z_b = self._prepare(z_a), self._prepare(z_b)
+            valid = torch.ones_like(z_a[:, 0], dtype=torch.bool) if valid is None else valid
+            all_a, all_b, all_valid, first = z_a, z_b, valid, 0
+            if self.gather_distributed:
+                all_a, all_b = gather_with_gradient(z_a), gather_with_gradient(z_b)
+                all_valid = gather_with_gradient(valid.to(z_a.dtype)) > 0
+                first = rank() * z_a.shape[0]
+            # Every process divides by the mean number of valid rows of a process: the mean over processes is then the
+            # loss of the whole batch, however the rows without a spectrum are spread.
+            share = all_valid.sum().clamp(min=1) * (z_a.shape[0] / all_a.shape[0])
+            weight = valid.to(z_a.dtype) / share
+            loss = self._one_sided(z_a, all_b, first, all_valid, weight)
+            if self.symmetric:
+                loss = (loss + self._one_sided(z_b, all_a, first, all_valid, weight)) / 2
+            return loss
+
+    def _prepare(self, z: Tensor) -> Tensor:
+        z = z.float() if z.dtype in (torch.bfloat16, torch.float16) else z
+        if self.similarity == "dot":
+            return z
+        if self.as_released:
+            return z / torch.linalg.vector_norm(z, dim=-1, keepdim=True).clamp(min=1e-8)
+        return z * torch.rsqrt(z.square().sum(dim=-1, keepdim=True) + 1e-12)
+
+    def _one_sided(self, z: Tensor, others: Tensor, first: int, valid: Tensor, weight: Tensor) -> Tensor:
+        """Σ_i w_i [lse_j S_ij - S_ii], where the partner of row i is row first + i of `others`."""
+        scores = z @ others.mT / self.temperature
+        positive = scores.diagonal(offset=first)
+        scores = scores.masked_fill(~valid, -torch.inf)
+        # A row without a partner has weight 0; keep it finite, so that it has no gradient either.
+        scores = scores.masked_fill((weight == 0).unsqueeze(1), 0.0)
+        return ((scores.logsumexp(dim=1) - positive) * weight).sum()

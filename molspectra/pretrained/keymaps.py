@@ -1,0 +1,56 @@
+"""Names of weights in published checkpoints → names of the same weights here, as regular expressions."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+from torch import Tensor
+
+Rules = Sequence[tuple[str, str | Callable[[re.Match[str]], str]]]
+
+KINDS = ("uv_vis", "ir", "raman")
+"""The fixed slots of the released SpecFormer, in its order."""
+
+EQUIVARIANT_TRANSFORMER: Rules = (
+    (r"^distance_expansion\.means$", "radial_basis.centers"),
+    (r"^distance_expansion\.betas$", "radial_basis.betas"),
+    (r"^attention_layers\.(\d+)\.layernorm\.", r"layers.\1.norm."),
+    (r"^attention_layers\.", "layers."),
+    (r"^x_norms\.", "scalar_norms."),
+    (r"^vec_norms\.", "vector_norms."),
+    (r"^out_norm_vec\.", "out_vector_norm."),
+)
+"""TorchMD-Net's equivariant transformer → :class:`molspectra.encoders.EquivariantTransformer`."""
+
+GATED_HEAD: Rules = (
+    (r"^output_network\.(\d+)\.vec1_proj\.", r"blocks.\1.norm_proj."),
+    (r"^output_network\.(\d+)\.vec2_proj\.", r"blocks.\1.vector_proj."),
+    (r"^output_network\.(\d+)\.update_net\.", r"blocks.\1.mlp."),
+)
+"""TorchMD-Net's equivariant output heads → :class:`molspectra.heads.ScalarHead` and `VectorHead`."""
+
+SPECFORMER: Rules = (
+    (r"^backbone\.W_P\.(\d+)\.", lambda match: f"patch_proj.{KINDS[int(match[1])]}."),
+    (r"^backbone\.W_pos_uv$", "positions.uv_vis"),
+    (r"^backbone\.W_pos_(ir|raman)$", r"positions.\1"),
+    (r"^backbone\.encoder\.layers\.", "layers."),
+    (r"^(layers\.\d+)\.self_attn\.W_([QKV])\.", lambda match: f"{match[1]}.{match[2].lower()}_proj."),
+    (r"^(layers\.\d+)\.self_attn\.to_out\.0\.", r"\1.o_proj."),
+    (r"^(layers\.\d+)\.norm_attn\.1\.", r"\1.attention_norm."),
+    (r"^(layers\.\d+)\.norm_ffn\.1\.", r"\1.feedforward_norm."),
+    (r"^(layers\.\d+)\.ff\.", r"\1.feedforward."),
+    (r"^head\.linear\.", "out_proj."),
+)
+"""The released SpecFormer → :class:`molspectra.spectra.SpecFormer`."""
+
+RECONSTRUCTION: Rules = ((r"^reconstruct_heads\.(\d+)\.", lambda match: f"projections.{KINDS[int(match[1])]}."),)
+"""The released reconstruction heads → :class:`molspectra.heads.PatchReconstructionHead`."""
+
+
+def rename(state: Mapping[str, Tensor], rules: Rules) -> dict[str, Tensor]:
+    """Apply all rules, in order, to every name; names that none matches stay."""
+    renamed = {}
+    for name, tensor in state.items():
+        for pattern, replacement in rules:
+            name = re.sub(pattern, replacement, name)  # noqa: PLW2901
+        renamed[name] = tensor
+    return renamed

@@ -1,0 +1,63 @@
+"""Cutting spectra into overlapping patches."""
+
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from molspectra._config import Configurable
+
+
+class SpectrumPatcher(Configurable, nn.Module):
+    """Windows of `patch_len` samples, one every `stride` samples; no padding (MolSpectra §3.2, arXiv:2502.16284).
+
+    Samples behind the last whole window are left out.
+
+    Args:
+        length: Samples in a spectrum, L.
+        patch_len: Samples in a patch, P.
+        stride: Samples between the starts of neighbouring patches, D.
+
+    Raises:
+        ValueError: no whole patch fits, or a size is not positive.
+
+    Example:
+        >>> patcher = SpectrumPatcher(length=601, patch_len=20, stride=10)
+        >>> patcher.num_patches, patcher(torch.rand(2, 601)).shape
+        (59, torch.Size([2, 59, 20]))
+    """
+
+    def __init__(self, length: int, patch_len: int, stride: int) -> None:
+        super().__init__()
+        if patch_len < 1 or stride < 1:
+            raise ValueError(f"patch_len and stride must be positive; got {patch_len} and {stride}.")
+        if patch_len > length:
+            raise ValueError(f"patch_len must be at most the spectrum's length {length}; got {patch_len}.")
+        self.length = length
+        self.patch_len = patch_len
+        self.stride = stride
+
+    @property
+    def num_patches(self) -> int:
+        """n = ⌊(L - P) / D⌋ + 1."""
+        return (self.length - self.patch_len) // self.stride + 1
+
+    def forward(self, spectrum: Float[Tensor, "batch length"]) -> Float[Tensor, "batch patches patch_len"]:
+        """(B, L) → (B, n, P), a view of the input."""
+        self._check_length(spectrum)
+        return spectrum.unfold(-1, self.patch_len, self.stride)
+
+    def expand(self, masked: Bool[Tensor, "batch positions"]) -> Bool[Tensor, "batch patches patch_len"]:
+        """A mask over patches (B, n), or over samples (B, L), as a mask over the samples of each patch (B, n, P)."""
+        if masked.shape[-1] == self.num_patches:
+            return masked.unsqueeze(-1).expand(-1, -1, self.patch_len)
+        self._check_length(masked)
+        return masked.unfold(-1, self.patch_len, self.stride)
+
+    def _check_length(self, spectrum: Tensor) -> None:
+        if spectrum.shape[-1] != self.length:
+            raise ValueError(
+                f"Expected spectra of {self.length} samples; got {spectrum.shape[-1]}. Bring them onto the same axis "
+                "with molspectra.data.resample, or build the patcher for this length."
+            )
+
+    def extra_repr(self) -> str:
+        return f"length={self.length}, patch_len={self.patch_len}, stride={self.stride}"

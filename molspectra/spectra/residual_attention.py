@@ -1,0 +1,116 @@
+"""A transformer layer with residual attention: each layer adds the scores of the layers before it to its own."""
+
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from molspectra.spectra.token_norm import TokenBatchNorm, TokenLayerNorm
+
+# Score added to the keys of absent tokens: e^-10000 is exactly 0 in every dtype.
+_ABSENT = -1e4
+
+
+class ScoreHistory:
+    """Queries and keys of the layers so far, from which the accumulated attention scores are computed.
+
+    Residual attention (RealFormer, He et al. 2021, arXiv:2012.11747; used by PatchTST and SpecFormer) adds the scores
+    before the softmax: S_l = s Q_l K_lᵀ + S_{l-1}. Scores add linearly, so S_l = s [Q_1 ‖ … ‖ Q_l] [K_1 ‖ … ‖ K_l]ᵀ with
+    the heads' channels concatenated: an ordinary attention of larger head dimension, which a fused kernel computes
+    without a tokens × tokens tensor in memory.
+
+    One more channel, constant in the queries, carries a bias a key: absent tokens get weight 0 without a mask
+    (which would rule out the fastest kernels). Channels are padded to a multiple of 8, as those kernels want.
+
+    Args:
+        present: Which tokens exist, (B, n).
+        scale: s, the inverse square root of a head's width.
+    """
+
+    def __init__(self, present: Bool[Tensor, "batch tokens"], scale: float) -> None:
+        self.present = present
+        self.scale = scale
+        self.queries: list[Tensor] = []
+        self.keys: list[Tensor] = []
+
+    def attend(
+        self,
+        query: Float[Tensor, "batch heads tokens width"],
+        key: Float[Tensor, "batch heads tokens width"],
+        value: Float[Tensor, "batch heads tokens width"],
+        dropout: float = 0.0,
+    ) -> Float[Tensor, "batch heads tokens width"]:
+        """Add a layer's queries and keys, and average its values by the accumulated scores."""
+        self.queries.append(query)
+        self.keys.append(key)
+        batch_size, heads, tokens, width = query.shape
+        extra = -len(self.queries) * width % 8 or 8
+        one_hot = query.new_zeros(extra)
+        one_hot[0] = 1
+        bias = torch.where(self.present, 0.0, _ABSENT / self.scale).to(key.dtype)
+        key_bias = bias[:, None, :, None] * one_hot
+        out = F.scaled_dot_product_attention(
+            torch.cat([*self.queries, one_hot.expand(batch_size, heads, tokens, extra)], dim=-1),
+            torch.cat([*self.keys, key_bias.expand(batch_size, heads, tokens, extra)], dim=-1),
+            F.pad(value, (0, (len(self.queries) - 1) * width + extra)),
+            scale=self.scale,
+            dropout_p=dropout,
+        )
+        return out[..., :width]
+
+    def attention_map(self) -> Float[Tensor, "batch heads tokens tokens"]:
+        """The softmax weights of the last layer added, made explicitly: quadratic in memory, for looking at."""
+        scores = torch.cat(self.queries, dim=-1) @ torch.cat(self.keys, dim=-1).mT * self.scale
+        return (scores + torch.where(self.present, 0.0, _ABSENT)[:, None, None, :]).softmax(dim=-1)
+
+
+class ResidualAttentionLayer(nn.Module):
+    """Post-norm transformer layer: h ← Norm(h + W_o Attention(h)), h ← Norm(h + W_2 GELU(W_1 h)).
+
+    Args:
+        channels: Width of the tokens.
+        num_heads: Attention heads; divides `channels`.
+        feedforward_channels: Width of the hidden layer of the feed-forward part.
+        dropout: Dropout rate of attention weights and of both branches.
+        norm: "batch" (PatchTST's choice) or "layer".
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        num_heads: int,
+        feedforward_channels: int,
+        dropout: float = 0.0,
+        norm: Literal["batch", "layer"] = "batch",
+    ) -> None:
+        super().__init__()
+        make_norm = TokenBatchNorm if norm == "batch" else TokenLayerNorm
+        self.num_heads = num_heads
+        self.q_proj = nn.Linear(channels, channels)
+        self.k_proj = nn.Linear(channels, channels)
+        self.v_proj = nn.Linear(channels, channels)
+        self.o_proj = nn.Linear(channels, channels)
+        self.attention_norm = make_norm(channels)
+        self.feedforward = nn.Sequential(
+            nn.Linear(channels, feedforward_channels),
+            nn.GELU(),
+            nn.Dropout(dropout),
+            nn.Linear(feedforward_channels, channels),
+        )
+        self.feedforward_norm = make_norm(channels)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(
+        self, hidden: Float[Tensor, "batch tokens channels"], history: ScoreHistory
+    ) -> Float[Tensor, "batch tokens channels"]:
+        """Tokens (B, n, D) → (B, n, D); the layer's queries and keys are added to `history`."""
+        query, key, value = (
+            proj(hidden).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+            for proj in (self.q_proj, self.k_proj, self.v_proj)
+        )
+        attended = history.attend(query, key, value, dropout=self.dropout.p if self.training else 0.0)
+        attended = self.o_proj(attended.transpose(1, 2).flatten(2))
+        hidden = self.attention_norm(hidden + self.dropout(attended), history.present)
+        return self.feedforward_norm(hidden + self.dropout(self.feedforward(hidden)), history.present)

@@ -1,0 +1,237 @@
+"""SpecFormer: a transformer over patches of several spectra."""
+
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from molspectra._config import Configurable
+from molspectra._validation import check_spectra
+from molspectra.data.scaling import Log10Scaling
+from molspectra.spectra.patching import SpectrumPatcher
+from molspectra.spectra.residual_attention import ResidualAttentionLayer, ScoreHistory
+
+
+class SpectrumFeatures(NamedTuple):
+    """What :class:`SpecFormer` returns."""
+
+    tokens: Float[Tensor, "batch tokens channels"]
+    """One feature vector a patch, (B, n, D), the kinds one after the other; `specformer.split` takes them apart."""
+    embedding: Float[Tensor, "batch out_channels"]
+    """One feature vector a sample, (B, F)."""
+    present: Bool[Tensor, "batch tokens"]
+    """Which tokens belong to a spectrum that is there, (B, n)."""
+    attention: tuple[Float[Tensor, "batch heads tokens tokens"], ...] | None = None
+    """Attention weights of each layer, if asked for."""
+
+
+class SpecFormer(Configurable, nn.Module):
+    """Multi-spectrum encoder of MolSpectra (Wang et al., ICLR 2025, arXiv:2502.16284, §3.2).
+
+    Each kind of spectrum is scaled, cut into overlapping patches and projected to tokens, t = W_kind p + b + position.
+    The tokens of all kinds attend to each other through layers with residual attention, and are flattened (or averaged)
+    into one embedding, LayerNorm(W [t_1 ‖ … ‖ t_n] + b).
+
+    Any set of kinds with any lengths will do. A spectrum may be missing, for a sample (a row of NaN) or for
+    a batch (the kind is not in the dict): its tokens are neither attended to, nor counted in statistics, nor
+    part of the embedding, in training as in evaluation. A sample without any spectrum gets a constant embedding.
+    The module is deterministic: what to hide in training is an argument (see :class:`PatchMask`).
+
+    Differences from the released code, which is equal to this up to rounding where nothing is missing: kinds are
+    a dict instead of fixed slots for UV, IR and Raman; masks are passed in, where the release draws new ones in every
+    forward, evaluation included; the attention is exact but never forms a (heads × n × n) tensor.
+
+    Args:
+        lengths: Samples of each kind of spectrum.
+        patch_len: Samples in a patch, for all kinds or for each.
+        stride: Samples between patch starts, for all kinds or for each.
+        hidden_channels: Width D of the tokens.
+        num_layers: Number of transformer layers.
+        num_heads: Attention heads; divides `hidden_channels`.
+        out_channels: Width F of the embedding.
+        feedforward_channels: Width of the feed-forward layers, by default twice `hidden_channels`.
+        scaling: Module that scales the intensities, for all kinds or for each; by default log10(1 + s).
+        pool: "flatten" (as published) or "mean" over the tokens that are present.
+        norm: "batch" (as published) or "layer".
+        dropout: Dropout rate in the layers.
+
+    Raises:
+        ValueError: the sizes do not fit each other.
+
+    Example:
+        >>> specformer = SpecFormer({"uv_vis": 601, "ir": 3501}, {"uv_vis": 20, "ir": 50}, {"uv_vis": 10, "ir": 25})
+        >>> specformer({"uv_vis": torch.rand(2, 601), "ir": torch.rand(2, 3501)}).embedding.shape
+        torch.Size([2, 256])
+    """
+
+    def __init__(
+        self,
+        lengths: Mapping[str, int],
+        patch_len: int | Mapping[str, int],
+        stride: int | Mapping[str, int],
+        hidden_channels: int = 256,
+        num_layers: int = 3,
+        num_heads: int = 16,
+        out_channels: int = 256,
+        *,
+        feedforward_channels: int | None = None,
+        scaling: nn.Module | Mapping[str, nn.Module] | None = None,
+        pool: Literal["flatten", "mean"] = "flatten",
+        norm: Literal["batch", "layer"] = "batch",
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if not lengths:
+            raise ValueError("lengths is empty; expected at least one kind of spectrum, as in {'ir': 3501}.")
+        if hidden_channels % num_heads:
+            raise ValueError(
+                f"hidden_channels must be a multiple of num_heads; got {hidden_channels} and {num_heads}."
+            )
+        if pool not in ("flatten", "mean"):
+            raise ValueError(f'pool must be "flatten" or "mean"; got {pool!r}.')
+        if norm not in ("batch", "layer"):
+            raise ValueError(f'norm must be "batch" or "layer"; got {norm!r}.')
+        kinds = tuple(lengths)
+        patch_lens, strides = _for_each(kinds, "patch_len", patch_len), _for_each(kinds, "stride", stride)
+        scalings = _for_each(kinds, "scaling", Log10Scaling() if scaling is None else scaling)
+
+        self.hidden_channels = hidden_channels
+        self.out_channels = out_channels
+        self.pool = pool
+        self.scale = (hidden_channels // num_heads) ** -0.5
+        self.patchers = nn.ModuleDict(
+            {kind: SpectrumPatcher(lengths[kind], patch_lens[kind], strides[kind]) for kind in kinds}
+        )
+        self.scalings = nn.ModuleDict(scalings)
+        self.patch_proj = nn.ModuleDict({kind: nn.Linear(patch_lens[kind], hidden_channels) for kind in kinds})
+        self.positions = nn.ParameterDict(
+            {kind: nn.Parameter(torch.empty(n, hidden_channels)) for kind, n in self.num_patches.items()}
+        )
+        self.layers = nn.ModuleList(
+            ResidualAttentionLayer(
+                hidden_channels, num_heads, feedforward_channels or 2 * hidden_channels, dropout, norm
+            )
+            for _ in range(num_layers)
+        )
+        num_tokens = sum(self.num_patches.values())
+        self.out_proj = nn.Linear(hidden_channels * (num_tokens if pool == "flatten" else 1), out_channels)
+        self.out_norm = nn.LayerNorm(out_channels)
+        for position in self.positions.values():
+            nn.init.uniform_(position, -0.02, 0.02)
+
+    @classmethod
+    def paper(cls, out_channels: int = 256) -> "SpecFormer":
+        """The paper's configuration: width 256; UV-Vis 601, IR and Raman 3501 samples; patches of 20, stride 10."""
+        return cls({"uv_vis": 601, "ir": 3501, "raman": 3501}, 20, 10, out_channels=out_channels)
+
+    @classmethod
+    def released(cls, out_channels: int = 256) -> "SpecFormer":
+        """The released code's: width 128; UV-Vis 701 samples, patches 20/10; IR and Raman 3501, patches 50/25."""
+        return cls(
+            {"uv_vis": 701, "ir": 3501, "raman": 3501},
+            {"uv_vis": 20, "ir": 50, "raman": 50},
+            {"uv_vis": 10, "ir": 25, "raman": 25},
+            hidden_channels=128,
+            out_channels=out_channels,
+        )
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of spectrum, in the order of their tokens."""
+        return tuple(self.patchers)
+
+    @property
+    def num_patches(self) -> dict[str, int]:
+        """Number of tokens of each kind."""
+        return {kind: patcher.num_patches for kind, patcher in self.patchers.items()}
+
+    def forward(
+        self,
+        spectra: Mapping[str, Tensor],
+        masked: Mapping[str, Tensor] | None = None,
+        *,
+        return_attention: bool = False,
+    ) -> SpectrumFeatures:
+        """Encode a batch of spectra.
+
+        Args:
+            spectra: Kind → intensities (B, L_kind). A row of NaN is a missing spectrum.
+            masked: Kind → what to hide, True where hidden: (B, L) over samples, set to 0 before patching, or (B, n) over
+                patches, set to 0 after patching (see :class:`PatchMask`). Zeros are put in after scaling.
+            return_attention: Return the attention maps as well; memory grows with the square of the token number.
+
+        Returns:
+            Tokens (B, n, D), embedding (B, F), which tokens are present (B, n) and the attention maps.
+
+        Raises:
+            ValueError: a kind is unknown, a shape is wrong, or (checked for CPU tensors) a row mixes NaN or infinite
+                values with finite ones.
+        """
+        tokens, present = self.tokenize(spectra, masked)
+        history = ScoreHistory(present, self.scale)
+        attention = []
+        for layer in self.layers:
+            tokens = layer(tokens, history)
+            if return_attention:
+                attention.append(history.attention_map())
+        embedding = self.out_proj(self._pool(tokens, present)).to(self.out_norm.weight.dtype)
+        embedding = self.out_norm(embedding)
+        return SpectrumFeatures(tokens, embedding, present, tuple(attention) if return_attention else None)
+
+    def tokenize(
+        self, spectra: Mapping[str, Tensor], masked: Mapping[str, Tensor] | None = None
+    ) -> tuple[Float[Tensor, "batch tokens channels"], Bool[Tensor, "batch tokens"]]:
+        """The tokens that enter the first layer, (B, n, D), and which of them are present, (B, n)."""
+        check_spectra(spectra, {kind: patcher.length for kind, patcher in self.patchers.items()})
+        batch_size = next(iter(spectra.values())).shape[0]
+        tokens, present = [], []
+        for kind in self.kinds:  # not self.positions: a ParameterDict sorts its keys
+            position = self.positions[kind]
+            if kind not in spectra:
+                tokens.append(position.expand(batch_size, -1, -1))
+                present.append(position.new_zeros(batch_size, position.shape[0], dtype=torch.bool))
+                continue
+            patches, is_there = self._patches(kind, spectra[kind], None if masked is None else masked.get(kind))
+            tokens.append(self.patch_proj[kind](patches) + position)
+            present.append(is_there.expand(-1, position.shape[0]))
+        return torch.cat(tokens, dim=1), torch.cat(present, dim=1)
+
+    def patches(self, spectra: Mapping[str, Tensor]) -> dict[str, Float[Tensor, "batch patches patch_len"]]:
+        """The scaled, unmasked patches of each kind (B, n, P): what reconstruction should give. Missing spectra are 0."""
+        return {kind: self._patches(kind, spectrum, None)[0] for kind, spectrum in spectra.items()}
+
+    def split(self, tokens: Float[Tensor, "batch tokens channels"]) -> dict[str, Tensor]:
+        """Tokens (B, n, D) → kind → (B, n_kind, D)."""
+        return dict(zip(self.kinds, tokens.split(list(self.num_patches.values()), dim=1), strict=True))
+
+    def _patches(self, kind: str, spectrum: Tensor, masked: Tensor | None) -> tuple[Tensor, Tensor]:
+        patcher = self.patchers[kind]
+        missing = spectrum.isnan().any(dim=-1, keepdim=True)
+        scaled = self.scalings[kind](spectrum.masked_fill(missing, 0.0)).masked_fill(missing, 0.0)
+        if masked is None:
+            return patcher(scaled), ~missing
+        if masked.shape == scaled.shape:
+            return patcher(scaled.masked_fill(masked, 0.0)), ~missing
+        if masked.shape == (scaled.shape[0], patcher.num_patches):
+            return patcher(scaled).masked_fill(masked.unsqueeze(-1), 0.0), ~missing
+        raise ValueError(
+            f"masked[{kind!r}] must have shape {tuple(scaled.shape)} (over samples) or "
+            f"{(scaled.shape[0], patcher.num_patches)} (over patches); got {tuple(masked.shape)}."
+        )
+
+    def _pool(self, tokens: Tensor, present: Tensor) -> Tensor:
+        tokens = tokens.masked_fill(~present.unsqueeze(-1), 0.0)
+        if self.pool == "flatten":
+            return tokens.flatten(1)
+        return tokens.sum(dim=1) / present.sum(dim=1, keepdim=True).clamp(min=1)
+
+
+def _for_each(kinds: tuple[str, ...], name: str, value: object) -> dict:
+    """One value for every kind, or a mapping that has just these kinds."""
+    if not isinstance(value, Mapping):
+        return dict.fromkeys(kinds, value)
+    if set(value) != set(kinds):
+        raise ValueError(f"{name} must have the kinds {sorted(kinds)}, as lengths has; got {sorted(value)}.")
+    return dict(value)

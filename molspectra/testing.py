@@ -1,0 +1,268 @@
+"""Tests that every encoder should pass, ours and yours.
+
+Inherit :class:`EncoderSuite` in a test module, say how to build the encoder, and run pytest::
+
+    class TestMyEncoder(EncoderSuite):
+        def make_encoder(self):
+            return MyEncoder(channels=16)
+
+Needs the extra `test` (pytest); register the markers `cuda` and `compile` in your pytest configuration.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import jaxtyping
+import pytest
+import torch
+from torch import Tensor, nn
+
+from molspectra.encoders.features import AtomFeatures
+
+Encoder = Callable[..., AtomFeatures]
+
+# Single molecules at the edge of what an encoder meets: elements, and positions in Å.
+EDGE_MOLECULES: dict[str, tuple[list[int], list[list[float]]]] = {
+    "lone atom": ([11], [[0.3, -0.2, 0.1]]),
+    "diatomic": ([1, 1], [[0.0, 0.0, 0.0], [0.43, 0.43, 0.43]]),
+    "linear": ([8, 6, 8], [[0.67, 0.67, 0.67], [0.0, 0.0, 0.0], [-0.67, -0.67, -0.67]]),
+    "planar": ([6, 8, 1, 1], [[0.0, 0.0, 0.0], [0.9, 0.8, 0.0], [0.2, -1.1, 0.0], [-1.0, 0.4, 0.0]]),
+    "tetrahedral": ([6, 1, 1, 1, 1], [[0, 0, 0], [0.63, 0.63, 0.63], [-0.63, -0.63, 0.63], [-0.63, 0.63, -0.63], [0.63, -0.63, -0.63]]),
+    "coincident": ([6, 8, 1], [[0.0, 0.0, 0.0], [1.2, 0.0, 0.0], [1.2, 0.0, 0.0]]),
+    "apart": ([10, 18], [[0.0, 0.0, 0.0], [50.0, 0.0, 0.0]]),
+}
+
+
+def random_orthogonal(dtype: torch.dtype, determinant: int = 1) -> Tensor:
+    """A uniformly random rotation (determinant 1) or improper rotation (-1), (3, 3)."""
+    q, r = torch.linalg.qr(torch.randn(3, 3, dtype=torch.float64))
+    q = q * r.diagonal().sign()
+    return (q * (determinant * torch.linalg.det(q)).sign()).to(dtype)
+
+
+def random_molecules(sizes: tuple[int, ...] = (5, 1, 8), dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor, Tensor]:
+    """Random light atoms at chemically sensible distances: z (N,), pos (N, 3) in Å, batch (N,)."""
+    z = torch.randint(1, 10, (sum(sizes),))
+    batch = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
+    # Distinct points of a 1.2 Å grid, shaken a little: no two atoms come close to each other.
+    grid = torch.cartesian_prod(*[torch.arange(3)] * 3)
+    points = torch.cat([grid[torch.randperm(27)[:size]] for size in sizes])
+    return z, (1.2 * points + 0.3 * torch.rand(points.shape)).to(dtype), batch
+
+
+def assert_close(actual: Tensor, expected: Tensor, tolerance: float, what: str) -> None:
+    """Compare at an absolute tolerance, scaled by the size of what is expected where that exceeds 1."""
+    actual, expected = actual.detach(), expected.detach()
+    scale = max(1.0, float(expected.abs().max()))
+    error = float((actual - expected).abs().max()) / scale
+    assert error <= tolerance, f"{what}: off by {error:.2e} (relative to {scale:.2g}); tolerance {tolerance:.0e}"
+
+
+def assert_equivariant(encoder: Encoder, z: Tensor, pos: Tensor, batch: Tensor | None, tolerance: float) -> None:
+    """Check that scalars stay and vectors turn with the molecule, under rotation, reflection and translation."""
+    scalars, vectors = encoder(z, pos, batch)
+    for determinant in (1, -1):
+        turn = random_orthogonal(pos.dtype, determinant)
+        turned_scalars, turned_vectors = encoder(z, pos @ turn.T + torch.randn(3, dtype=pos.dtype), batch)
+        kind = "rotation" if determinant == 1 else "reflection"
+        assert_close(turned_scalars, scalars, tolerance, f"scalars under {kind}")
+        if vectors is not None:
+            assert_close(turned_vectors, turn @ vectors, tolerance, f"vectors under {kind}")
+
+
+@contextmanager
+def without_shape_checks() -> Iterator[None]:
+    """Switch jaxtyping's checks of annotated shapes off, where pytest runs with them.
+
+    For input that is wrong on purpose, whose error message is under test, and for code to be compiled.
+    """
+    before = jaxtyping.config.jaxtyping_disable
+    jaxtyping.config.update("jaxtyping_disable", True)
+    try:
+        yield
+    finally:
+        jaxtyping.config.update("jaxtyping_disable", before)
+
+
+class EncoderSuite:
+    """What a pre-training loop, a force field and a batch loader rely on, as inheritable pytest cases.
+
+    Override `make_encoder`, and an attribute where your encoder promises less.
+    """
+
+    equivariance_tolerance = {torch.float32: 1e-5, torch.float64: 1e-10}
+    """Largest error relative to the features' size (or 1)."""
+    compile_backend = "aot_eager"
+    """Backend for the compile test; "inductor" generates code too, in up to minutes."""
+    compile_fullgraph = True
+    """Whether the encoder compiles without a graph break."""
+    smooth_at_cutoff = True
+    """Whether features change smoothly when a pair crosses the cutoff."""
+    twice_differentiable = True
+    """Whether forces can be trained on."""
+
+    def make_encoder(self) -> nn.Module:
+        """A small encoder, newly initialised."""
+        raise NotImplementedError("Override make_encoder: return a small instance of the encoder under test.")
+
+    @pytest.fixture
+    def encoder(self) -> nn.Module:
+        torch.manual_seed(0)
+        return self.make_encoder().eval()
+
+    def test_contract(self, encoder: nn.Module) -> None:
+        z, pos, batch = random_molecules()
+        atoms = encoder(z, pos, batch)
+        assert isinstance(atoms, AtomFeatures)
+        assert atoms.scalars.shape == (len(z), encoder.out_channels)
+        assert atoms.vectors is None or atoms.vectors.shape == (len(z), 3, encoder.out_channels)
+        assert encoder.cutoff > 0
+        assert_close(encoder(z[:5], pos[:5]).scalars, atoms.scalars[:5], 1e-5, "batch=None for one molecule")
+
+    def test_context_reaches_the_features(self, encoder: nn.Module) -> None:
+        z, pos, batch = random_molecules()
+        plain = encoder(z, pos, batch).scalars
+        zero = torch.zeros(len(z), encoder.out_channels)
+        assert_close(encoder(z, pos, batch, context=zero).scalars, plain, 1e-6, "a context of zeros")
+        assert not torch.allclose(encoder(z, pos, batch, context=zero + torch.randn_like(zero)).scalars, plain)
+
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+    def test_equivariance(self, encoder: nn.Module, dtype: torch.dtype) -> None:
+        for _ in range(3):
+            assert_equivariant(encoder.to(dtype), *random_molecules(dtype=dtype), self.equivariance_tolerance[dtype])
+
+    @pytest.mark.parametrize("name", EDGE_MOLECULES)
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+    def test_equivariance_of_edge_molecules(self, encoder: nn.Module, name: str, dtype: torch.dtype) -> None:
+        z, pos = edge_molecule(name, dtype)
+        assert_equivariant(encoder.to(dtype), z, pos, None, self.equivariance_tolerance[dtype])
+
+    def test_permutation_of_atoms(self, encoder: nn.Module) -> None:
+        z, pos, _ = random_molecules((9,), torch.float64)
+        encoder.double()
+        order = torch.randperm(len(z))
+        for permuted, feature in zip(encoder(z[order], pos[order]), encoder(z, pos), strict=True):
+            if feature is not None:
+                assert_close(permuted, feature[order], 1e-10, "features of permuted atoms")
+
+    def test_permutation_of_molecules_and_batch_size(self, encoder: nn.Module) -> None:
+        z, pos, batch = random_molecules((4, 6, 1, 3), torch.float64)
+        encoder.double()
+        together = encoder(z, pos, batch)
+        for molecule in reversed(range(4)):
+            of_molecule = batch == molecule
+            for alone, feature in zip(encoder(z[of_molecule], pos[of_molecule]), together, strict=True):
+                if feature is not None:
+                    assert_close(alone, feature[of_molecule], 1e-10, f"molecule {molecule} alone and in a batch")
+
+    def test_no_gradient_across_molecules(self, encoder: nn.Module) -> None:
+        z, pos, batch = random_molecules()
+        pos.requires_grad_()
+        energy_of_last = self._energies(encoder, z, pos, batch)[-1]
+        (grad,) = torch.autograd.grad(energy_of_last, pos)
+        assert grad[batch == 2].abs().max() > 0
+        assert grad[batch != 2].abs().max() == 0
+
+    def test_smooth_at_the_cutoff(self, encoder: nn.Module) -> None:
+        if not self.smooth_at_cutoff:
+            pytest.skip("smooth_at_cutoff is False for this encoder")
+        encoder.double()
+        z = torch.tensor([6, 8, 7])
+        features = []
+        for step in (-1e-6, 1e-6):
+            pos = torch.tensor([[0, 0, 0], [1.2, 0, 0], [encoder.cutoff + step, 0, 0]], dtype=torch.float64)
+            features.append(encoder(z, pos))
+        assert_close(features[1].scalars, features[0].scalars, 1e-6, "scalars across the cutoff")
+        if features[0].vectors is not None:
+            assert_close(features[1].vectors, features[0].vectors, 1e-6, "vectors across the cutoff")
+
+    @pytest.mark.parametrize("name", EDGE_MOLECULES)
+    def test_edge_molecules_are_finite(self, encoder: nn.Module, name: str) -> None:
+        z, pos = edge_molecule(name)
+        # Beside an ordinary molecule: nothing may spread to it.
+        ordinary_z, ordinary_pos, _ = random_molecules((6,))
+        z, pos = torch.cat([z, ordinary_z]), torch.cat([pos, ordinary_pos]).requires_grad_()
+        batch = torch.cat([torch.zeros(len(z) - 6), torch.ones(6)]).long()
+        atoms = encoder(z, pos, batch)
+        assert all(feature.isfinite().all() for feature in atoms if feature is not None)
+        (grad,) = torch.autograd.grad(self._energies(encoder, z, pos, batch).sum(), pos, create_graph=True)
+        assert grad.isfinite().all()
+        if self.twice_differentiable:
+            (grad - 0.1).square().sum().backward()
+            assert pos.grad is not None
+            assert pos.grad.isfinite().all()
+            assert all(p.grad is None or p.grad.isfinite().all() for p in encoder.parameters())
+
+    def test_forces_against_finite_differences(self, encoder: nn.Module) -> None:
+        z, pos, batch = random_molecules((3, 2), torch.float64)
+        encoder.double()
+        assert torch.autograd.gradcheck(lambda p: self._energies(encoder, z, p, batch), pos.requires_grad_())
+
+    def test_second_derivatives_against_finite_differences(self, encoder: nn.Module) -> None:
+        if not self.twice_differentiable:
+            pytest.skip("twice_differentiable is False for this encoder")
+        z, pos, batch = random_molecules((3,), torch.float64)
+        encoder.double()
+        assert torch.autograd.gradgradcheck(lambda p: self._energies(encoder, z, p, batch), pos.requires_grad_())
+
+    def test_autocast(self, encoder: nn.Module) -> None:
+        z, pos, batch = random_molecules()
+        exact = encoder(z, pos, batch)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            atoms = encoder(z, pos, batch)
+        for feature, reference in zip(atoms, exact, strict=True):
+            if reference is not None:
+                assert feature.dtype == torch.float32
+                assert_close(feature, reference, 0.1, "features under autocast(bfloat16)")
+
+    @pytest.mark.compile
+    def test_compile(self, encoder: nn.Module) -> None:
+        compiled = torch.compile(encoder, fullgraph=self.compile_fullgraph, backend=self.compile_backend)
+        for sizes in ((5, 1, 8), (3, 7)):
+            molecules = random_molecules(sizes)
+            with without_shape_checks():
+                actual = compiled(*molecules)
+            for feature, reference in zip(actual, encoder(*molecules), strict=True):
+                if reference is not None:
+                    assert_close(feature, reference, 1e-5, "features of the compiled encoder")
+
+    @pytest.mark.cuda
+    @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+    def test_cuda(self, encoder: nn.Module) -> None:
+        molecules = random_molecules()
+        reference = encoder(*molecules)
+        atoms = encoder.cuda()(*(tensor.cuda() for tensor in molecules))
+        for feature, expected in zip(atoms, reference, strict=True):
+            if expected is not None:
+                assert_close(feature.cpu(), expected, 1e-4, "features on CUDA")
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            (lambda z, pos, batch: (z * 0, pos, batch), "z must lie in 1"),
+            (lambda z, pos, batch: (z * 0 + 119, pos, batch), "z must lie in 1"),
+            (lambda z, pos, batch: (z, pos * torch.nan, batch), "pos must be finite"),
+            (lambda z, pos, batch: (z, pos[:-1], batch), "pos must have shape"),
+            (lambda z, pos, batch: (z, pos, batch.flip(0)), "batch must be sorted"),
+            (lambda z, pos, batch: (z[:0], pos[:0], batch[:0]), "no atoms"),
+        ],
+        ids=["z = 0", "z too large", "NaN positions", "shapes differ", "unsorted batch", "empty batch"],
+    )
+    def test_bad_input_is_refused(self, encoder: nn.Module, change: Callable, message: str) -> None:
+        with without_shape_checks(), pytest.raises(ValueError, match=message):
+            encoder(*change(*random_molecules()))
+
+    @staticmethod
+    def _energies(encoder: Encoder, z: Tensor, pos: Tensor, batch: Tensor) -> Tensor:
+        """A rotation-invariant number a molecule, from all the features."""
+        scalars, vectors = encoder(z, pos, batch)
+        per_atom = scalars.square()
+        if vectors is not None:
+            per_atom = per_atom + vectors.square().sum(dim=1)
+        return AtomFeatures(per_atom).pool(batch).mean(dim=1)
+
+
+def edge_molecule(name: str, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
+    """One of `EDGE_MOLECULES`: z (N,) and pos (N, 3) in Å."""
+    z, pos = EDGE_MOLECULES[name]
+    return torch.tensor(z), torch.tensor(pos, dtype=dtype)

@@ -1,0 +1,66 @@
+"""Fixtures and markers of the test suite."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from molspectra.testing import without_shape_checks
+
+_REPOSITORY = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def reference() -> Path:
+    """Folder of golden numbers of the published implementations, which is not part of the repository."""
+    folder = Path(os.environ.get("MOLSPECTRA_REFERENCE", _REPOSITORY.parent / "shared" / "reference"))
+    if not (folder / "fixtures").is_dir():
+        pytest.skip(f"no reference numbers at {folder}; set MOLSPECTRA_REFERENCE to the folder that has fixtures/")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def load_fixture(reference: Path) -> Callable[[str], Any]:
+    """Read a file below fixtures/ by its name: tensors from a .safetensors, plain values from a .json."""
+
+    def load(name: str) -> dict[str, Tensor] | Any:
+        path = reference / "fixtures" / name
+        return json.loads(path.read_text()) if path.suffix == ".json" else load_file(path)
+
+    return load
+
+
+@pytest.fixture
+def no_shape_checks() -> Iterator[None]:
+    """For tests that pass wrong shapes or types on purpose, or compile: see `molspectra.testing`."""
+    with without_shape_checks():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def seed() -> None:
+    """Every test starts from the same random numbers."""
+    torch.manual_seed(0)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip, with a reason, what this machine cannot run."""
+    skips = {}
+    if not torch.cuda.is_available():
+        skips["cuda"] = pytest.mark.skip(reason="needs a CUDA device")
+    if not any(shutil.which(compiler) for compiler in (os.environ.get("CXX", "c++"), "g++", "clang++")):
+        skips["compile"] = pytest.mark.skip(reason="needs a C++ compiler")
+    if config.getoption("jaxtyping_packages"):
+        # The compiler does not see through the wrappers that check shapes.
+        skips["compile"] = pytest.mark.skip(reason="runs without shape checks: pytest -m compile --jaxtyping-packages=")
+    for item in items:
+        for marker, skip in skips.items():
+            if item.get_closest_marker(marker):
+                item.add_marker(skip)

@@ -1,0 +1,21 @@
+"""Residual attention as it is written down: scores of (heads × n × n), added to those of the layer before."""
+
+from torch import Tensor, nn
+
+from molspectra.spectra.residual_attention import ScoreHistory
+
+
+class ExplicitScores(ScoreHistory):
+    """The same history with every tensor made explicitly."""
+
+    def __init__(self, present: Tensor, scale: float) -> None:
+        super().__init__(present, scale)
+        self.scores: Tensor | float = 0.0
+
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, dropout: float = 0.0) -> Tensor:
+        self.scores = query @ key.transpose(-2, -1) * self.scale + self.scores
+        self.weights = self.scores.masked_fill(~self.present[:, None, None, :], -1e30).softmax(dim=-1)
+        return nn.functional.dropout(self.weights, dropout) @ value
+
+    def attention_map(self) -> Tensor:
+        return self.weights
