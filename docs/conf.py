@@ -17,8 +17,15 @@ myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
 
 default_role = "code"
-autodoc_default_options = {"members": True, "member-order": "bysource", "special-members": "__call__"}
+autodoc_default_options = {
+    "members": True,
+    "member-order": "bysource",
+    "special-members": "__call__",
+    "exclude-members": "extra_repr",
+    "no-value": True,
+}
 napoleon_use_ivar = True
+napoleon_use_rtype = False
 python_display_short_literal_types = True
 python_maximum_signature_line_length = 100
 

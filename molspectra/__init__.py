@@ -8,6 +8,7 @@ Each folder is one stage of that pipeline; `methods` are the published recipes, 
 from importlib.metadata import PackageNotFoundError, version
 
 from molspectra import data, encoders, geometry, heads, layers, methods, noise, objectives, pretrained, spectra
+from molspectra._config import Configurable
 
 try:
     __version__ = version("molspectra")
@@ -15,6 +16,7 @@ except PackageNotFoundError:  # run from a source tree that is not installed
     __version__ = "0+unknown"
 
 __all__ = [
+    "Configurable",
     "data",
     "encoders",
     "geometry",

@@ -14,6 +14,7 @@ from molspectra._config import Configurable
 
 _WEIGHTS, _CONFIG = "model.safetensors", "config.json"
 _FORMAT = 1
+_PACKAGES = {f"molspectra.{name}" for name in ("data", "encoders", "heads", "methods", "objectives", "spectra")}
 
 
 def save(module: nn.Module, directory: str | Path) -> None:
@@ -135,7 +136,7 @@ def _find_class(name: str, classes: Mapping[str, type]) -> type:
     if name in classes:
         return classes[name]
     package, _, class_name = name.rpartition(".")
-    if package.split(".")[0] == "molspectra":  # never import what a file names, other than ourselves
+    if package in _PACKAGES:  # never import what a file names, other than ourselves
         cls = getattr(importlib.import_module(package), class_name, None)
         if isinstance(cls, type) and issubclass(cls, Configurable):
             return cls

@@ -76,8 +76,12 @@ def load_reference(path: str | Path) -> ReferenceCheckpoint:
         ValueError: the file is no such checkpoint, uses an option that is not implemented, or its tensors do not
             fit; all missing, unexpected and mis-shaped keys are listed.
     """
-    checkpoint = read_lightning(path)
-    hyper, source = checkpoint["hyper_parameters"], str(path)
+    return import_lightning(read_lightning(path), str(path))
+
+
+def import_lightning(checkpoint: Mapping[str, Any], source: str) -> ReferenceCheckpoint:
+    """The parts of a checkpoint that is loaded already: a mapping with `state_dict` and `hyper_parameters`."""
+    hyper = checkpoint["hyper_parameters"]
     for option, supported in _SUPPORTED.items():
         if option in hyper and hyper[option] != supported:
             raise ValueError(f"{source} has {option}={hyper[option]!r}; only {supported!r} can be imported.")

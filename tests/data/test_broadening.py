@@ -28,8 +28,12 @@ def test_equals_scipy_densities(shape, dtype):
     assert spectrum.shape == (1, AXIS.length)
     assert spectrum.dtype == dtype
     line = SCIPY[shape](4.0)
-    expected = sum(i * line.pdf(AXIS.grid.numpy() - x) for x, i in zip(positions.numpy(), intensities.numpy(), strict=True))
-    np.testing.assert_allclose(spectrum[0].numpy(), expected, rtol=1e-4 if dtype == torch.float32 else 1e-12, atol=1e-30)
+    expected = sum(
+        i * line.pdf(AXIS.grid.numpy() - x) for x, i in zip(positions.numpy(), intensities.numpy(), strict=True)
+    )
+    np.testing.assert_allclose(
+        spectrum[0].numpy(), expected, rtol=1e-4 if dtype == torch.float32 else 1e-12, atol=1e-30
+    )
 
 
 @pytest.mark.parametrize("shape", ["gaussian", "lorentzian"])
@@ -82,7 +86,9 @@ def test_index_groups_lines_in_any_order():
         torch.testing.assert_close(together[spectrum : spectrum + 1], alone)
     assert together[3].eq(0).all()
     assert together[5].eq(0).all()
-    torch.testing.assert_close(broaden(positions, intensities, AXIS, 3.0, "lorentzian", index), together[: index.max() + 1])
+    torch.testing.assert_close(
+        broaden(positions, intensities, AXIS, 3.0, "lorentzian", index), together[: index.max() + 1]
+    )
 
 
 def test_no_lines():

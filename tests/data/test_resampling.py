@@ -27,7 +27,9 @@ def test_equals_numpy(dtype, descending):
     resampled = resample(spectra, grid, AXIS)
     assert resampled.dtype == dtype
     assert resampled.shape == (2, 3, AXIS.length)
-    np.testing.assert_allclose(resampled.reshape(6, -1).numpy(), expected, rtol=1e-6 if dtype == torch.float32 else 1e-12)
+    np.testing.assert_allclose(
+        resampled.reshape(6, -1).numpy(), expected, rtol=1e-6 if dtype == torch.float32 else 1e-12
+    )
 
 
 @given(st.integers(2, 30), st.floats(0.0, 15.0), st.floats(0.5, 20.0), st.booleans())
@@ -135,8 +137,5 @@ def test_gradients(conserve_area):
     ],
 )
 def test_refuses(spectrum, grid, outside, match):
-    # Shapes that do not fit are caught by the annotations first where those are enforced.
-    with pytest.raises((ValueError, TypeError), match=match):
-        resample.__wrapped__(spectrum, grid, AXIS, outside) if hasattr(resample, "__wrapped__") else resample(
-            spectrum, grid, AXIS, outside
-        )
+    with pytest.raises(ValueError, match=match):
+        resample(spectrum, grid, AXIS, outside)

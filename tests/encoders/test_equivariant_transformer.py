@@ -1,15 +1,14 @@
 """The equivariant transformer: the shipped suite, and parity with the published implementations."""
 
-import json
-
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from molspectra.encoders import EquivariantTransformer
+from molspectra.geometry import edge_geometry, radius_graph
 from molspectra.layers import WhitenedVectorNorm
-from molspectra.pretrained.keymaps import EQUIVARIANT_TRANSFORMER, rename
 from molspectra.testing import EncoderSuite, random_molecules, random_orthogonal
+from tests.published import PublishedTransformer
 
 
 class TestRMS(EncoderSuite):
@@ -48,42 +47,9 @@ VARIANTS = ("molspectra_default", "molspectra_md17", "molspectra_md17_novecnorm"
 BATCHES = ("noisy4", "clean4", "linear", "linear_axis", "lone", "mixed6")
 
 
-class Published:
-    """Weights, inputs and outputs of the published implementations."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        self.config = json.loads((folder / "config.json").read_text())
-        self.batches = load_file(folder / "batches.safetensors")
-
-    def encoder(self, variant, dtype):
-        arguments = self.config["kwargs"][variant]
-        # The variant without whitening was computed with the weights of the one with it.
-        state = load_file(self.folder / f"{variant.removesuffix('_novecnorm')}.state_dict.safetensors")
-        if arguments["layernorm_on_vec"] is None:
-            del state["out_norm_vec.weight"]
-        encoder = EquivariantTransformer(
-            arguments["hidden_channels"],
-            arguments["num_layers"],
-            arguments["num_heads"],
-            arguments["num_rbf"],
-            arguments["cutoff_upper"],
-            max_z=arguments["max_z"] - 1,
-            vector_norm=arguments["layernorm_on_vec"],
-            norm_every_layer=arguments.get("use_dataset_md17") is False,
-            as_released=True,
-        )
-        encoder.load_state_dict(rename(state, EQUIVARIANT_TRANSFORMER))
-        return encoder.to(dtype)
-
-    def inputs(self, batch, dtype):
-        pos = self.batches[f"{batch}.pos"].to(dtype).requires_grad_()
-        return self.batches[f"{batch}.z"], pos, self.batches[f"{batch}.batch"]
-
-
 @pytest.fixture(scope="module")
 def published(reference):
-    return Published(reference / "fixtures" / "torchmd_et")
+    return PublishedTransformer(reference / "fixtures" / "torchmd_et")
 
 
 def tolerances(variant: str, batch: str, dtype: torch.dtype) -> dict[str, float]:
@@ -125,8 +91,6 @@ def test_released_edges(published):
     trace = load_file(published.folder / "molspectra_md17.outputs.safetensors")
     encoder = published.encoder("molspectra_md17", torch.float32)
     z, pos, molecule = published.inputs("noisy4", torch.float32)
-    from molspectra.geometry import edge_geometry, radius_graph
-
     edge_index = radius_graph(pos, molecule, encoder.cutoff, loop=True)
     torch.testing.assert_close(edge_index, trace["noisy4.f32.trace.edge_index"])
     distance, direction = edge_geometry(pos, edge_index)

@@ -1,0 +1,94 @@
+"""Two real processes (gloo) against one: losses, gradients and statistics of the whole batch."""
+
+import os
+import socket
+
+import pytest
+import torch
+from torch import distributed, multiprocessing
+
+from molspectra.objectives import InfoNCELoss, TargetNormalizer
+
+WORLD_SIZE = 2
+
+
+def run(worker, *arguments):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    context = multiprocessing.get_context("spawn")
+    results = context.SimpleQueue()
+    processes = [
+        context.Process(target=_start, args=(rank, port, worker, arguments, results)) for rank in range(WORLD_SIZE)
+    ]
+    for process in processes:
+        process.start()
+    outcomes = [results.get() for _ in processes]
+    for process in processes:
+        process.join()
+    failures = [outcome for outcome in outcomes if isinstance(outcome[1], str)]
+    assert not failures, failures
+    return [outcome for _, outcome in sorted(outcomes)]
+
+
+def _start(rank, port, worker, arguments, results):
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    torch.set_num_threads(1)
+    try:
+        distributed.init_process_group("gloo", rank=rank, world_size=WORLD_SIZE)
+        outcome = worker(rank, *arguments)
+        distributed.destroy_process_group()
+    except Exception as error:  # noqa: BLE001 - handed to the parent, which fails
+        outcome = repr(error)
+    results.put((rank, outcome))
+
+
+def contrast(rank, symmetric, some_invalid):
+    """Loss and gradient of this process's rows, as plain lists."""
+    z, valid = rows(some_invalid)
+    mine = slice(3 * rank, 3 * rank + 3)
+    z = z[:, mine].clone().requires_grad_()
+    loss = InfoNCELoss(symmetric=symmetric, gather_distributed=True)(z[0], z[1], valid[mine])
+    loss.backward()
+    return loss.item(), z.grad.tolist()
+
+
+def rows(some_invalid):
+    z = torch.randn(2, 6, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    return z, torch.tensor([True, not some_invalid, not some_invalid, True, True, True])
+
+
+@pytest.mark.parametrize("symmetric", [True, False])
+@pytest.mark.parametrize("some_invalid", [True, False])
+def test_gathered_contrast_equals_the_large_batch(symmetric, some_invalid):
+    z, valid = rows(some_invalid)
+    z.requires_grad_()
+    expected = InfoNCELoss(symmetric=symmetric)(z[0], z[1], valid)
+    expected.backward()
+    results = run(contrast, symmetric, some_invalid)
+    assert sum(loss for loss, _ in results) / WORLD_SIZE == pytest.approx(expected.item(), abs=1e-12)
+    # Averaging over processes, as DistributedDataParallel does, gives the gradient of the large batch.
+    gathered = torch.cat([torch.tensor(grad, dtype=torch.float64) for _, grad in results], dim=1) / WORLD_SIZE
+    torch.testing.assert_close(gathered, z.grad, rtol=1e-10, atol=1e-12)
+
+
+def normalize(rank):
+    normalizer = TargetNormalizer(as_released=True)
+    for targets in batches():
+        normalized = normalizer(targets[5 * rank : 5 * rank + 5])
+    return normalized.tolist(), normalizer.count.item(), normalizer.mean.tolist()
+
+
+def batches():
+    return torch.randn(3, 10, 3, generator=torch.Generator().manual_seed(1)) * 0.04 + 0.01
+
+
+def test_target_statistics_are_those_of_all_processes():
+    alone = TargetNormalizer(as_released=True)
+    for targets in batches():
+        expected = alone(targets)
+    results = run(normalize)
+    torch.testing.assert_close(torch.cat([torch.tensor(normalized) for normalized, _, _ in results]), expected)
+    for _, count, mean in results:
+        assert count == 30
+        torch.testing.assert_close(torch.tensor(mean, dtype=torch.float64), alone.mean)

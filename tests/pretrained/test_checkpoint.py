@@ -1,0 +1,138 @@
+"""Saving and loading the library's own modules."""
+
+import json
+
+import pytest
+import torch
+from torch import nn
+
+import molspectra as ms
+from molspectra.pretrained import load, load_strictly, save
+
+SPECFORMER = {
+    "lengths": {"ir": 60, "uv_vis": 40},
+    "patch_len": {"ir": 10, "uv_vis": 8},
+    "stride": 5,
+    "hidden_channels": 8,
+    "num_heads": 2,
+    "out_channels": 16,
+}
+
+
+def encoder(**arguments):
+    return ms.encoders.EquivariantTransformer(16, num_layers=2, num_heads=4, num_rbf=8, **arguments)
+
+
+def method():
+    specformer = ms.spectra.SpecFormer(**SPECFORMER, scaling=ms.data.LogScaling())
+    contrast = ms.objectives.InfoNCELoss(0.2, learnable_temperature=True)
+    return ms.methods.MolSpectra(ms.methods.Coord(16, std=0.1), specformer, contrast=contrast, mask_ratio=0.3)
+
+
+MODULES = {
+    "encoder": lambda: encoder(vector_norm="whitened", max_z=118),
+    "specformer": lambda: ms.spectra.SpecFormer(**SPECFORMER),
+    "vector head": lambda: ms.heads.VectorHead(8, as_released=True),
+    "scalar head": lambda: ms.heads.ScalarHead(8, mean=1.5, reduce="mean"),
+    "projection": lambda: ms.heads.ProjectionHead(8, 4),
+    "normalizer": lambda: ms.objectives.TargetNormalizer(as_released=True),
+    "method of methods": method,
+}
+
+
+@pytest.mark.parametrize("make", MODULES.values(), ids=MODULES)
+def test_round_trip(make, tmp_path):
+    module = make()
+    with torch.no_grad():
+        for tensor in module.state_dict().values():
+            tensor.add_(torch.ones_like(tensor))
+    save(module, tmp_path / "deep" / "down")
+    loaded = load(tmp_path / "deep" / "down")
+    assert type(loaded) is type(module)
+    assert repr(loaded) == repr(module)
+    assert not loaded.training
+    for name, tensor in module.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], tensor), name
+        assert loaded.state_dict()[name].dtype == tensor.dtype, name
+
+
+def test_a_loaded_encoder_gives_the_same_features(tmp_path):
+    module = encoder().eval()
+    save(module, tmp_path)
+    z, pos = torch.tensor([6, 8, 1]), torch.randn(3, 3)
+    assert torch.equal(load(tmp_path)(z, pos).scalars, module(z, pos).scalars)
+
+
+def test_config_json_is_readable(tmp_path):
+    save(encoder(), tmp_path)
+    described = json.loads((tmp_path / "config.json").read_text())
+    assert described["class"] == "molspectra.encoders.EquivariantTransformer"
+    assert described["arguments"]["cutoff"] == 5.0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "model.safetensors"]
+
+
+def test_misfits_are_all_listed_and_nothing_is_loaded():
+    module = encoder()
+    state = module.state_dict()
+    before = {name: tensor.clone() for name, tensor in state.items()}
+    wrong = {name: tensor + 1 for name, tensor in state.items()}
+    wrong["stranger.weight"] = torch.zeros(2)
+    wrong["out_norm.bias"] = torch.zeros(17)
+    del wrong["layers.1.q_proj.bias"]
+    with pytest.raises(ValueError, match=r"do not fit EquivariantTransformer \(3 keys\)") as error:
+        load_strictly(module, wrong, "somewhere")
+    assert "missing: layers.1.q_proj.bias (16,)" in str(error.value)
+    assert "unexpected: stranger.weight (2,)" in str(error.value)
+    assert "mis-shaped: out_norm.bias is (17,), expected (16,)" in str(error.value)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in module.state_dict().items())
+
+
+class Mine(ms.Configurable, nn.Module):
+    def __init__(self, size: int = 3) -> None:
+        super().__init__()
+        self.linear = nn.Linear(size, size)
+
+
+class MineAround(ms.Configurable, nn.Module):
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+
+def test_your_own_classes(tmp_path):
+    save(MineAround(Mine(size=4)), tmp_path)
+    assert load(tmp_path, classes=[Mine, MineAround]).inner.linear.in_features == 4
+    with pytest.raises(ValueError, match=r"unknown class .*Mine.*classes=\[it\]"):
+        load(tmp_path, classes=[MineAround])
+
+
+def test_what_cannot_be_written_is_refused_by_name(tmp_path):
+    with pytest.raises(TypeError, match="module is a Linear, which cannot be written"):
+        save(nn.Linear(2, 2), tmp_path)
+    with pytest.raises(TypeError, match=r"module\.inner is a Linear"):
+        save(MineAround(nn.Linear(2, 2)), tmp_path)
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["os.system", "molspectra.pretrained.save", "molspectra.nothing.Here", "builtins.eval"])
+def test_a_config_cannot_name_anything_but_modules(tmp_path, name):
+    save(encoder(), tmp_path)
+    described = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**described, "class": name}))
+    with pytest.raises(ValueError, match="unknown class"):
+        load(tmp_path)
+
+
+def test_missing_files_and_newer_formats(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"holds no model\.safetensors"):
+        load(tmp_path)
+    save(encoder(), tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps({"format": 99}))
+    with pytest.raises(ValueError, match="has format 99"):
+        load(tmp_path)
+
+
+def test_config_records_every_argument():
+    assert encoder(max_z=20).config["max_z"] == 20
+    assert encoder().config["as_released"] is False
+    assert list(Mine().config) == ["size"]
