@@ -1,4 +1,4 @@
-# make demo    the main example, in an environment of its own
+# make demo    the main example, in an environment of its own; options in DEMO_ARGS='...'
 # make test    lint, types, documentation and tests
 # make docs    the documentation alone, as HTML under docs/_build
 # make lint    style and types alone
@@ -22,7 +22,9 @@ help:
 demo: $(VENV)/.installed-demo
 	$(BIN)/python examples/01_two_stage_pretraining.py $(DEMO_ARGS)
 
+# The checks of shapes that all other tests run with cannot be compiled, hence the run of its own.
 test: lint docs
+	$(BIN)/python -m pytest -m compile --jaxtyping-packages= tests
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 docs: $(VENV)/.installed-dev

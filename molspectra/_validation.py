@@ -1,8 +1,8 @@
 """What the library says to bad input, in one place: the argument's name, what was expected, what came, the remedy.
 
-Shape and dtype checks cost nothing and always run. Checks of *values* (an atomic number out of range, a NaN) would make
-an accelerator wait, so inside a forward they run for CPU tensors only; :func:`molspectra.data.validate` runs them on any
-device, once, before training.
+Shape and dtype checks cost nothing and always run. Checks of *values* (an atomic number out of range, a NaN) would
+make an accelerator wait, so inside a forward they run for CPU tensors only; :func:`molspectra.data.validate` runs them
+on any device, once, before training.
 """
 
 from collections.abc import Mapping
@@ -56,7 +56,9 @@ def check_molecules(z: Tensor, pos: Tensor, batch: Tensor | None, max_z: int = 1
         )
     if not bool(torch.isfinite(pos).all()):
         bad = int((~torch.isfinite(pos)).any(dim=-1).nonzero()[0])
-        raise ValueError(f"pos must be finite; atom {bad} has position {pos[bad].tolist()}. Drop or repair the molecule.")
+        raise ValueError(
+            f"pos must be finite; atom {bad} has position {pos[bad].tolist()}. Drop or repair the molecule."
+        )
     if batch is not None and (int(batch[0]) < 0 or bool((batch[1:] < batch[:-1]).any())):
         raise ValueError(
             "batch must be sorted and start at 0 or above: the atoms of a molecule stand together, as "

@@ -1,11 +1,8 @@
 """Published weights as modules of ours, shared by the parity tests."""
 
 import json
-from pathlib import Path
 
-import torch
 from safetensors.torch import load_file
-from torch import Tensor
 
 from molspectra.encoders import EquivariantTransformer
 from molspectra.heads import ScalarHead

@@ -1,7 +1,6 @@
 """Calculated lines (sticks) → spectra."""
 
 import math
-from collections.abc import Iterator
 
 import torch
 from jaxtyping import Float, Int
@@ -61,35 +60,31 @@ def broaden(
     if not (fwhm > 0 and math.isfinite(fwhm)):
         raise ValueError(f"fwhm must be positive and finite ({axis.unit}); got {fwhm}.")
     index, num_spectra = _check_sticks(positions, intensities, index, num_spectra)
-    grid = axis.grid.to(positions)
-    spectra = torch.zeros(
-        num_spectra, axis.length, device=positions.device, dtype=torch.promote_types(positions.dtype, intensities.dtype)
-    )
-    blocks = list(_blocks(positions.shape[0], axis.length))
-    for block in blocks:
-        arguments = (positions[block], intensities[block], grid, float(fwhm), shape)
+    samples_at_once = max(1, _VALUES_AT_ONCE // max(1, positions.shape[0]))
+    blocks = axis.grid.to(positions).split(samples_at_once)
+    columns = []
+    for grid in blocks:
+        arguments = (positions, intensities, index, num_spectra, grid, float(fwhm), shape)
         if len(blocks) > 1 and torch.is_grad_enabled():
             # Form the block again in the backward pass, rather than keep every block until then.
-            lines = checkpoint(_lines, *arguments, use_reentrant=False)
+            columns.append(checkpoint(_sum_of_lines, *arguments, use_reentrant=False))
         else:
-            lines = _lines(*arguments)
-        spectra.index_add_(0, index[block], lines.to(spectra.dtype))
-    return spectra
+            columns.append(_sum_of_lines(*arguments))
+    return torch.cat(columns, dim=1)
 
 
-def _lines(positions: Tensor, intensities: Tensor, grid: Tensor, fwhm: float, shape: str) -> Tensor:
-    """Each line on the grid, (K, L)."""
+def _sum_of_lines(
+    positions: Tensor, intensities: Tensor, index: Tensor, num_spectra: int, grid: Tensor, fwhm: float, shape: str
+) -> Tensor:
+    """The spectra on a part of the grid, (M, l), by way of each line on it, (K, l)."""
     offset = grid - positions[:, None]
     if shape == "gaussian":
         sigma = fwhm / math.sqrt(8 * math.log(2))
-        return torch.exp(-0.5 * (offset / sigma).square()) * (intensities / (sigma * math.sqrt(2 * math.pi)))[:, None]
-    gamma = fwhm / 2
-    return (intensities * (gamma / math.pi))[:, None] / (offset.square() + gamma * gamma)
-
-
-def _blocks(num_sticks: int, length: int) -> Iterator[slice]:
-    at_once = max(1, _VALUES_AT_ONCE // length)
-    return (slice(start, start + at_once) for start in range(0, num_sticks, at_once))
+        lines = torch.exp(-0.5 * (offset / sigma).square()) * (intensities / (sigma * math.sqrt(2 * math.pi)))[:, None]
+    else:
+        gamma = fwhm / 2
+        lines = (intensities * (gamma / math.pi))[:, None] / (offset.square() + gamma * gamma)
+    return lines.new_zeros(num_spectra, grid.shape[0]).index_add(0, index, lines)
 
 
 def _check_sticks(

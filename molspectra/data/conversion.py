@@ -86,8 +86,8 @@ def from_rdkit(mol: Any, conformer: int = -1) -> Data:
         ValueError: the molecule has no such conformer, a flat drawing only, dummy atoms, or hydrogens without
             positions.
     """
-    chem = _import_rdkit().Chem
-    if not isinstance(mol, chem.Mol):
+    rdkit = _import_rdkit()
+    if not isinstance(mol, rdkit.Chem.Mol):
         raise TypeError(f"mol must be an rdkit.Chem.Mol; got {type(mol).__name__}. For SMILES use from_smiles.")
     known = [c.GetId() for c in mol.GetConformers()]
     if not known or (conformer != -1 and conformer not in known):
@@ -113,12 +113,14 @@ def from_rdkit(mol: Any, conformer: int = -1) -> Data:
     bonds = [bond for bond in mol.GetBonds() if bond.GetBondTypeAsDouble() > 0]
     pairs = [sorted((bond.GetBeginAtomIdx(), bond.GetEndAtomIdx())) for bond in bonds]
     check_molecules(z, pos, batch=None)
+    with rdkit.rdBase.BlockLogs():  # it warns of hydrogens that are no one's, as in H+
+        smiles = rdkit.Chem.MolToSmiles(rdkit.Chem.RemoveHs(mol))
     return Data(
         z=z,
         pos=pos,
         bond_index=torch.tensor(pairs, dtype=torch.int64).reshape(-1, 2).t().contiguous(),
         bond_order=torch.tensor([bond.GetBondTypeAsDouble() for bond in bonds], dtype=torch.float32),
-        smiles=chem.MolToSmiles(chem.RemoveHs(mol)),
+        smiles=smiles,
     )
 
 

@@ -11,30 +11,45 @@ from molspectra._validation import values_are_free
 
 
 class Log10Scaling(Configurable, nn.Module):
-    """s → log10(1 + s), the scaling of MolSpectra (Wang et al., ICLR 2025, arXiv:2502.16284).
+    """s → log10(1 + s / unit), with unit 1 the scaling of MolSpectra (Wang et al., ICLR 2025, arXiv:2502.16284).
+
+    The unit is the intensity at which the scale turns from linear to logarithmic. Choose it well below the peaks of the
+    spectra, or nearly all of them stay in the linear part.
 
     Computed as ln(1 + s) / ln 10 with `log1p`, which keeps the digits of small s that the released log10(s + 1)
     rounds away. A missing spectrum (NaN) stays NaN.
 
+    Args:
+        unit: The intensity that counts as 1, in the units of the spectrum.
+
     Raises:
-        ValueError: an intensity is negative (values are looked at for CPU tensors).
+        ValueError: `unit` is not positive and finite, or an intensity is negative (values are looked at for CPU
+            tensors).
 
     Example:
         >>> Log10Scaling()(torch.tensor([0.0, 9.0, 99.0]))
         tensor([0., 1., 2.])
     """
 
-    def __init__(self) -> None:
+    def __init__(self, unit: float | int = 1.0) -> None:
         super().__init__()
+        _refuse_infinite(unit=unit)
+        if unit <= 0:
+            raise ValueError(f"unit must be positive; got {unit}.")
+        self.unit = float(unit)
 
     def forward(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """Scale intensities `x` ≥ 0, of any shape."""
         _refuse_negative(x)
-        return torch.log1p(x) / math.log(10)
+        return torch.log1p(x / self.unit) / math.log(10)
 
     def inverse(self, y: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """Scaled intensities back to intensities: 10^y - 1."""
-        return torch.expm1(y * math.log(10))
+        """Scaled intensities back to intensities: unit · (10^y - 1)."""
+        return self.unit * torch.expm1(y * math.log(10))
+
+    def extra_repr(self) -> str:
+        """The arguments, for printing."""
+        return f"unit={self.unit:g}"
 
 
 class LogScaling(Configurable, nn.Module):
@@ -164,7 +179,7 @@ def _refuse_negative(x: Tensor) -> None:
         )
 
 
-def _refuse_infinite(**values: float) -> None:
+def _refuse_infinite(**values: float | int) -> None:
     for name, value in values.items():
         if not math.isfinite(value):
             raise ValueError(f"{name} must be finite; got {value}. Leave missing spectra (NaN) out of the statistics.")

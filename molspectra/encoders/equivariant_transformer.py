@@ -66,7 +66,7 @@ class EquivariantTransformer(Configurable, nn.Module):
         num_layers: int = 8,
         num_heads: int = 8,
         num_rbf: int = 64,
-        cutoff: float = 5.0,
+        cutoff: float | int = 5.0,
         max_z: int = 100,
         *,
         vector_norm: Literal["rms", "whitened"] | None = "rms",
@@ -75,9 +75,7 @@ class EquivariantTransformer(Configurable, nn.Module):
     ) -> None:
         super().__init__()
         if hidden_channels % num_heads:
-            raise ValueError(
-                f"hidden_channels must be a multiple of num_heads; got {hidden_channels} and {num_heads}."
-            )
+            raise ValueError(f"hidden_channels must be a multiple of num_heads; got {hidden_channels} and {num_heads}.")
         if not 1 <= max_z <= 118:
             raise ValueError(f"max_z must lie in 1..118; got {max_z}.")
         if vector_norm not in ("rms", "whitened", None):
@@ -171,6 +169,7 @@ class NeighborEmbedding(nn.Module):
     def forward(
         self, z: Tensor, embedded: Tensor, edge_index: Tensor, rbf: Tensor, envelope: Tensor
     ) -> Float[Tensor, "atoms channels"]:
+        """Elements (N,), their embeddings (N, F), edges, radial basis (E, K) and cutoff (E, 1) → (N, F)."""
         source, target = edge_index
         others = (source != target).unsqueeze(-1)
         filters = self.distance_proj(rbf) * (envelope * others)

@@ -8,10 +8,12 @@ from torch_geometric.utils import scatter
 
 
 class AtomFeatures(NamedTuple):
-    """Per-atom features: `scalars` (N, F), invariant; `vectors` (N, 3, F) in Cartesian x, y, z, equivariant, or None."""
+    """Features of each atom."""
 
     scalars: Float[Tensor, "atoms channels"]
+    """Invariant features, (N, F)."""
     vectors: Float[Tensor, "atoms 3 channels"] | None = None
+    """Equivariant features in Cartesian x, y, z, (N, 3, F), or None."""
 
     def pool(
         self,

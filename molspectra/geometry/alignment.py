@@ -5,9 +5,7 @@ from torch import Tensor
 from torch_geometric.utils import scatter
 
 
-def remove_mean(
-    vectors: Float[Tensor, "atoms 3"], batch: Int[Tensor, " atoms"] | None
-) -> Float[Tensor, "atoms 3"]:
+def remove_mean(vectors: Float[Tensor, "atoms 3"], batch: Int[Tensor, " atoms"] | None) -> Float[Tensor, "atoms 3"]:
     """Subtract from the vectors of each molecule their mean over its atoms.
 
     Args:

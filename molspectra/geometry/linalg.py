@@ -10,6 +10,8 @@ whose solution in the eigenbasis of Y divides by sums y_a + y_b > 0. The solutio
 differentiated through Lyapunov equations, so derivatives of every order are free of gaps.
 """
 
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -47,7 +49,7 @@ class _InverseSqrt(torch.autograd.Function):
     """C → C^{-1/2}."""
 
     @staticmethod
-    def forward(ctx, matrix: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, matrix: Tensor) -> Tensor:
         eigenvalues, eigenvectors = _eigh(matrix)
         largest = eigenvalues.amax(dim=-1, keepdim=True)
         floored = torch.maximum(eigenvalues, largest * torch.finfo(matrix.dtype).eps)
@@ -57,7 +59,7 @@ class _InverseSqrt(torch.autograd.Function):
         return root
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
         root, values, eigenvectors = ctx.saved_tensors
         inverse = root @ root
         return -inverse @ _Lyapunov.apply(root, (grad + grad.mT) / 2, values, eigenvectors) @ inverse
@@ -67,7 +69,7 @@ class _Lyapunov(torch.autograd.Function):
     """X with Y X + X Y = G, for symmetric Y ≥ 0 given with its eigenvalues and eigenvectors."""
 
     @staticmethod
-    def forward(ctx, root: Tensor, rhs: Tensor, values: Tensor, eigenvectors: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, root: Tensor, rhs: Tensor, values: Tensor, eigenvectors: Tensor) -> Tensor:
         sums = values.unsqueeze(-1) + values.unsqueeze(-2)
         solution = eigenvectors.mT @ rhs @ eigenvectors / torch.where(sums > 0, sums, 1.0)
         solution = eigenvectors @ solution @ eigenvectors.mT
@@ -75,7 +77,7 @@ class _Lyapunov(torch.autograd.Function):
         return solution
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None]:
         root, solution, values, eigenvectors = ctx.saved_tensors
         adjoint = _Lyapunov.apply(root, grad, values, eigenvectors)
         return -(adjoint @ solution.mT + solution.mT @ adjoint), adjoint, None, None

@@ -11,7 +11,7 @@ _PAIRS_AT_ONCE = 1 << 21
 
 
 def radius_graph(
-    pos: Float[Tensor, "atoms 3"], batch: Int[Tensor, " atoms"] | None, cutoff: float, loop: bool = False
+    pos: Float[Tensor, "atoms 3"], batch: Int[Tensor, " atoms"] | None, cutoff: float | int, loop: bool = False
 ) -> Int[Tensor, "2 edges"]:
     """All ordered pairs of atoms of one molecule that are closer than `cutoff`.
 

@@ -45,7 +45,9 @@ def apply_gated_blocks(
     """Atom features → a scalar (N, 1) and a vector (N, 3) an atom."""
     scalars, vectors = atoms
     if vectors is None:
-        raise ValueError("This head needs atom vectors (N, 3, F), and the encoder gave None. Use an equivariant encoder.")
+        raise ValueError(
+            "This head needs atom vectors (N, 3, F), and the encoder gave None. Use an equivariant encoder."
+        )
     for block in blocks:
         scalars, vectors = block(scalars, vectors)
     return scalars, vectors.squeeze(-1)

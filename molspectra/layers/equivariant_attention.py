@@ -71,8 +71,8 @@ class EquivariantAttention(nn.Module):
             attention = attention * envelope
         s0, s1, s2 = (value[source] * value_filter).chunk(3, dim=-1)
         message = (s0 * attention.unsqueeze(-1)).flatten(1)
-        vector_message = vectors[source] * s1.flatten(1).unsqueeze(1)
-        vector_message = vector_message + s2.flatten(1).unsqueeze(1) * direction.unsqueeze(2)
+        s1, s2 = s1.flatten(1).unsqueeze(1), s2.flatten(1).unsqueeze(1)
+        vector_message = torch.addcmul(vectors[source] * s1, s2, direction.unsqueeze(2))
         gathered = scatter(message, target, dim=0, dim_size=num_atoms, reduce="sum")
         gathered_vectors = scatter(vector_message, target, dim=0, dim_size=num_atoms, reduce="sum")
 

@@ -32,10 +32,11 @@ class GatedEquivariantBlock(nn.Module):
 
     def reset_parameters(self) -> None:
         """Xavier-uniform weights and zero biases."""
-        for linear in (self.norm_proj, self.vector_proj, self.mlp[0], self.mlp[2]):
-            nn.init.xavier_uniform_(linear.weight)
-            if linear.bias is not None:
-                nn.init.zeros_(linear.bias)
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.xavier_uniform_(module.weight)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
 
     def forward(
         self, scalars: Float[Tensor, "atoms in"], vectors: Float[Tensor, "atoms 3 in"]
@@ -46,7 +47,7 @@ class GatedEquivariantBlock(nn.Module):
         return self.activation(out), gate.unsqueeze(1) * self.vector_proj(vectors)
 
 
-def smooth_norm(vectors: Float[Tensor, "atoms 3 channels"], eps: float = 1e-6) -> Float[Tensor, "atoms channels"]:
+def smooth_norm(vectors: Float[Tensor, "atoms 3 channels"], eps: float | int = 1e-6) -> Float[Tensor, "atoms channels"]:
     """√(|v|² + ε) over the Cartesian axis, at least in float32."""
     if vectors.dtype in (torch.bfloat16, torch.float16):
         vectors = vectors.float()

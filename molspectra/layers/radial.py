@@ -14,7 +14,7 @@ class CosineCutoff(nn.Module):
         cutoff: r_c in Å.
     """
 
-    def __init__(self, cutoff: float) -> None:
+    def __init__(self, cutoff: float | int) -> None:
         super().__init__()
         if not cutoff > 0:
             raise ValueError(f"cutoff must be positive (Å); got {cutoff}.")
@@ -25,6 +25,7 @@ class CosineCutoff(nn.Module):
         return torch.where(distance < self.cutoff, 0.5 * (torch.cos(distance * (math.pi / self.cutoff)) + 1), 0.0)
 
     def extra_repr(self) -> str:
+        """The arguments, for printing."""
         return f"cutoff={self.cutoff}"
 
 
@@ -43,7 +44,7 @@ class ExpNormalBasis(nn.Module):
     centers: Tensor
     betas: Tensor
 
-    def __init__(self, num_rbf: int, cutoff: float) -> None:
+    def __init__(self, num_rbf: int, cutoff: float | int) -> None:
         super().__init__()
         if num_rbf < 2:
             raise ValueError(f"num_rbf must be at least 2; got {num_rbf}.")
@@ -60,4 +61,5 @@ class ExpNormalBasis(nn.Module):
         return self.envelope(distance).unsqueeze(-1) * gaussian
 
     def extra_repr(self) -> str:
+        """The arguments, for printing."""
         return f"num_rbf={self.centers.shape[0]}"

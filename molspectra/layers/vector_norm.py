@@ -18,7 +18,7 @@ class RMSVectorNorm(nn.Module):
         eps: ε, in squared units of the vectors.
     """
 
-    def __init__(self, channels: int, eps: float = 0.1) -> None:
+    def __init__(self, channels: int, eps: float | int = 0.1) -> None:
         super().__init__()
         self.eps = eps
         self.weight = nn.Parameter(torch.ones(channels))
@@ -31,6 +31,7 @@ class RMSVectorNorm(nn.Module):
             return vectors * torch.rsqrt(mean_square + self.eps) * self.weight
 
     def extra_repr(self) -> str:
+        """The arguments, for printing."""
         return f"{self.weight.shape[0]}, eps={self.eps}"
 
 
@@ -51,7 +52,7 @@ class WhitenedVectorNorm(nn.Module):
         as_released: Use ε·diag(2, 3, 4), the released arithmetic.
     """
 
-    def __init__(self, channels: int, eps: float | None = None, as_released: bool = False) -> None:
+    def __init__(self, channels: int, eps: float | int | None = None, as_released: bool = False) -> None:
         super().__init__()
         self.eps = eps if eps is not None else (1e-5 if as_released else 1e-3)
         self.as_released = as_released
@@ -69,4 +70,5 @@ class WhitenedVectorNorm(nn.Module):
             return (root @ centered).to(self.weight.dtype) * self.weight
 
     def extra_repr(self) -> str:
+        """The arguments, for printing."""
         return f"{self.weight.shape[0]}, eps={self.eps}, as_released={self.as_released}"

@@ -33,7 +33,7 @@ class Coord(Configurable, nn.Module):
     """
 
     def __init__(
-        self, channels: int, std: float = 0.04, *, remove_translation: bool = False, as_released: bool = False
+        self, channels: int, std: float | int = 0.04, *, remove_translation: bool = False, as_released: bool = False
     ) -> None:
         super().__init__()
         self.noise = CoordNoise(std, remove_translation)

@@ -27,7 +27,8 @@ class MolSpectra(Configurable, nn.Module):
     side. The first stage is `denoise` alone: hand the same object to both.
 
     Differences from the release, undone by `as_released=True`: masks hide intervals rather than overlapping patches,
-    and the contrast is two-sided (see :class:`~molspectra.spectra.PatchMask`, :class:`~molspectra.objectives.InfoNCELoss`).
+    and the contrast is two-sided (see :class:`~molspectra.spectra.PatchMask` and
+    :class:`~molspectra.objectives.InfoNCELoss`).
 
     Args:
         denoise: The denoising method, with its head as the first stage left it.
@@ -54,10 +55,10 @@ class MolSpectra(Configurable, nn.Module):
         specformer: SpecFormer,
         *,
         molecule_projection: nn.Module | None = None,
-        mask_ratio: float = 0.1,
+        mask_ratio: float | int = 0.1,
         mask_mode: Literal["interval", "patch"] | None = None,
         contrast: InfoNCELoss | None = None,
-        weights: Mapping[str, float] | None = None,
+        weights: Mapping[str, float | int] | None = None,
         as_released: bool = False,
     ) -> None:
         super().__init__()
@@ -78,8 +79,8 @@ class MolSpectra(Configurable, nn.Module):
 
         Args:
             encoder: Maps (z, pos, batch) to atom features.
-            batch: Molecules with `z`, `pos` and a (B, L) field for each kind of spectrum; rows of NaN, or an absent field,
-                are missing spectra. Molecules without any spectrum take part in the denoising only.
+            batch: Molecules with `z`, `pos` and a (B, L) field for each kind of spectrum; rows of NaN, or an absent
+                field, are missing spectra. Molecules without any spectrum take part in the denoising only.
             generator: Source of randomness, on the batch's device.
 
         Returns:
@@ -91,8 +92,8 @@ class MolSpectra(Configurable, nn.Module):
         spectra = {kind: batch[kind] for kind in self.specformer.kinds if kind in batch}
         if not spectra:
             raise ValueError(
-                f"The batch has none of the spectra {list(self.specformer.kinds)}; it has the fields {list(batch.keys())}."
-                " Pre-train on geometries alone with the denoising method."
+                f"The batch has none of the spectra {list(self.specformer.kinds)}, only {list(batch.keys())}. "
+                "Pre-train on geometries alone with the denoising method."
             )
         denoising, atoms = self.denoise.denoise(encoder, batch, generator)
         num_molecules = None if batch.batch is None else batch.num_graphs

@@ -11,13 +11,13 @@ from molspectra.geometry.alignment import remove_mean
 class CoordNoise:
     """pos ← pos + σ ε with ε ~ N(0, 1): the noise of Coord (Zaidi et al. 2022, arXiv:2206.00133, §3.1).
 
-    Adds `pos_target` = σ ε (N, 3) in Å, the displacement that was added. Works on a `Data` or a `Batch`, on the device it
-    is on, and as a transform in a data loader.
+    Adds `pos_target` = σ ε (N, 3) in Å, the displacement that was added. Works on a `Data` or a `Batch`, on the device
+    it is on, and as a transform in a data loader.
 
     Args:
         std: σ in Å.
         remove_translation: Take the mean displacement of each molecule out of the noise. A translation-invariant
-            encoder cannot predict it: with it in, as published, 1/N of the loss on a molecule of N atoms is irreducible.
+            encoder cannot predict it: with it in, as published, 1/N of the loss of N atoms is irreducible.
 
     Raises:
         ValueError: σ is negative.
@@ -28,7 +28,7 @@ class CoordNoise:
         True
     """
 
-    def __init__(self, std: float = 0.04, remove_translation: bool = False) -> None:
+    def __init__(self, std: float | int = 0.04, remove_translation: bool = False) -> None:
         if std < 0:
             raise ValueError(f"std must not be negative (Å); got {std}.")
         self.std = std

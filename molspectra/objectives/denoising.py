@@ -22,9 +22,7 @@ class DenoisingLoss(Configurable, nn.Module):
         super().__init__()
         self.normalizer = TargetNormalizer(as_released) if normalize else None
 
-    def forward(
-        self, predicted: Float[Tensor, "atoms 3"], target: Float[Tensor, "atoms 3"]
-    ) -> Float[Tensor, ""]:
+    def forward(self, predicted: Float[Tensor, "atoms 3"], target: Float[Tensor, "atoms 3"]) -> Float[Tensor, ""]:
         """Predicted and true displacements, (N, 3) each; the target in Å, the prediction in units of its scale."""
         if self.normalizer is not None:
             target = self.normalizer(target)

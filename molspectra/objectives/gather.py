@@ -1,5 +1,7 @@
 """Collecting rows from all processes, with gradients."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, distributed
 
@@ -25,14 +27,14 @@ def _is_distributed() -> bool:
 
 class _Gather(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, rows: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, rows: Tensor) -> Tensor:
         ctx.num_rows = rows.shape[0]
         gathered = [torch.empty_like(rows) for _ in range(distributed.get_world_size())]
         distributed.all_gather(gathered, rows.contiguous())
         return torch.cat(gathered)
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
         grad = grad.contiguous()
         distributed.all_reduce(grad)
         return grad[distributed.get_rank() * ctx.num_rows :][: ctx.num_rows]

@@ -14,10 +14,13 @@ from molspectra.objectives.gather import gather_with_gradient, rank
 class InfoNCELoss(Configurable, nn.Module):
     """InfoNCE between molecules and their spectra (MolSpectra, arXiv:2502.16284, eq. 7).
 
-    With S_ab the similarity of z_a^i and z_b^j over the temperature, L = ½ mean_i [lse_j S_ij - S_ii] + ½ mean_j
-    [lse_i S_ij - S_jj]. The paper takes inner products at temperature 1 (`similarity="dot", temperature=1`); the released
-    code takes cosines at 0.07 and only the first half, which `as_released` reproduces. The default is the cosine, whose
-    scale does not grow with the size of a molecule, in both directions.
+    With S_ij the similarity of z_a^i and z_b^j over the temperature,
+
+        L = ½ mean_i [lse_j S_ij - S_ii] + ½ mean_j [lse_i S_ij - S_jj].
+
+    The paper takes inner products at temperature 1 (`similarity="dot", temperature=1`); the released code takes cosines
+    at 0.07 and only the first half, which `as_released` reproduces. The default is the cosine, whose scale does not
+    grow with the size of a molecule, in both directions.
 
     Cosines use |z| = √(|z|² + ε²), so that a zero vector has a similarity of 0 and finite gradients; the released
     clamp gives gradients of 1e8 there. Similarities are computed in float32 or better, also under autocast.
@@ -42,7 +45,7 @@ class InfoNCELoss(Configurable, nn.Module):
 
     def __init__(
         self,
-        temperature: float = 0.07,
+        temperature: float | int = 0.07,
         similarity: Literal["cosine", "dot"] = "cosine",
         symmetric: bool = True,
         gather_distributed: bool = False,
@@ -64,7 +67,7 @@ class InfoNCELoss(Configurable, nn.Module):
             self.log_temperature = nn.Parameter(log_temperature)
         else:
             self.register_buffer("log_temperature", log_temperature, persistent=False)
-            self._temperature = temperature
+            self._temperature = float(temperature)
 
     @property
     def temperature(self) -> Tensor | float:

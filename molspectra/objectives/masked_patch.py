@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -29,7 +30,8 @@ class MaskedPatchLoss(nn.Module):
         """
         if not masked:
             raise ValueError("masked is empty; expected the mask of at least one kind of spectrum.")
-        return sum((masked_mse(predicted[kind], target[kind], mask) for kind, mask in masked.items()), start=0.0)
+        errors = [masked_mse(predicted[kind], target[kind], mask) for kind, mask in masked.items()]
+        return torch.stack(errors).sum()
 
 
 def masked_mse(predicted: Tensor, target: Tensor, masked: Tensor) -> Float[Tensor, ""]:

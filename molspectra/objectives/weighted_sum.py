@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor, nn
 
 from molspectra._config import Configurable
@@ -20,7 +21,7 @@ class WeightedSum(Configurable, nn.Module):
         tensor(3.)
     """
 
-    def __init__(self, weights: Mapping[str, float]) -> None:
+    def __init__(self, weights: Mapping[str, float | int]) -> None:
         super().__init__()
         self.weights = dict(weights)
 
@@ -32,5 +33,8 @@ class WeightedSum(Configurable, nn.Module):
         """
         if set(losses) != set(self.weights):
             raise ValueError(f"losses must be named {sorted(self.weights)}; got {sorted(losses)}.")
-        total = sum(weight * losses[name] for name, weight in self.weights.items() if weight != 0)
+        total = torch.zeros_like(next(iter(losses.values())))
+        for name, weight in self.weights.items():
+            if weight != 0:
+                total = total + weight * losses[name]
         return {"loss": total, **losses}

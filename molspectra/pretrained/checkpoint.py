@@ -59,7 +59,9 @@ def load(directory: str | Path, classes: Iterable[type] = ()) -> nn.Module:
     directory = Path(directory)
     for name in (_WEIGHTS, _CONFIG):
         if not (directory / name).is_file():
-            raise FileNotFoundError(f"{directory} holds no {name}; expected a directory written by molspectra.pretrained.save.")
+            raise FileNotFoundError(
+                f"{directory} holds no {name}; expected a directory written by molspectra.pretrained.save."
+            )
     described = json.loads((directory / _CONFIG).read_text())
     if described.get("format") != _FORMAT:
         raise ValueError(
@@ -93,7 +95,8 @@ def load_strictly(module: nn.Module, state: Mapping[str, Tensor], source: str) -
     problems = missing + unexpected + misshaped
     if problems:
         raise ValueError(
-            f"The weights of {source} do not fit {type(module).__name__} ({len(problems)} keys):\n  " + "\n  ".join(problems)
+            f"The weights of {source} do not fit {type(module).__name__} ({len(problems)} keys):\n  "
+            + "\n  ".join(problems)
         )
     module.load_state_dict(dict(state))
 
@@ -140,4 +143,6 @@ def _find_class(name: str, classes: Mapping[str, type]) -> type:
         cls = getattr(importlib.import_module(package), class_name, None)
         if isinstance(cls, type) and issubclass(cls, Configurable):
             return cls
-    raise ValueError(f"The configuration names the unknown class {name!r}. If it is yours, pass load(..., classes=[it]).")
+    raise ValueError(
+        f"The configuration names the unknown class {name!r}. If it is yours, pass load(..., classes=[it])."
+    )

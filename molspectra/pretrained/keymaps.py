@@ -51,6 +51,6 @@ def rename(state: Mapping[str, Tensor], rules: Rules) -> dict[str, Tensor]:
     renamed = {}
     for name, tensor in state.items():
         for pattern, replacement in rules:
-            name = re.sub(pattern, replacement, name)  # noqa: PLW2901
+            name = re.sub(pattern, replacement, name)
         renamed[name] = tensor
     return renamed

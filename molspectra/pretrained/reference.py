@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
@@ -89,7 +89,7 @@ def import_lightning(checkpoint: Mapping[str, Any], source: str) -> ReferenceChe
     encoder = _encoder(parts.take("model.representation_model."), hyper, source)
     channels = encoder.out_channels
     mean, std = (float(parts.take(f"model.{name}", exact=True)[""].reshape(())) for name in ("mean", "std"))
-    reduce = "mean" if hyper["reduce_op"] == "mean" else "sum"
+    reduce: Literal["mean", "sum"] = "mean" if hyper["reduce_op"] == "mean" else "sum"
     property_head = _filled(
         ScalarHead(channels, mean, std, reduce, as_released=True),
         rename(parts.take("model.output_model."), GATED_HEAD),
@@ -157,10 +157,12 @@ def _specformer(
     renamed = rename(state, SPECFORMER)
     patch_len = dict(zip(KINDS, hyper["patch_len"], strict=True))
     stride = dict(zip(KINDS, hyper["stride"], strict=True))
-    hidden_channels = renamed["out_proj.weight"].shape[1] // sum(renamed[f"positions.{kind}"].shape[0] for kind in KINDS)
-    scalings = {
-        "log10": dict.fromkeys(KINDS, Log10Scaling()),
-        "log": dict.fromkeys(KINDS, LogScaling()),
+    hidden_channels = renamed["out_proj.weight"].shape[1] // sum(
+        renamed[f"positions.{kind}"].shape[0] for kind in KINDS
+    )
+    scalings: dict[str, dict[str, nn.Module]] = {
+        "log10": {kind: Log10Scaling() for kind in KINDS},
+        "log": {kind: LogScaling() for kind in KINDS},
         "minmax": {kind: MinMaxScaling(*_QM9S_RANGE[kind]) for kind in KINDS},
     }
     specformer = SpecFormer(
@@ -172,7 +174,7 @@ def _specformer(
         num_heads=round(hidden_channels * float(scales[0]) ** 2),
         out_channels=renamed["out_proj.weight"].shape[0],
         feedforward_channels=renamed["layers.0.feedforward.0.weight"].shape[0],
-        scaling=scalings.get(hyper["input_data_norm_type"], dict.fromkeys(KINDS, IdentityScaling())),
+        scaling=scalings.get(hyper["input_data_norm_type"], {kind: IdentityScaling() for kind in KINDS}),
     )
     reconstruction = PatchReconstructionHead(hidden_channels, patch_len)
     return (

@@ -5,7 +5,7 @@ from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from molspectra.spectra.patching import SpectrumPatcher
 
@@ -39,15 +39,15 @@ class PatchMask:
 
     def __init__(
         self,
-        patchers: Mapping[str, SpectrumPatcher] | nn.ModuleDict,
-        mask_ratio: float = 0.1,
+        patchers: Mapping[str, SpectrumPatcher],
+        mask_ratio: float | int = 0.1,
         mode: Literal["interval", "patch"] = "interval",
     ) -> None:
         if not 0 <= mask_ratio < 1:
             raise ValueError(f"mask_ratio must lie in [0, 1); got {mask_ratio}.")
         if mode not in ("interval", "patch"):
             raise ValueError(f'mode must be "interval" or "patch"; got {mode!r}.')
-        self.patchers = dict(patchers.items())
+        self.patchers = dict(patchers)
         self.mask_ratio = mask_ratio
         self.mode = mode
 
@@ -86,7 +86,9 @@ class PatchMask:
         shift = torch.randint(width, (batch_size, 1), generator=generator, device=device)
         tile = (torch.arange(length, device=device) + shift) // width
         draws = torch.rand((batch_size, (length + width - 2) // width + 1), generator=generator, device=device)
-        draws = draws.masked_fill(torch.arange(draws.shape[1], device=device) > tile[:, -1:], -1.0)  # tiles off the axis
+        draws = draws.masked_fill(
+            torch.arange(draws.shape[1], device=device) > tile[:, -1:], -1.0
+        )  # tiles off the axis
         rank = draws.argsort(dim=1, descending=True).argsort(dim=1)
         return rank.gather(1, tile) < num_hidden
 
@@ -94,7 +96,7 @@ class PatchMask:
         return f"PatchMask({list(self.patchers)}, mask_ratio={self.mask_ratio}, mode={self.mode!r})"
 
 
-def mask_largest(draws: Float[Tensor, "batch patches"], mask_ratio: float) -> Bool[Tensor, "batch patches"]:
+def mask_largest(draws: Float[Tensor, "batch patches"], mask_ratio: float | int) -> Bool[Tensor, "batch patches"]:
     """Keep the int(n·(1 - ratio)) smallest draws of each row and mask the others, as the released code counts.
 
     Args:

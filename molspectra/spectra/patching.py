@@ -60,4 +60,5 @@ class SpectrumPatcher(Configurable, nn.Module):
             )
 
     def extra_repr(self) -> str:
+        """The arguments, for printing."""
         return f"length={self.length}, patch_len={self.patch_len}, stride={self.stride}"

@@ -17,8 +17,8 @@ class ScoreHistory:
     """Queries and keys of the layers so far, from which the accumulated attention scores are computed.
 
     Residual attention (RealFormer, He et al. 2021, arXiv:2012.11747; used by PatchTST and SpecFormer) adds the scores
-    before the softmax: S_l = s Q_l K_lᵀ + S_{l-1}. Scores add linearly, so S_l = s [Q_1 ‖ … ‖ Q_l] [K_1 ‖ … ‖ K_l]ᵀ with
-    the heads' channels concatenated: an ordinary attention of larger head dimension, which a fused kernel computes
+    before the softmax: S_l = s Q_l K_lᵀ + S_{l-1}. Scores add linearly, so S_l = s [Q_1 ‖ … ‖ Q_l] [K_1 ‖ … ‖ K_l]ᵀ
+    with the heads' channels concatenated: an ordinary attention of larger head dimension, which a fused kernel computes
     without a tokens × tokens tensor in memory.
 
     One more channel, constant in the queries, carries a bias a key: absent tokens get weight 0 without a mask
@@ -29,7 +29,7 @@ class ScoreHistory:
         scale: s, the inverse square root of a head's width.
     """
 
-    def __init__(self, present: Bool[Tensor, "batch tokens"], scale: float) -> None:
+    def __init__(self, present: Bool[Tensor, "batch tokens"], scale: float | int) -> None:
         self.present = present
         self.scale = scale
         self.queries: list[Tensor] = []
@@ -40,7 +40,7 @@ class ScoreHistory:
         query: Float[Tensor, "batch heads tokens width"],
         key: Float[Tensor, "batch heads tokens width"],
         value: Float[Tensor, "batch heads tokens width"],
-        dropout: float = 0.0,
+        dropout: float | int = 0.0,
     ) -> Float[Tensor, "batch heads tokens width"]:
         """Add a layer's queries and keys, and average its values by the accumulated scores."""
         self.queries.append(query)
@@ -82,7 +82,7 @@ class ResidualAttentionLayer(nn.Module):
         channels: int,
         num_heads: int,
         feedforward_channels: int,
-        dropout: float = 0.0,
+        dropout: float | int = 0.0,
         norm: Literal["batch", "layer"] = "batch",
     ) -> None:
         super().__init__()

@@ -80,15 +80,13 @@ class SpecFormer(Configurable, nn.Module):
         scaling: nn.Module | Mapping[str, nn.Module] | None = None,
         pool: Literal["flatten", "mean"] = "flatten",
         norm: Literal["batch", "layer"] = "batch",
-        dropout: float = 0.0,
+        dropout: float | int = 0.0,
     ) -> None:
         super().__init__()
         if not lengths:
             raise ValueError("lengths is empty; expected at least one kind of spectrum, as in {'ir': 3501}.")
         if hidden_channels % num_heads:
-            raise ValueError(
-                f"hidden_channels must be a multiple of num_heads; got {hidden_channels} and {num_heads}."
-            )
+            raise ValueError(f"hidden_channels must be a multiple of num_heads; got {hidden_channels} and {num_heads}.")
         if pool not in ("flatten", "mean"):
             raise ValueError(f'pool must be "flatten" or "mean"; got {pool!r}.')
         if norm not in ("batch", "layer"):
@@ -101,9 +99,7 @@ class SpecFormer(Configurable, nn.Module):
         self.out_channels = out_channels
         self.pool = pool
         self.scale = (hidden_channels // num_heads) ** -0.5
-        self.patchers = nn.ModuleDict(
-            {kind: SpectrumPatcher(lengths[kind], patch_lens[kind], strides[kind]) for kind in kinds}
-        )
+        self.patchers = {kind: SpectrumPatcher(lengths[kind], patch_lens[kind], strides[kind]) for kind in kinds}
         self.scalings = nn.ModuleDict(scalings)
         self.patch_proj = nn.ModuleDict({kind: nn.Linear(patch_lens[kind], hidden_channels) for kind in kinds})
         self.positions = nn.ParameterDict(
@@ -158,8 +154,8 @@ class SpecFormer(Configurable, nn.Module):
 
         Args:
             spectra: Kind → intensities (B, L_kind). A row of NaN is a missing spectrum.
-            masked: Kind → what to hide, True where hidden: (B, L) over samples, set to 0 before patching, or (B, n) over
-                patches, set to 0 after patching (see :class:`PatchMask`). Zeros are put in after scaling.
+            masked: Kind → what to hide, True where hidden: (B, L) over samples, set to 0 before patching, or (B, n)
+                over patches, set to 0 after patching (see :class:`PatchMask`). Zeros are put in after scaling.
             return_attention: Return the attention maps as well; memory grows with the square of the token number.
 
         Returns:
@@ -199,12 +195,16 @@ class SpecFormer(Configurable, nn.Module):
         return torch.cat(tokens, dim=1), torch.cat(present, dim=1)
 
     def patches(self, spectra: Mapping[str, Tensor]) -> dict[str, Float[Tensor, "batch patches patch_len"]]:
-        """The scaled, unmasked patches of each kind (B, n, P): what reconstruction should give. Missing spectra are 0."""
+        """The scaled, unmasked patches of each kind, (B, n, P): the target of reconstruction; 0 where missing."""
         return {kind: self._patches(kind, spectrum, None)[0] for kind, spectrum in spectra.items()}
 
     def split(self, tokens: Float[Tensor, "batch tokens channels"]) -> dict[str, Tensor]:
         """Tokens (B, n, D) → kind → (B, n_kind, D)."""
         return dict(zip(self.kinds, tokens.split(list(self.num_patches.values()), dim=1), strict=True))
+
+    def extra_repr(self) -> str:
+        """The kinds of spectrum and their patches, for printing."""
+        return ", ".join(f"{kind}: {patcher!r}" for kind, patcher in self.patchers.items())
 
     def _patches(self, kind: str, spectrum: Tensor, masked: Tensor | None) -> tuple[Tensor, Tensor]:
         patcher = self.patchers[kind]

@@ -22,7 +22,7 @@ class TokenBatchNorm(nn.Module):
     running_var: Tensor
     num_batches_tracked: Tensor
 
-    def __init__(self, channels: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
+    def __init__(self, channels: int, eps: float | int = 1e-5, momentum: float | int = 0.1) -> None:
         super().__init__()
         self.eps = eps
         self.momentum = momentum
@@ -61,6 +61,7 @@ class TokenBatchNorm(nn.Module):
         self.num_batches_tracked.add_(1)
 
     def extra_repr(self) -> str:
+        """The arguments, for printing."""
         return f"{self.weight.shape[0]}, eps={self.eps}, momentum={self.momentum}"
 
 

@@ -102,11 +102,21 @@ def test_no_lines():
 @pytest.mark.parametrize("shape", ["gaussian", "lorentzian"])
 def test_gradients(shape, at_once, monkeypatch):
     monkeypatch.setattr(broadening, "_VALUES_AT_ONCE", at_once)
-    axis = SpectrumAxis("x", 0.0, 9.0, 0.3, "eV")  # 31 samples, so that 100 makes blocks of three lines
+    axis = SpectrumAxis("x", 0.0, 9.0, 0.3, "eV")  # 31 samples, so that 100 makes blocks of 14 with seven lines
     positions = (9 * torch.rand(7, **f64)).requires_grad_()
     intensities = torch.rand(7, **f64).requires_grad_()
     index = torch.tensor([0, 1, 1, 0, 2, 2, 2])
     assert torch.autograd.gradcheck(lambda x, i: broaden(x, i, axis, 1.0, shape, index), (positions, intensities))
+    assert torch.autograd.gradgradcheck(lambda x, i: broaden(x, i, axis, 1.0, shape, index), (positions, intensities))
+
+
+def test_autograd_keeps_no_line_shapes(monkeypatch):
+    monkeypatch.setattr(broadening, "_VALUES_AT_ONCE", 1000)
+    positions, intensities = (100 * torch.rand(50)).requires_grad_(), torch.rand(50)
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept.append(tensor.numel()) or tensor, lambda t: t):
+        broaden(positions, intensities, AXIS, 2.0)
+    assert sum(kept) < 50 * AXIS.length / 4
 
 
 def test_blocks_change_nothing(monkeypatch):

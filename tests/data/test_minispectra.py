@@ -84,7 +84,8 @@ def test_atoms_and_bonds_are_those_of_the_smiles(everything):
             (*sorted((bond.GetBeginAtomIdx(), bond.GetEndAtomIdx())), bond.GetBondTypeAsDouble())
             for bond in mol.GetBonds()
         }
-        assert bonds == {(*pair, order) for *pair, order in zip(*data.bond_index.tolist(), data.bond_order.tolist())}
+        (i, j), order = data.bond_index.tolist(), data.bond_order.tolist()
+        assert bonds == set(zip(i, j, order, strict=True))
 
 
 def test_bonded_atoms_are_close_and_others_are_not(everything):

@@ -13,6 +13,7 @@ from molspectra.data import IdentityScaling, Log10Scaling, LogScaling, MinMaxSca
 
 SCALINGS = [
     Log10Scaling(),
+    Log10Scaling(unit=0.02),
     LogScaling(),
     MinMaxScaling(0.0, 3.5),
     MinMaxScaling(-1.0, 2.0, eps=0.1),
@@ -49,12 +50,13 @@ def test_gradients(scaling):
     assert torch.autograd.gradcheck(scaling.inverse, scaling(x).detach().requires_grad_())
 
 
+@pytest.mark.compile
 @each_scaling
 def test_compiles_to_one_graph(scaling):
-    # The eager backend traces the graph and needs no compiler.
-    compiled = torch.compile(copy.deepcopy(scaling), fullgraph=True, backend="eager")
-    x = torch.rand(4, 9)
-    torch.testing.assert_close(compiled(x), scaling(x))
+    x = torch.rand(4, 9, requires_grad=True)
+    y = torch.compile(copy.deepcopy(scaling), fullgraph=True, backend="aot_eager")(x)
+    torch.testing.assert_close(y, scaling(x))
+    torch.testing.assert_close(torch.autograd.grad(y.sum(), x), torch.autograd.grad(scaling(x).sum(), x))
 
 
 @each_scaling
@@ -70,6 +72,7 @@ def test_values():
     # The first is as log10(1 + x), but for small x the logarithm's series is the better second opinion.
     expected = torch.tensor([0.0, 1e-12 / math.log(10), math.log10(1.5), 2.0], **f64)
     torch.testing.assert_close(Log10Scaling()(x), expected, rtol=1e-11, atol=0)
+    torch.testing.assert_close(Log10Scaling(unit=0.25)(x / 4), expected, rtol=1e-11, atol=0)
     torch.testing.assert_close(LogScaling()(x), expected * math.log(10), rtol=1e-11, atol=0)
     minmax = MinMaxScaling(0.5, 4.5)(x)
     torch.testing.assert_close(minmax, (x - 0.5 + 1e-8) / (4.5 - 0.5 + 1e-8))
@@ -80,7 +83,8 @@ def test_values():
 def test_prints_its_arguments():
     assert repr(MinMaxScaling(0, 3)) == "MinMaxScaling(minimum=0, maximum=3, eps=1e-08)"
     assert repr(StandardScaling(1, 2)) == "StandardScaling(mean=1, std=2)"
-    assert repr(Log10Scaling()) == "Log10Scaling()"
+    assert repr(Log10Scaling(0.5)) == "Log10Scaling(unit=0.5)"
+    assert repr(LogScaling()) == "LogScaling()"
 
 
 @pytest.mark.parametrize("scaling", [Log10Scaling(), LogScaling()], ids=repr)
@@ -97,6 +101,8 @@ def test_logarithms_refuse_negative_intensities(scaling):
         (lambda: MinMaxScaling(2.0, 1.0), "maximum must not be below minimum.*got minimum=2.0, maximum=1.0"),
         (lambda: MinMaxScaling(1.0, 1.0, eps=0.0), "must be positive"),
         (lambda: MinMaxScaling(float("nan"), 1.0), "minimum must be finite; got nan. Leave missing spectra"),
+        (lambda: Log10Scaling(0.0), "unit must be positive; got 0.0"),
+        (lambda: Log10Scaling(float("nan")), "unit must be finite"),
         (lambda: StandardScaling(0.0, 0.0), "std must be positive; got 0.0. For constant spectra"),
         (lambda: StandardScaling(float("inf"), 1.0), "mean must be finite"),
     ],

@@ -8,6 +8,7 @@ from molspectra.encoders import EquivariantTransformer
 from molspectra.geometry import edge_geometry, radius_graph
 from molspectra.layers import WhitenedVectorNorm
 from molspectra.testing import EncoderSuite, random_molecules, random_orthogonal
+from tests.oracles.equivariant_transformer import explicit_transformer
 from tests.published import PublishedTransformer
 
 
@@ -99,6 +100,23 @@ def test_released_edges(published):
     torch.testing.assert_close(encoder.radial_basis(distance), trace["noisy4.f32.trace.edge_attr"])
 
 
+@pytest.mark.parametrize("vector_norm", ["whitened", None])
+@pytest.mark.parametrize("as_released", [True, False])
+@pytest.mark.parametrize("norm_every_layer", [True, False])
+def test_equals_its_equations_written_out(vector_norm, as_released, norm_every_layer):
+    encoder = EquivariantTransformer(
+        16, 3, 4, 8, vector_norm=vector_norm, norm_every_layer=norm_every_layer, as_released=as_released
+    ).double()
+    z, pos, batch = random_molecules((7, 1, 6), torch.float64)
+    pos = (1.5 * pos).requires_grad_()  # far enough apart for the cutoff to matter
+    results = []
+    for scalars, vectors in (encoder(z, pos, batch), explicit_transformer(encoder, z, pos, batch)):
+        (grad,) = torch.autograd.grad(scalars.square().sum() + vectors.square().sum(), pos)
+        results.append((scalars, vectors, grad))
+    for actual, expected in zip(*results, strict=True):
+        torch.testing.assert_close(actual, expected, rtol=1e-7, atol=1e-9)
+
+
 def test_released_whitening_breaks_the_symmetry_that_the_default_keeps():
     """Why the default differs: ε·diag(1, 2, 3) ties the vectors to the axes."""
     z, pos, batch = random_molecules((7, 6), torch.float64)
@@ -107,7 +125,13 @@ def test_released_whitening_breaks_the_symmetry_that_the_default_keeps():
     for as_released in (True, False):
         torch.manual_seed(1)
         encoder = EquivariantTransformer(
-            32, num_layers=3, num_heads=4, num_rbf=8, vector_norm="whitened", norm_every_layer=True, as_released=as_released
+            32,
+            num_layers=3,
+            num_heads=4,
+            num_rbf=8,
+            vector_norm="whitened",
+            norm_every_layer=True,
+            as_released=as_released,
         ).double()
         straight, turned = encoder(z, pos, batch).vectors, encoder(z, pos @ turn.T, batch).vectors
         errors[as_released] = (turned - turn @ straight).square().mean().sqrt() / straight.square().mean().sqrt()

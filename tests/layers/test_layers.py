@@ -55,7 +55,11 @@ def test_published_heads(load_fixture, head, name, batch):
     features = load_fixture("torchmd_et/molspectra_default.outputs.safetensors")
     molecule = load_fixture("torchmd_et/batches.safetensors")[f"{batch}.batch"]
     atoms = AtomFeatures(features[f"{batch}.f32.x"], features[f"{batch}.f32.vec"])
-    weights = {key.removeprefix(f"{name}.weights."): value for key, value in heads.items() if key.startswith(f"{name}.weights.")}
+    weights = {
+        key.removeprefix(f"{name}.weights."): value
+        for key, value in heads.items()
+        if key.startswith(f"{name}.weights.")
+    }
     module = head(atoms.scalars.shape[1], as_released=True)
     module.load_state_dict(rename(weights, GATED_HEAD))
     if head is VectorHead:

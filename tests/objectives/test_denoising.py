@@ -19,7 +19,10 @@ def test_released_normalizer(coord):
     for step in range(3):
         out = normalizer(coord[f"norm.train{step}.in"])
         torch.testing.assert_close(out, coord[f"norm.train{step}.out"], rtol=1e-5, atol=1e-5)
-        after = {name: coord[f"norm.train{step}.after.{name}"].double() for name in ("acc_sum", "acc_squared_sum", "acc_count")}
+        after = {
+            name: coord[f"norm.train{step}.after.{name}"].double()
+            for name in ("acc_sum", "acc_squared_sum", "acc_count")
+        }
         assert normalizer.count == after["acc_count"]
         torch.testing.assert_close(normalizer.mean * normalizer.count, after["acc_sum"], rtol=1e-5, atol=1e-7)
         squares = normalizer.squared_deviations + normalizer.count * normalizer.mean.square()

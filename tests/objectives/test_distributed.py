@@ -38,7 +38,7 @@ def _start(rank, port, worker, arguments, results):
         distributed.init_process_group("gloo", rank=rank, world_size=WORLD_SIZE)
         outcome = worker(rank, *arguments)
         distributed.destroy_process_group()
-    except Exception as error:  # noqa: BLE001 - handed to the parent, which fails
+    except Exception as error:
         outcome = repr(error)
     results.put((rank, outcome))
 

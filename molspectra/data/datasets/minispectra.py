@@ -63,7 +63,7 @@ class MiniSpectra(Sequence[Data]):
     Example:
         >>> dataset = MiniSpectra("validation")
         >>> len(dataset), dataset[0].smiles, dataset[0].ir.shape
-        (78, 'O=CO', torch.Size([1, 3501]))
+        (78, 'C=O', torch.Size([1, 3501]))
     """
 
     axes: ClassVar[Mapping[str, SpectrumAxis]] = MappingProxyType({"uv_vis": UV_VIS, "ir": IR, "raman": RAMAN})

@@ -1,0 +1,60 @@
+"""Fair comparison of two ways to compute the same thing."""
+
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import torch
+
+MIB = 2**20
+
+
+def interleaved(steps: dict[str, Callable[[], None]], repeats: int, device: torch.device) -> dict[str, float]:
+    """Median seconds of each step; they take turns, so that a machine that slows down slows all of them."""
+    seconds = {name: [] for name in steps}
+    for round_ in range(repeats + 1):
+        for name, step in steps.items():
+            synchronize(device)
+            start = time.perf_counter()
+            step()
+            synchronize(device)
+            if round_ > 0:  # the first is a warm-up
+                seconds[name].append(time.perf_counter() - start)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def peak_memory(step: Callable[[], None], device: torch.device) -> float:
+    """Bytes that a step needs beyond what is held before it. Once a process on the CPU: the peak is the process's."""
+    if device.type == "cuda":
+        step()
+        before = torch.cuda.memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        step()
+        return torch.cuda.max_memory_allocated() - before
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    step()
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024  # Linux counts in KiB
+
+
+def in_a_process_of_its_own(module: str, *arguments: str) -> float:
+    """Run `python -m module arguments` and read the number it prints."""
+    return float(
+        subprocess.run([sys.executable, "-m", module, *arguments], check=True, capture_output=True, text=True).stdout
+    )
+
+
+def synchronize(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def machine(device: torch.device) -> str:
+    """What the numbers were measured on."""
+    name = torch.cuda.get_device_name() if device.type == "cuda" else f"{platform.machine()} CPU"
+    threads = f", {torch.get_num_threads()} of {os.cpu_count()} threads" if device.type == "cpu" else ""
+    return f"{name}{threads}, torch {torch.__version__}, Python {platform.python_version()}"

@@ -1,0 +1,128 @@
+"""What example 01 measures, on molecules that no training step has seen (MiniSpectra's test split, of 73)."""
+
+from functools import cache
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Batch
+
+import molspectra as ms
+
+Results = dict[str, float]
+
+
+@cache
+def load(split: str) -> Batch:
+    """A whole split as one batch."""
+    return Batch.from_data_list(list(ms.data.MiniSpectra(split)))
+
+
+def spectra_of(batch: Batch, specformer: ms.spectra.SpecFormer) -> dict[str, Tensor]:
+    return {kind: batch[kind] for kind in specformer.kinds}
+
+
+def on_device_of(module: torch.nn.Module, batch: Batch) -> Batch:
+    return batch.clone().to(next(module.parameters()).device)
+
+
+@torch.no_grad()
+def embed(encoder: torch.nn.Module, batch: Batch) -> Tensor:
+    """Frozen features of each molecule: the mean over its atoms, (B, F) in float64 on the CPU."""
+    encoder.eval()
+    batch = on_device_of(encoder, batch)
+    features = encoder(batch.z, batch.pos, batch.batch).pool(batch.batch, "mean", batch.num_graphs)
+    encoder.train()
+    return features.double().cpu()
+
+
+def gap_error(encoder: torch.nn.Module, split: str) -> float:
+    """Mean absolute error in eV of the HOMO-LUMO gap by ridge regression on frozen features.
+
+    Fitted to the training split; the validation split chooses the penalty.
+    """
+    features = {name: embed(encoder, load(name)) for name in ("train", "validation", split)}
+    gaps = {name: load(name).gap.double() for name in features}
+    mean, std = features["train"].mean(dim=0), features["train"].std(dim=0).clamp(min=1e-8)
+    features = {name: (x - mean) / std for name, x in features.items()}
+    offset = gaps["train"].mean()
+    errors = []
+    for penalty in torch.logspace(-2, 4, 13, dtype=torch.float64):
+        x = features["train"]
+        gram = x.T @ x + penalty * torch.eye(x.shape[1], dtype=x.dtype)
+        weights = torch.linalg.solve(gram, x.T @ (gaps["train"] - offset))
+        error = {name: (x @ weights + offset - gaps[name]).abs().mean().item() for name, x in features.items()}
+        errors.append((error["validation"], error[split]))
+    return min(errors)[1]
+
+
+@torch.no_grad()
+def retrieval(encoder: torch.nn.Module, method: ms.methods.MolSpectra, split: str) -> Results:
+    """How often the right one is first, or among the first five, of all molecules of the split (or their spectra)."""
+    encoder.eval(), method.eval()
+    batch = on_device_of(encoder, load(split))
+    atoms = encoder(batch.z, batch.pos, batch.batch)
+    molecules = method.molecule_projection(atoms.pool(batch.batch, num_molecules=batch.num_graphs))
+    spectra = method.specformer(spectra_of(batch, method.specformer)).embedding
+    encoder.train(), method.train()
+    similarity = torch.nn.functional.cosine_similarity(spectra[:, None], molecules[None], dim=-1)
+    results = {}
+    for name, scores in {"spectrum → molecule": similarity, "molecule → spectrum": similarity.T}.items():
+        better = (scores > scores.diagonal()[:, None]).sum(dim=1)
+        for k in (1, 5):
+            results[f"{name}, top {k}"] = (better < k).double().mean().item()
+    return results
+
+
+@torch.no_grad()
+def reconstruction_error(method: ms.methods.MolSpectra, split: str) -> Results:
+    """Squared error on hidden samples of the spectra, over that of the mean training spectrum."""
+    method.eval()
+    specformer = method.specformer
+    spectra, known = (spectra_of(on_device_of(method, load(name)), specformer) for name in (split, "train"))
+    masked = method.mask(spectra, torch.Generator(next(iter(spectra.values())).device).manual_seed(0))
+    predicted = method.reconstruct(specformer.split(specformer(spectra, masked).tokens))
+    target, known_patches = specformer.patches(spectra), specformer.patches(known)
+    method.train()
+    results = {}
+    for kind, mask in masked.items():
+        hidden = specformer.patchers[kind].expand(mask)
+        error = (predicted[kind] - target[kind])[hidden]
+        error_of_mean = (known_patches[kind].mean(dim=0) - target[kind])[hidden]
+        results[f"reconstruction, {kind}"] = (error.square().mean() / error_of_mean.square().mean()).item()
+    return results
+
+
+@torch.no_grad()
+def denoising_error(encoder: torch.nn.Module, denoise: ms.methods.Coord, split: str) -> Results:
+    """Squared error of the predicted displacements, over that of predicting none."""
+    encoder.eval(), denoise.eval()
+    batch = on_device_of(encoder, load(split))
+    noisy = denoise.noise(batch, torch.Generator(batch.pos.device).manual_seed(0))
+    target = denoise.objective.normalizer(noisy.pos_target)
+    predicted = denoise.head(encoder(noisy.z, noisy.pos, noisy.batch))
+    encoder.train(), denoise.train()
+    return {"denoising": ((predicted - target).square().mean() / target.square().mean()).item()}
+
+
+def table(runs: list[Results], split: str) -> str:
+    """Mean ± spread over the runs, beside what chance or the baseline gives."""
+    gaps = {name: load(name).gap.double() for name in ("train", split)}
+    rows = []
+    for name in runs[0]:
+        values = torch.tensor([run[name] for run in runs], dtype=torch.float64)
+        spread = f" ± {values.std().item():.3f}" if len(runs) > 1 else ""
+        if "top" in name:
+            k = int(name[-1])
+            rows.append((name, f"{values.mean():.3f}{spread}", f"{k / len(gaps[split]):.3f} by chance"))
+        elif "gap" in name:
+            guess = (gaps[split] - gaps["train"].mean()).abs().mean()
+            rows.append((name, f"{values.mean():.3f}{spread} eV", f"{guess:.3f} eV by the mean gap"))
+        else:
+            baseline = "predicting no noise" if name == "denoising" else "the mean spectrum"
+            rows.append((name, f"{values.mean():.3f}{spread}", f"1 by {baseline}"))
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    header = (f"on the {split} split", "measured", "baseline")
+    lines = [header, tuple("-" * width for width in widths), *rows]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )

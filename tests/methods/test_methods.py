@@ -1,0 +1,194 @@
+"""Coord and MolSpectra against their parts spelled out, on real molecules and at the edges."""
+
+import pytest
+import torch
+from torch import nn
+from torch_geometric.data import Batch, Data
+
+import molspectra as ms
+from molspectra.testing import EDGE_MOLECULES, edge_molecule
+
+LENGTHS = {kind: axis.length for kind, axis in ms.data.MiniSpectra.axes.items()}
+
+
+def make_encoder():
+    return ms.encoders.EquivariantTransformer(16, num_layers=2, num_heads=4, num_rbf=8)
+
+
+def make_specformer(out_channels=16, **arguments):
+    return ms.spectra.SpecFormer(LENGTHS, 100, 50, 16, 2, 4, out_channels, **arguments)
+
+
+def make_method(**arguments):
+    return ms.methods.MolSpectra(ms.methods.Coord(16), make_specformer(), **arguments)
+
+
+@pytest.fixture
+def batch():
+    return Batch.from_data_list(list(ms.data.MiniSpectra("train")[:6]))
+
+
+def generator():
+    return torch.Generator().manual_seed(1)
+
+
+def test_coord_is_the_sum_of_its_parts(batch):
+    encoder, coord = make_encoder(), ms.methods.Coord(16, std=0.1)
+    noisy = ms.noise.CoordNoise(0.1)(batch, generator())
+    predicted = coord.head(encoder(noisy.z, noisy.pos, noisy.batch))
+    expected = (predicted - noisy.pos_target / noisy.pos_target.square().mean().sqrt()).square().mean()
+    losses = coord(encoder, batch, generator())
+    assert sorted(losses) == ["denoising", "loss"]
+    torch.testing.assert_close(losses["loss"], expected)
+
+
+def test_molspectra_is_the_sum_of_its_parts(batch):
+    encoder, method = (
+        make_encoder(),
+        make_method(mask_ratio=0.2, weights={"denoising": 1, "contrastive": 2, "reconstruction": 3}),
+    )
+    draws = generator()
+    noisy = method.denoise.noise(batch, draws)
+    atoms = encoder(noisy.z, noisy.pos, noisy.batch)
+    target = noisy.pos_target / noisy.pos_target.square().mean().sqrt()
+    denoising = (method.denoise.head(atoms) - target).square().mean()
+    spectra = {kind: batch[kind] for kind in LENGTHS}
+    masked = ms.spectra.PatchMask(method.specformer.patchers, 0.2)(spectra, draws)
+    state = {name: tensor.clone() for name, tensor in method.specformer.state_dict().items()}
+    features = method.specformer(spectra, masked)
+    method.specformer.load_state_dict(state)
+    molecules = torch.stack([atoms.scalars[batch.batch == i].sum(0) for i in range(6)])
+    contrastive = ms.objectives.InfoNCELoss()(molecules, features.embedding)
+    reconstruction = 0.0
+    for kind, tokens in method.specformer.split(features.tokens).items():
+        patches = torch.log10(1 + spectra[kind]).unfold(1, 100, 50)
+        hidden = masked[kind].unfold(1, 100, 50)
+        reconstruction += (method.reconstruct.projections[kind](tokens) - patches)[hidden].square().mean()
+
+    losses = method(encoder, batch, generator())
+    expected = {"denoising": denoising, "contrastive": contrastive, "reconstruction": reconstruction}
+    for name, value in expected.items():
+        torch.testing.assert_close(losses[name], value, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(losses["loss"], denoising + 2 * contrastive + 3 * reconstruction)
+
+
+@pytest.mark.parametrize("make", [lambda: ms.methods.Coord(16), make_method], ids=["Coord", "MolSpectra"])
+def test_every_parameter_gets_a_gradient(batch, make):
+    encoder, method = make_encoder(), make()
+    method(encoder, batch)["loss"].backward()
+    unused = [name for name, p in [*encoder.named_parameters(), *method.named_parameters()] if p.grad is None]
+    # Only one vector a head is read: the last block's outgoing scalar (half of its gate network) has no use, but
+    # shares its weight tensor with the gate, so it is not listed here.
+    assert unused == []
+
+
+@pytest.mark.parametrize("make", [lambda: ms.methods.Coord(16), make_method], ids=["Coord", "MolSpectra"])
+def test_same_generator_same_losses_and_a_single_molecule(batch, make):
+    encoder, method = make_encoder(), make()
+    first, second = (method(encoder, batch, generator()) for _ in range(2))
+    for name in set(first) - {"loss", "denoising"}:  # the running target statistics have moved on
+        torch.testing.assert_close(first[name], second[name], rtol=1e-6, atol=1e-6)
+    assert method(encoder, batch.get_example(0), generator())["loss"].isfinite()
+
+
+@pytest.mark.parametrize("name", EDGE_MOLECULES)
+def test_edge_molecules(name):
+    """Alone and beside an ordinary molecule, with one spectrum of three: finite losses and gradients."""
+    z, pos = edge_molecule(name)
+    edge = Data(z=z, pos=pos, **{kind: torch.full((1, length), torch.nan) for kind, length in LENGTHS.items()})
+    edge.ir = torch.rand(1, LENGTHS["ir"])
+    ordinary = ms.data.MiniSpectra("train")[3]
+    ordinary = Data(**{key: ordinary[key] for key in ("z", "pos", *LENGTHS)})
+    for molecules in ([edge], [edge, ordinary]):
+        encoder, method = make_encoder(), make_method()
+        losses = method(encoder, Batch.from_data_list(molecules))
+        losses["loss"].backward()
+        assert all(loss.isfinite() for loss in losses.values())
+        for parameter in [*encoder.parameters(), *method.parameters()]:
+            assert parameter.grad is None or parameter.grad.isfinite().all()
+
+
+def test_molecules_without_spectra_take_part_in_the_denoising_only(batch):
+    encoder, method = make_encoder(), make_method(weights={"denoising": 0.0, "contrastive": 1.0, "reconstruction": 1.0})
+    for kind in LENGTHS:
+        batch[kind][2] = torch.nan
+    pos = batch.pos.requires_grad_()
+    method(encoder, batch, generator())["loss"].backward()
+    assert pos.grad[batch.batch != 2].abs().sum(1).min() > 0
+    assert pos.grad[batch.batch == 2].abs().max() == 0
+
+
+def test_a_kind_may_be_absent_from_the_batch(batch):
+    encoder, method = make_encoder(), make_method()
+    del batch.raman
+    losses = method(encoder, batch)
+    losses["loss"].backward()
+    assert losses["loss"].isfinite()
+    assert method.reconstruct.projections["raman"].weight.grad is None
+
+
+def test_no_spectra_at_all_is_refused(batch):
+    for kind in LENGTHS:
+        del batch[kind]
+    with pytest.raises(ValueError, match=r"none of the spectra \['uv_vis', 'ir', 'raman'\], only \['pos', 'z'"):
+        make_method()(make_encoder(), batch)
+
+
+def test_encoders_of_different_width_need_a_projection(batch):
+    specformer = make_specformer(out_channels=24)
+    with pytest.raises(ValueError, match=r"one shape \(B, F\); got \(6, 16\) and \(6, 24\).*ProjectionHead"):
+        ms.methods.MolSpectra(ms.methods.Coord(16), specformer)(make_encoder(), batch)
+    projection = ms.heads.ProjectionHead(16, 24)
+    method = ms.methods.MolSpectra(ms.methods.Coord(16), specformer, molecule_projection=projection)
+    assert method(make_encoder(), batch)["loss"].isfinite()
+
+
+def test_as_released_means_patch_masks_and_one_direction():
+    method = make_method(as_released=True)
+    assert method.mask.mode == "patch"
+    assert not method.contrast.symmetric
+    assert make_method().mask.mode == "interval"
+    assert make_method(as_released=True, mask_mode="interval").mask.mode == "interval"
+
+
+class TwoLinesOfYours(nn.Module):
+    """Any callable with the encoder's signature will do."""
+
+    def __init__(self):
+        super().__init__()
+        self.embedding = nn.Embedding(119, 16)
+
+    def forward(self, z, pos, batch=None):
+        scalars = self.embedding(z)
+        return ms.encoders.AtomFeatures(scalars, pos.unsqueeze(2) * scalars.unsqueeze(1))
+
+
+def test_your_own_encoder(batch):
+    assert make_method()(TwoLinesOfYours(), batch)["loss"].isfinite()
+
+
+@pytest.mark.slow
+def test_training_learns(batch):
+    """A few dozen steps on six molecules lower every part of the loss."""
+    encoder, method = make_encoder(), make_method()
+    optimizer = torch.optim.Adam([*encoder.parameters(), *method.parameters()], lr=3e-3)
+    history = []
+    for _ in range(60):
+        losses = method(encoder, batch)
+        optimizer.zero_grad()
+        losses["loss"].backward()
+        optimizer.step()
+        history.append({name: loss.item() for name, loss in losses.items()})
+    for name in history[0]:
+        first, last = (sum(step[name] for step in part) / 10 for part in (history[:10], history[-10:]))
+        assert last < 0.9 * first, name
+
+
+@pytest.mark.cuda
+def test_cuda(batch):
+    encoder, method = make_encoder().cuda(), make_method().cuda()
+    draws = torch.Generator("cuda").manual_seed(0)
+    losses = method(encoder, batch.to("cuda"), draws)
+    losses["loss"].backward()
+    assert losses["loss"].is_cuda
+    assert losses["loss"].isfinite()
