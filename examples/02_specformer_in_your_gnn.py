@@ -1,7 +1,4 @@
-"""SpecFormer beside a network of your own: predict the HOMO-LUMO gap from a molecular graph and its spectra.
-
-The molecule's side is plain PyG and knows nothing of this library; the spectra's side is one line.
-"""
+"""SpecFormer beside a network of your own, plain PyG: the HOMO-LUMO gap from a molecule's bonds and its spectra."""
 
 import torch
 from torch import nn
@@ -11,7 +8,7 @@ from torch_geometric.utils import to_undirected
 
 import molspectra as ms
 
-SPECTRA = ms.data.MiniSpectra.axes
+LENGTHS = {kind: axis.length for kind, axis in ms.data.MiniSpectra.axes.items()}
 
 
 class YourGNN(nn.Module):
@@ -20,13 +17,9 @@ class YourGNN(nn.Module):
     def __init__(self, channels: int = 64) -> None:
         super().__init__()
         self.atoms, self.bonds = nn.Embedding(119, channels), nn.Linear(1, channels)
-        self.convolutions = nn.ModuleList(
-            GINEConv(nn.Sequential(nn.Linear(channels, channels), nn.ReLU())) for _ in range(3)
-        )
-        lengths = {kind: axis.length for kind, axis in SPECTRA.items()}
-        self.specformer = ms.spectra.SpecFormer(
-            lengths, patch_len=100, stride=50, hidden_channels=64, num_layers=2, num_heads=4
-        )
+        networks = (nn.Sequential(nn.Linear(channels, channels), nn.ReLU()) for _ in range(3))
+        self.convolutions = nn.ModuleList(GINEConv(network) for network in networks)
+        self.specformer = ms.spectra.SpecFormer(LENGTHS, patch_len=100, stride=50, hidden_channels=64, num_layers=2)
         self.readout = nn.Linear(channels + self.specformer.out_channels, 1)
 
     def forward(self, batch) -> torch.Tensor:
@@ -34,10 +27,9 @@ class YourGNN(nn.Module):
         x, bonds = self.atoms(batch.z), self.bonds(orders)
         for convolution in self.convolutions:
             x = x + convolution(x, edges, bonds)
-        spectra = self.specformer({kind: batch[kind] for kind in SPECTRA})
-        return self.readout(torch.cat([global_mean_pool(x, batch.batch, batch.num_graphs), spectra.embedding], dim=1))[
-            :, 0
-        ]
+        molecules = global_mean_pool(x, batch.batch, batch.num_graphs)
+        spectra = self.specformer({kind: batch[kind] for kind in LENGTHS}).embedding
+        return self.readout(torch.cat([molecules, spectra], dim=1))[:, 0]
 
 
 def main(epochs: int = 10) -> None:
@@ -47,7 +39,6 @@ def main(epochs: int = 10) -> None:
     model = YourGNN()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     for epoch in range(epochs):
-        model.train()
         for batch in DataLoader(train, batch_size=64, shuffle=True):
             loss = nn.functional.l1_loss(model(batch) + mean, batch.gap)
             optimizer.zero_grad()
@@ -55,8 +46,8 @@ def main(epochs: int = 10) -> None:
             optimizer.step()
         model.eval()
         with torch.no_grad():
-            error = (model(test) + mean - test.gap).abs().mean()
-        print(f"epoch {epoch + 1:2d}: test error of the gap {error:.3f} eV")
+            print(f"epoch {epoch + 1:2d}: test error of the gap {(model(test) + mean - test.gap).abs().mean():.3f} eV")
+        model.train()
     print(f"the mean gap as the guess: {(mean - test.gap).abs().mean():.3f} eV")
 
 

@@ -12,6 +12,7 @@ from molspectra._validation import check_molecules
 from molspectra.encoders.features import AtomFeatures
 from molspectra.geometry.neighbors import edge_geometry, radius_graph
 from molspectra.layers.equivariant_attention import EquivariantAttention
+from molspectra.layers.initialization import init_linears
 from molspectra.layers.radial import CosineCutoff, ExpNormalBasis
 from molspectra.layers.vector_norm import RMSVectorNorm, WhitenedVectorNorm
 
@@ -162,9 +163,7 @@ class NeighborEmbedding(nn.Module):
         self.embedding = nn.Embedding(max_z + 1, hidden_channels)
         self.distance_proj = nn.Linear(num_rbf, hidden_channels)
         self.combine = nn.Linear(2 * hidden_channels, hidden_channels)
-        for linear in (self.distance_proj, self.combine):
-            nn.init.xavier_uniform_(linear.weight)
-            nn.init.zeros_(linear.bias)
+        init_linears(self)
 
     def forward(
         self, z: Tensor, embedded: Tensor, edge_index: Tensor, rbf: Tensor, envelope: Tensor

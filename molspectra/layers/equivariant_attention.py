@@ -6,6 +6,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch_geometric.utils import scatter
 
+from molspectra.layers.initialization import init_linears
+
 
 class EquivariantAttention(nn.Module):
     """Attention over neighbours that updates scalars and vectors; the equations stand at the encoder.
@@ -32,16 +34,7 @@ class EquivariantAttention(nn.Module):
         self.vec_proj = nn.Linear(hidden_channels, 3 * hidden_channels, bias=False)
         self.dk_proj = nn.Linear(num_rbf, hidden_channels)
         self.dv_proj = nn.Linear(num_rbf, 3 * hidden_channels)
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Xavier-uniform weights and zero biases."""
-        self.norm.reset_parameters()
-        for module in self.children():
-            if isinstance(module, nn.Linear):
-                nn.init.xavier_uniform_(module.weight)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
+        init_linears(self)
 
     def forward(
         self,

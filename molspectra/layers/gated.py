@@ -4,6 +4,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from molspectra.layers.initialization import init_linears
+
 
 class GatedEquivariantBlock(nn.Module):
     """(x, v) → (s, g ⊙ W₂ v) with (s, g) = MLP[x ‖ |W₁ v|] (PaiNN, Schütt et al. 2021, arXiv:2102.03150).
@@ -28,15 +30,7 @@ class GatedEquivariantBlock(nn.Module):
         )
         self.activation = nn.SiLU() if activate else nn.Identity()
         self.as_released = as_released
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Xavier-uniform weights and zero biases."""
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                nn.init.xavier_uniform_(module.weight)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
+        init_linears(self)
 
     def forward(
         self, scalars: Float[Tensor, "atoms in"], vectors: Float[Tensor, "atoms 3 in"]
