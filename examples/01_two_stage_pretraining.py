@@ -86,7 +86,7 @@ def run(seed: int, epochs: tuple[int, int], split: str, output: Path) -> dict[st
     torch.manual_seed(seed)
     generator = torch.Generator(DEVICE).manual_seed(seed)
     encoder = make_encoder()
-    denoise = ms.methods.Coord(CHANNELS, std=0.2).to(DEVICE)
+    denoise = ms.methods.Coord(CHANNELS, std=0.3).to(DEVICE)
     contrast = ms.objectives.InfoNCELoss(temperature=0.2)
     method = ms.methods.MolSpectra(denoise, make_specformer(), contrast=contrast).to(DEVICE)
 

@@ -84,11 +84,14 @@ class EquivariantTransformer(Configurable, nn.Module):
         if as_released and vector_norm == "rms":
             raise ValueError('The released encoder has no "rms" norm; pass vector_norm="whitened" or None.')
 
-        def make_vector_norm() -> nn.Module:
+        def make_vector_norm(last: bool) -> nn.Module:
+            # Norms between layers must not amplify (ε = 1 bounds their gain by 1): on an atom at a centre of symmetry
+            # vectors are rounding noise, and the gains of all layers multiply.
+            eps = None if last or as_released else 1.0
             if vector_norm == "rms":
-                return RMSVectorNorm(hidden_channels)
+                return RMSVectorNorm(hidden_channels, eps)
             if vector_norm == "whitened":
-                return WhitenedVectorNorm(hidden_channels, as_released=as_released)
+                return WhitenedVectorNorm(hidden_channels, eps, as_released=as_released)
             return nn.Identity()
 
         self.out_channels = hidden_channels
@@ -105,9 +108,9 @@ class EquivariantTransformer(Configurable, nn.Module):
         )
         num_inner = num_layers if norm_every_layer else 0
         self.scalar_norms = nn.ModuleList(nn.LayerNorm(hidden_channels) for _ in range(num_inner))
-        self.vector_norms = nn.ModuleList(make_vector_norm() for _ in range(num_inner))
+        self.vector_norms = nn.ModuleList(make_vector_norm(last=False) for _ in range(num_inner))
         self.out_norm = nn.LayerNorm(hidden_channels)
-        self.out_vector_norm = make_vector_norm()
+        self.out_vector_norm = make_vector_norm(last=True)
 
     def forward(
         self,

@@ -15,12 +15,12 @@ class RMSVectorNorm(nn.Module):
 
     Args:
         channels: Number F of vector channels.
-        eps: ε, in squared units of the vectors.
+        eps: ε, in squared units of the vectors; by default 0.1.
     """
 
-    def __init__(self, channels: int, eps: float | int = 0.1) -> None:
+    def __init__(self, channels: int, eps: float | int | None = None) -> None:
         super().__init__()
-        self.eps = eps
+        self.eps = 0.1 if eps is None else eps
         self.weight = nn.Parameter(torch.ones(channels))
 
     def forward(self, vectors: Float[Tensor, "atoms 3 channels"]) -> Float[Tensor, "atoms 3 channels"]:
