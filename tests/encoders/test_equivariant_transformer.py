@@ -109,7 +109,6 @@ def test_equals_its_equations_written_out(vector_norm, as_released, norm_every_l
     encoder = EquivariantTransformer(
         16, 3, 4, 8, vector_norm=vector_norm, norm_every_layer=norm_every_layer, as_released=as_released
     ).double()
-    # No lone atom here: the backward of the SVD is NaN for equal singular values.
     z, pos, batch = random_molecules((7, 5, 6), torch.float64)
     pos = (1.5 * pos).requires_grad_()  # far enough apart for the cutoff to matter
     results = []
@@ -117,7 +116,11 @@ def test_equals_its_equations_written_out(vector_norm, as_released, norm_every_l
         (grad,) = torch.autograd.grad(scalars.square().sum() + vectors.square().sum(), pos)
         results.append((scalars, vectors, grad))
     for actual, expected in zip(*results, strict=True):
-        torch.testing.assert_close(actual, expected, rtol=1e-7, atol=1e-9)
+        # The backward of the SVD is NaN at equal singular values, which an atom with few neighbours has; ours is not.
+        assert actual.isfinite().all()
+        comparable = expected.isfinite()
+        assert comparable.double().mean() > 0.3
+        torch.testing.assert_close(actual[comparable], expected[comparable], rtol=1e-7, atol=1e-9)
 
 
 def test_released_whitening_breaks_the_symmetry_that_the_default_keeps():
