@@ -39,7 +39,7 @@ class CoordNoise:
         pos = data.pos
         noise = self.std * torch.randn(pos.shape, generator=generator, dtype=pos.dtype, device=pos.device)
         if self.remove_translation:
-            noise = remove_mean(noise, data.batch)
+            noise = remove_mean(noise, data.batch, None if data.batch is None else data.num_graphs)
         noisy = copy.copy(data)
         noisy.pos = pos + noise
         noisy.pos_target = noise

@@ -62,19 +62,13 @@ class InfoNCELoss(Configurable, nn.Module):
         self.symmetric = symmetric and not as_released
         self.gather_distributed = gather_distributed
         self.as_released = as_released
-        log_temperature = torch.tensor(math.log(temperature))
-        if learnable_temperature:
-            self.log_temperature = nn.Parameter(log_temperature)
-        else:
-            self.register_buffer("log_temperature", log_temperature, persistent=False)
-            self._temperature = float(temperature)
+        self.fixed_temperature = float(temperature)
+        self.log_temperature = nn.Parameter(torch.tensor(math.log(temperature))) if learnable_temperature else None
 
     @property
     def temperature(self) -> Tensor | float:
         """The temperature: a number, or a tensor that is trained."""
-        if isinstance(self.log_temperature, nn.Parameter):
-            return self.log_temperature.exp()
-        return self._temperature
+        return self.fixed_temperature if self.log_temperature is None else self.log_temperature.exp()
 
     def forward(
         self,
