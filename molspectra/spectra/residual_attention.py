@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from molspectra.spectra.token_norm import TokenBatchNorm, TokenLayerNorm
 
-# Score added to the keys of absent tokens: e^-10000 is exactly 0 in every dtype.
+# Score added to the keys of absent tokens: e^-10000 is exactly 0 in every dtype (as is e^-4000).
 _ABSENT = -1e4
 
 
@@ -49,7 +49,8 @@ class ScoreHistory:
         extra = -len(self.queries) * width % 8 or 8
         one_hot = query.new_zeros(extra)
         one_hot[0] = 1
-        bias = torch.where(self.present, 0.0, _ABSENT / self.scale).to(key.dtype)
+        absent = max(_ABSENT / self.scale, torch.finfo(key.dtype).min / 2)  # finite in float16 too
+        bias = torch.where(self.present, 0.0, absent).to(key.dtype)
         key_bias = bias[:, None, :, None] * one_hot
         out = F.scaled_dot_product_attention(
             torch.cat([*self.queries, one_hot.expand(batch_size, heads, tokens, extra)], dim=-1),

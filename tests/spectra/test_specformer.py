@@ -321,10 +321,13 @@ def test_published_configurations():
     assert paper.hidden_channels == 256
 
 
-def test_autocast_stays_close():
-    module, spectra = small().eval(), some_spectra()
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("num_heads", [1, 4])  # a wide head has a small scale, hence a large bias of absent tokens
+def test_autocast_stays_close(dtype, num_heads):
+    module, spectra = small(hidden_channels=64, num_heads=num_heads).eval(), some_spectra()
+    spectra["nmr"][1] = torch.nan
     exact = module(spectra).embedding
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with torch.autocast("cpu", dtype=dtype):
         close(module(spectra).embedding.float(), exact, 0.1)
 
 
