@@ -93,13 +93,14 @@ def run(seed: int, epochs: tuple[int, int], split: str, output: Path) -> dict[st
     contrast = ms.objectives.InfoNCELoss(temperature=0.2)
     method = ms.methods.MolSpectra(denoise, make_specformer(), contrast=contrast).to(DEVICE)
 
-    results = {"gap, random encoder": evaluation.gap_error(encoder, split)}
+    gaps = {"random encoder": evaluation.gap_error(encoder, split)}
     first = train(denoise, encoder, ms.data.MiniSpectra("train"), epochs[0], 2e-3, generator, "stage 1: denoising  ")
-    results["gap, after stage 1"] = evaluation.gap_error(encoder, split)
+    gaps["after stage 1"] = evaluation.gap_error(encoder, split)
     ms.pretrained.save(encoder, output / "encoder_stage1")
     molecules = ms.data.MiniSpectra("train", transform=hide_some_kinds)
     second = train(method, encoder, molecules, epochs[1], 1e-3, generator, "stage 2: + spectra   ")
-    results["gap, after stage 2"] = evaluation.gap_error(encoder, split)
+    gaps["after stage 2"] = evaluation.gap_error(encoder, split)
+    results = {f"{probe}: {when}": error[probe] for probe in gaps["after stage 1"] for when, error in gaps.items()}
     results |= evaluation.retrieval(encoder, method, split)
     results |= evaluation.reconstruction_error(method, split)
     results |= evaluation.denoising_error(encoder, denoise, split)

@@ -46,7 +46,7 @@ def losses(first: list[dict], second: list[dict]):
     return figure
 
 
-def reconstruction(method: ms.methods.MolSpectra, batch: Batch, sample: int = 0):
+def reconstruction(method: ms.methods.MolSpectra, batch: Batch, sample: int = 30):
     """The spectra of one molecule, and what was made of the intervals that were hidden."""
     specformer = method.specformer
     spectra = evaluation.spectra_of(batch, specformer)

@@ -24,8 +24,9 @@ class Configurable:
         def recording_init(self: Any, *args: Any, **keywords: Any) -> None:
             bound = signature.bind(self, *args, **keywords)
             bound.apply_defaults()
+            # The outermost constructor records; those of its bases that it calls find the record made.
+            arguments = {name: value for name, value in bound.arguments.items() if name != "self"}
+            self.__dict__.setdefault("config", arguments)
             init(self, *args, **keywords)
-            if type(self) is cls:  # a subclass records its own arguments
-                self.config = {name: value for name, value in bound.arguments.items() if name != "self"}
 
         cls.__init__ = recording_init  # type: ignore[method-assign]

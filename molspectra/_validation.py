@@ -101,3 +101,16 @@ def check_spectra(spectra: Mapping[str, Tensor], lengths: Mapping[str, int]) -> 
         raise ValueError(f"spectra must have one batch size; got {batch_sizes}.")
     if 0 in batch_sizes.values():
         raise ValueError("spectra hold no samples (batch size 0); expected at least one. Skip empty batches.")
+
+
+def check_dtype(name: str, tensor: Tensor, weight: Tensor) -> None:
+    """Refuse input of another floating-point type than the weights, unless autocast takes care of it.
+
+    Raises:
+        TypeError: the dtypes differ.
+    """
+    if tensor.dtype != weight.dtype and not torch.is_autocast_enabled(tensor.device.type):
+        raise TypeError(
+            f"{name} must be {weight.dtype}, as the weights are; got {tensor.dtype}. Convert the input "
+            f"({name}.to({weight.dtype})) or the module (module.to({tensor.dtype}))."
+        )

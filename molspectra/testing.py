@@ -260,11 +260,13 @@ class EncoderSuite:
 
     @staticmethod
     def _energies(encoder: Encoder, z: Tensor, pos: Tensor, batch: Tensor) -> Tensor:
-        """A rotation-invariant number a molecule, from all the features."""
+        """A rotation-invariant number a molecule, to which every feature contributes."""
         scalars, vectors = encoder(z, pos, batch)
-        per_atom = scalars.square()
+        # Weighted at random: the plain sum of squares behind a LayerNorm is a constant.
+        weights = torch.randn(2, scalars.shape[1], generator=torch.Generator().manual_seed(0)).to(scalars)
+        per_atom = scalars * weights[0]
         if vectors is not None:
-            per_atom = per_atom + vectors.square().sum(dim=1)
+            per_atom = per_atom + vectors.square().sum(dim=1) * weights[1]
         return AtomFeatures(per_atom).pool(batch).mean(dim=1)
 
 

@@ -44,12 +44,6 @@ def no_shape_checks() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(autouse=True)
-def seed() -> None:
-    """Every test starts from the same random numbers."""
-    torch.manual_seed(0)
-
-
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Skip, with a reason, what this machine cannot run."""
     skips = {}

@@ -17,8 +17,8 @@ def test_two_stage_pretraining(tmp_path):
     command = [sys.executable, EXAMPLES / "01_two_stage_pretraining.py", "--epochs", "1", "1", "--output", tmp_path]
     out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     for line in (
-        "gap, random encoder",
-        "gap, after stage 2",
+        "gap: random encoder",
+        "gap, 10 folds: after stage 2",
         "spectrum → molecule, top 1",
         "reconstruction, raman",
         "denoising",

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch_geometric.utils import scatter
 
 from molspectra._config import Configurable
-from molspectra._validation import check_molecules
+from molspectra._validation import check_dtype, check_molecules
 from molspectra.encoders.features import AtomFeatures
 from molspectra.geometry.neighbors import edge_geometry, radius_graph
 from molspectra.layers.equivariant_attention import EquivariantAttention
@@ -137,8 +137,10 @@ class EquivariantTransformer(Configurable, nn.Module):
 
         Raises:
             ValueError: see :func:`molspectra.data.validate`; values are checked for CPU tensors only.
+            TypeError: `pos` has another dtype than the weights.
         """
         check_molecules(z, pos, batch, self.max_z)
+        check_dtype("pos", pos, self.out_norm.weight)
         edge_index = radius_graph(pos, batch, self.cutoff, loop=True)
         distance, direction = edge_geometry(pos, edge_index)
         rbf = self.radial_basis(distance)

@@ -62,10 +62,10 @@ def edge_geometry(
     source, target = edge_index
     displacement = pos[source] - pos[target]
     square = displacement.square().sum(dim=-1)
-    apart = square > 0
+    coincident = square == 0
     # Both branches of a `where` are differentiated, so the unused one must be finite too: √1 in place of √0.
-    distance = torch.sqrt(torch.where(apart, square, 1.0))
-    return torch.where(apart, distance, 0.0), displacement / distance.unsqueeze(-1)
+    distance = torch.sqrt(torch.where(coincident, 1.0, square))
+    return torch.where(coincident, 0.0, distance), displacement / distance.unsqueeze(-1)
 
 
 @torch.library.custom_op("molspectra::radius_graph", mutates_args=())
@@ -77,14 +77,16 @@ def _radius_graph(pos: Tensor, batch: Tensor, cutoff: float, loop: bool) -> Tens
     candidates = sizes[molecule]  # possible sources of each target
     before = candidates.cumsum(0) - candidates  # candidate pairs before each target's
     blocks = []
-    for start, stop in _blocks(candidates.cumsum(0)):
-        target = torch.arange(start, stop, device=pos.device).repeat_interleave(candidates[start:stop])
+    for start, stop, num_pairs in _blocks(candidates.cumsum(0)):
+        targets = torch.arange(start, stop, device=pos.device)
+        target = targets.repeat_interleave(candidates[start:stop], output_size=num_pairs)
         rank = torch.arange(target.shape[0], device=pos.device) - (before[target] - before[start])
         source = first[target] + rank
-        near = (pos[source] - pos[target]).square().sum(dim=-1) < cutoff * cutoff
+        # Not `<`: an atom at NaN must keep its edges and show in the loss, rather than pass for a lone atom.
+        near = ~((pos[source] - pos[target]).square().sum(dim=-1) >= cutoff * cutoff)
         if not loop:
             near &= source != target
-        blocks.append(torch.stack([source[near], target[near]]))
+        blocks.append(torch.stack([source, target])[:, near])
     return torch.cat(blocks, dim=1)
 
 
@@ -94,15 +96,16 @@ def _(pos: Tensor, batch: Tensor, cutoff: float, loop: bool) -> Tensor:
     return batch.new_empty(2, edges)
 
 
-def _blocks(pairs_up_to: Tensor) -> list[tuple[int, int]]:
-    """Ranges of targets whose candidate pairs number at most `_PAIRS_AT_ONCE` (or one target, if it alone has more)."""
+def _blocks(pairs_up_to: Tensor) -> list[tuple[int, int, int]]:
+    """Ranges of targets, and their candidate pairs: at most `_PAIRS_AT_ONCE`, unless one target alone has more."""
     num_atoms, total = pairs_up_to.shape[0], int(pairs_up_to[-1])
     if total <= _PAIRS_AT_ONCE:
-        return [(0, num_atoms)]
+        return [(0, num_atoms, total)]
     ends = pairs_up_to.cpu()
     blocks, start, done = [], 0, 0
     while start < num_atoms:
         stop = max(start + 1, int(torch.searchsorted(ends, done + _PAIRS_AT_ONCE, right=True)))
-        blocks.append((start, stop))
-        start, done = stop, int(ends[stop - 1])
+        up_to = int(ends[stop - 1])
+        blocks.append((start, stop, up_to - done))
+        start, done = stop, up_to
     return blocks

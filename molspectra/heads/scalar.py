@@ -34,6 +34,8 @@ class ScalarHead(Configurable, nn.Module):
     ) -> None:
         super().__init__()
         self.blocks = gated_blocks(channels, as_released)
+        # The last vector is not read; as a trainable weight, this one would wait for a gradient that never comes.
+        self.blocks[-1].vector_proj.requires_grad_(False)
         self.mean = mean
         self.std = std
         self.reduce = reduce

@@ -43,13 +43,17 @@ class GatedEquivariantBlock(nn.Module):
 
 def smooth_norm(vectors: Float[Tensor, "atoms 3 channels"], eps: float | int = 1e-6) -> Float[Tensor, "atoms channels"]:
     """√(|v|² + ε) over the Cartesian axis, at least in float32."""
-    if vectors.dtype in (torch.bfloat16, torch.float16):
-        vectors = vectors.float()
-    return torch.sqrt(vectors.square().sum(dim=1) + eps)
+    return torch.sqrt(_square(vectors) + eps)
 
 
 def plain_norm(vectors: Float[Tensor, "atoms 3 channels"]) -> Float[Tensor, "atoms channels"]:
-    """|v| over the Cartesian axis, with all derivatives defined as 0 where v = 0."""
-    square = vectors.square().sum(dim=1)
+    """|v| over the Cartesian axis, at least in float32, with all derivatives defined as 0 where v = 0."""
+    square = _square(vectors)
     nonzero = square > 0
     return torch.where(nonzero, torch.sqrt(torch.where(nonzero, square, 1.0)), 0.0)
+
+
+def _square(vectors: Tensor) -> Tensor:
+    if vectors.dtype in (torch.bfloat16, torch.float16):
+        vectors = vectors.float()
+    return vectors.square().sum(dim=1)

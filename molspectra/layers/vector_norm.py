@@ -61,7 +61,8 @@ class WhitenedVectorNorm(nn.Module):
     def forward(self, vectors: Float[Tensor, "atoms 3 channels"]) -> Float[Tensor, "atoms 3 channels"]:
         """Vectors (N, 3, F) → (N, 3, F)."""
         with torch.autocast(vectors.device.type, enabled=False):
-            centered = vectors.double() - vectors.double().mean(dim=2, keepdim=True)
+            vectors = vectors.double()
+            centered = vectors - vectors.mean(dim=2, keepdim=True)
             covariance = centered @ centered.mT / centered.shape[2]
             diagonal = torch.ones(3, dtype=torch.float64, device=vectors.device)
             if self.as_released:

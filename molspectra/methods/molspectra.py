@@ -5,7 +5,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch_geometric.data import Data
+from torch_geometric.data import Batch, Data
 
 from molspectra._config import Configurable
 from molspectra.encoders.features import AtomFeatures
@@ -95,8 +95,9 @@ class MolSpectra(Configurable, nn.Module):
                 f"The batch has none of the spectra {list(self.specformer.kinds)}, only {list(batch.keys())}. "
                 "Pre-train on geometries alone with the denoising method."
             )
+        spectra = self.specformer.complete(spectra)
         denoising, atoms = self.denoise.denoise(encoder, batch, generator)
-        num_molecules = None if batch.batch is None else batch.num_graphs
+        num_molecules = batch.num_graphs if isinstance(batch, Batch) else None
         molecules = self.molecule_projection(atoms.pool(batch.batch, num_molecules=num_molecules))
 
         masked = self.mask(spectra, generator)

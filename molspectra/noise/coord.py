@@ -3,7 +3,7 @@
 import copy
 
 import torch
-from torch_geometric.data import Data
+from torch_geometric.data import Batch, Data
 
 from molspectra.geometry.alignment import remove_mean
 
@@ -39,7 +39,7 @@ class CoordNoise:
         pos = data.pos
         noise = self.std * torch.randn(pos.shape, generator=generator, dtype=pos.dtype, device=pos.device)
         if self.remove_translation:
-            noise = remove_mean(noise, data.batch, None if data.batch is None else data.num_graphs)
+            noise = remove_mean(noise, data.batch, data.num_graphs if isinstance(data, Batch) else None)
         noisy = copy.copy(data)
         noisy.pos = pos + noise
         noisy.pos_target = noise

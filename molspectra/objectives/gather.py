@@ -35,6 +35,6 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:
-        grad = grad.contiguous()
+        grad = grad.clone(memory_format=torch.contiguous_format)
         distributed.all_reduce(grad)
         return grad[distributed.get_rank() * ctx.num_rows :][: ctx.num_rows]

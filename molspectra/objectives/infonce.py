@@ -30,7 +30,8 @@ class InfoNCELoss(Configurable, nn.Module):
         similarity: "cosine" or "dot".
         symmetric: Average both directions; otherwise only z_a → z_b.
         gather_distributed: Take negatives from all processes. Gradients flow back to them: averaged over processes, as
-            DistributedDataParallel does, they are those of one large batch. Batches must be equally large.
+            DistributedDataParallel does, they are those of one large batch. Batches must be equally large
+            (`drop_last=True` in the loader).
         learnable_temperature: Train the temperature, as its logarithm.
         as_released: One-sided, cosine with norms clamped at 1e-8.
 
@@ -58,6 +59,8 @@ class InfoNCELoss(Configurable, nn.Module):
             raise ValueError(f"temperature must be positive; got {temperature}.")
         if similarity not in ("cosine", "dot"):
             raise ValueError(f'similarity must be "cosine" or "dot"; got {similarity!r}.')
+        if as_released and similarity != "cosine":
+            raise ValueError(f'The released loss takes similarity="cosine"; got {similarity!r}.')
         self.similarity = similarity
         self.symmetric = symmetric and not as_released
         self.gather_distributed = gather_distributed
@@ -99,12 +102,13 @@ class InfoNCELoss(Configurable, nn.Module):
             valid = torch.ones_like(z_a[:, 0], dtype=torch.bool) if valid is None else valid
             all_a, all_b, all_valid, first = z_a, z_b, valid, 0
             if self.gather_distributed:
-                all_a, all_b = gather_with_gradient(z_a), gather_with_gradient(z_b)
+                all_b = gather_with_gradient(z_b)
+                all_a = gather_with_gradient(z_a) if self.symmetric else z_a
                 all_valid = gather_with_gradient(valid.to(z_a.dtype)) > 0
                 first = rank() * z_a.shape[0]
             # Every process divides by the mean number of valid rows of a process: the mean over processes is then the
             # loss of the whole batch, however the rows without a spectrum are spread.
-            share = all_valid.sum().clamp(min=1) * (z_a.shape[0] / all_a.shape[0])
+            share = all_valid.sum().clamp(min=1) * (z_a.shape[0] / all_b.shape[0])
             weight = valid.to(z_a.dtype) / share
             loss = self._one_sided(z_a, all_b, first, all_valid, weight)
             if self.symmetric:

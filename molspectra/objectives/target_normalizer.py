@@ -1,5 +1,7 @@
 """Bringing denoising targets to unit scale by running statistics."""
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, distributed, nn
@@ -34,6 +36,17 @@ class TargetNormalizer(Configurable, nn.Module):
         self.register_buffer("mean", torch.zeros(3, dtype=torch.float64))
         self.register_buffer("squared_deviations", torch.zeros(3, dtype=torch.float64))
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "TargetNormalizer":
+        """Follow the module to another device, but not to another dtype: counts need float64."""
+        before = dict(self._buffers)
+        super()._apply(fn, recurse)
+        for name, moved in self._buffers.items():
+            kept = before[name]
+            assert kept is not None
+            assert moved is not None
+            self._buffers[name] = kept.to(moved.device)
+        return self
+
     @torch.no_grad()
     def forward(self, target: Float[Tensor, "atoms 3"]) -> Float[Tensor, "atoms 3"]:
         """Targets (N, 3) → normalised targets (N, 3), without gradient."""
@@ -51,7 +64,7 @@ class TargetNormalizer(Configurable, nn.Module):
     def update(self, target: Float[Tensor, "atoms 3"]) -> None:
         """Add a batch to the statistics."""
         target = target.double()
-        sums = torch.stack([torch.full_like(target[:1].sum(0), target.shape[0]), target.sum(0), target.square().sum(0)])
+        sums = torch.stack([target.new_full((3,), target.shape[0]), target.sum(0), target.square().sum(0)])
         if distributed.is_available() and distributed.is_initialized():
             distributed.all_reduce(sums)
         added, mean = sums[0, 0], sums[1] / sums[0].clamp(min=1)

@@ -21,7 +21,8 @@ def save(module: nn.Module, directory: str | Path) -> None:
     """Write a module's weights and constructor arguments.
 
     Args:
-        module: Any module of this library, or your own that inherits :class:`molspectra.Configurable`.
+        module: An encoder, SpecFormer, head, objective with weights or method, or a module of your own that inherits
+            :class:`molspectra.Configurable`.
         directory: Where `model.safetensors` and `config.json` go; made if need be, each file replaced at once.
 
     Raises:
@@ -84,6 +85,16 @@ def load_strictly(module: nn.Module, state: Mapping[str, Tensor], source: str) -
     Raises:
         ValueError: keys are missing, unexpected or of another shape; nothing has been loaded then.
     """
+    if problems := misfits(module, state):
+        raise ValueError(
+            f"The weights of {source} do not fit {type(module).__name__} ({len(problems)} keys):\n  "
+            + "\n  ".join(problems)
+        )
+    module.load_state_dict(dict(state))
+
+
+def misfits(module: nn.Module, state: Mapping[str, Tensor]) -> list[str]:
+    """A line for every key that is missing from `state`, unexpected in it, or of another shape there."""
     own = module.state_dict()
     missing = [f"missing: {name} {tuple(own[name].shape)}" for name in own if name not in state]
     unexpected = [f"unexpected: {name} {tuple(state[name].shape)}" for name in state if name not in own]
@@ -92,13 +103,7 @@ def load_strictly(module: nn.Module, state: Mapping[str, Tensor], source: str) -
         for name in own
         if name in state and own[name].shape != state[name].shape
     ]
-    problems = missing + unexpected + misshaped
-    if problems:
-        raise ValueError(
-            f"The weights of {source} do not fit {type(module).__name__} ({len(problems)} keys):\n  "
-            + "\n  ".join(problems)
-        )
-    module.load_state_dict(dict(state))
+    return missing + unexpected + misshaped
 
 
 def _describe(value: Any, name: str) -> Any:
@@ -110,12 +115,18 @@ def _describe(value: Any, name: str) -> Any:
     if isinstance(value, list | tuple):
         return [_describe(item, f"{name}[{index}]") for index, item in enumerate(value)]
     if isinstance(value, Configurable):
-        arguments = {key: _describe(item, f"{name}.{key}") for key, item in value.config.items()}
+        arguments = {key: _describe(_current(value, key, item), f"{name}.{key}") for key, item in value.config.items()}
         return {"class": _class_name(type(value)), "arguments": arguments}
     raise TypeError(
         f"{name} is a {type(value).__name__}, which cannot be written to config.json; expected plain values or modules "
         "that inherit molspectra.Configurable. Save its weights with safetensors yourself, or make it Configurable."
     )
+
+
+def _current(module: Configurable, name: str, argument: Any) -> Any:
+    """The part that a module was built with, or the one that has been put in its place since."""
+    part = getattr(module, name, None)
+    return part if isinstance(argument, Configurable) and isinstance(part, Configurable) else argument
 
 
 def _build(described: Any, classes: Mapping[str, type]) -> Any:

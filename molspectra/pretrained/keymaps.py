@@ -10,6 +10,9 @@ Rules = Sequence[tuple[str, str | Callable[[re.Match[str]], str]]]
 KINDS = ("uv_vis", "ir", "raman")
 """The fixed slots of the released SpecFormer, in its order."""
 
+RELEASED_KINDS = {"uv_vis": "uv", "ir": "ir", "raman": "raman"}
+"""Our names of those slots → its names."""
+
 EQUIVARIANT_TRANSFORMER: Rules = (
     (r"^distance_expansion\.means$", "radial_basis.centers"),
     (r"^distance_expansion\.betas$", "radial_basis.betas"),

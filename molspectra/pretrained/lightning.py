@@ -1,5 +1,6 @@
 """Reading PyTorch Lightning checkpoints without Lightning, and without running code from the file."""
 
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,10 @@ def read_lightning(path: str | Path) -> dict[str, Any]:
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"No checkpoint at {path}.")
-    needed = get_unsafe_globals_in_checkpoint(path)
+    try:
+        needed = get_unsafe_globals_in_checkpoint(path)
+    except (RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
+        raise ValueError(f"{path} cannot be read as a PyTorch checkpoint: {error}") from error
     refused = [name for name in needed if not name.startswith(_CALLBACKS)]
     if refused:
         raise ValueError(

@@ -5,29 +5,40 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 
 from molspectra.data.scaling import IdentityScaling, Log10Scaling, LogScaling, MinMaxScaling
 from molspectra.encoders import EquivariantTransformer
 from molspectra.heads import PatchReconstructionHead, ScalarHead, VectorHead
 from molspectra.objectives import TargetNormalizer
-from molspectra.pretrained.checkpoint import load_strictly
-from molspectra.pretrained.keymaps import EQUIVARIANT_TRANSFORMER, GATED_HEAD, KINDS, RECONSTRUCTION, SPECFORMER, rename
+from molspectra.pretrained.checkpoint import misfits
+from molspectra.pretrained.keymaps import (
+    EQUIVARIANT_TRANSFORMER,
+    GATED_HEAD,
+    KINDS,
+    RECONSTRUCTION,
+    RELEASED_KINDS,
+    SPECFORMER,
+    Rules,
+    rename,
+)
 from molspectra.pretrained.lightning import read_lightning
 from molspectra.spectra import SpecFormer
 
 # What the importer implements, of the many options the released command lines have.
-_SUPPORTED = {
-    "model": "equivariant-transformer",
-    "rbf_type": "expnorm",
-    "activation": "silu",
-    "attn_activation": "silu",
-    "distance_influence": "both",
-    "neighbor_embedding": True,
-    "aggr": "add",
-    "cutoff_lower": 0.0,
-    "prior_model": None,
-    "output_model": "Scalar",
+_SUPPORTED: dict[str, tuple] = {
+    "model": ("equivariant-transformer",),
+    "rbf_type": ("expnorm",),
+    "activation": ("silu",),
+    "attn_activation": ("silu",),
+    "distance_influence": ("both",),
+    "neighbor_embedding": (True,),
+    "aggr": ("add",),
+    "cutoff_lower": (0.0,),
+    "prior_model": (None,),
+    "output_model": ("Scalar",),
+    "reduce_op": ("add", "mean"),
 }
 # The extremes of QM9S that the released MolSpectra code scales by with `minmax`.
 _QM9S_RANGE = {
@@ -81,116 +92,167 @@ def load_reference(path: str | Path) -> ReferenceCheckpoint:
 
 def import_lightning(checkpoint: Mapping[str, Any], source: str) -> ReferenceCheckpoint:
     """The parts of a checkpoint that is loaded already: a mapping with `state_dict` and `hyper_parameters`."""
-    hyper = checkpoint["hyper_parameters"]
-    for option, supported in _SUPPORTED.items():
-        if option in hyper and hyper[option] != supported:
-            raise ValueError(f"{source} has {option}={hyper[option]!r}; only {supported!r} can be imported.")
-    parts = _Parts(checkpoint["state_dict"])
-    encoder = _encoder(parts.take("model.representation_model."), hyper, source)
+    hyper = _HyperParameters(checkpoint["hyper_parameters"], source)
+    hyper.refuse_unsupported()
+    parts = _Parts(checkpoint["state_dict"], source)
+    encoder = _encoder(parts, hyper)
     channels = encoder.out_channels
-    mean, std = (float(parts.take(f"model.{name}", exact=True)[""].reshape(())) for name in ("mean", "std"))
+    mean, std = (float(parts.need(f"model.{name}").mean()) for name in ("mean", "std"))
     reduce: Literal["mean", "sum"] = "mean" if hyper["reduce_op"] == "mean" else "sum"
-    property_head = _filled(
-        ScalarHead(channels, mean, std, reduce, as_released=True),
-        rename(parts.take("model.output_model."), GATED_HEAD),
-        source,
-    )
+    property_head = ScalarHead(channels, mean, std, reduce, as_released=True)
+    parts.fill(property_head, "model.output_model.", GATED_HEAD)
     noise_head = normalizer = specformer = reconstruction = None
-    if noise := parts.take("model.output_model_noise."):
-        noise_head = _filled(VectorHead(channels, as_released=True), rename(noise, GATED_HEAD), source)
-    if statistics := parts.take("model.pos_normalizer."):
-        normalizer = _normalizer(statistics)
-    if spectra := parts.take("model.representation_spec_model."):
-        specformer, reconstruction = _specformer(spectra, hyper, source)
-    parts.refuse_leftovers(source)
-    return ReferenceCheckpoint(encoder, noise_head, property_head, normalizer, specformer, reconstruction, hyper)
+    if parts.has("model.output_model_noise."):
+        noise_head = VectorHead(channels, as_released=True)
+        parts.fill(noise_head, "model.output_model_noise.", GATED_HEAD)
+    if parts.has("model.pos_normalizer."):
+        normalizer = _normalizer(parts)
+    if parts.has("model.representation_spec_model."):
+        specformer, reconstruction = _specformer(parts, hyper)
+    parts.refuse_misfits()
+    return ReferenceCheckpoint(
+        encoder, noise_head, property_head, normalizer, specformer, reconstruction, dict(checkpoint["hyper_parameters"])
+    )
+
+
+class _HyperParameters:
+    """The options a checkpoint was trained with; those that are needed must be there."""
+
+    def __init__(self, options: Mapping[str, Any], source: str) -> None:
+        self.options = options
+        self.source = source
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self.options:
+            raise ValueError(f"{self.source} lacks the hyper-parameter {name!r}; it has {sorted(self.options)}.")
+        return self.options[name]
+
+    def refuse_unsupported(self) -> None:
+        for option, supported in _SUPPORTED.items():
+            if option in self.options and self.options[option] not in supported:
+                known = " or ".join(map(repr, supported))
+                raise ValueError(f"{self.source} has {option}={self.options[option]!r}; only {known} can be imported.")
 
 
 class _Parts:
-    """A state dict that is handed out by prefix, so that what nobody asked for can be named."""
+    """A state dict handed out part by part. What is missing, left over or of a wrong shape is refused in one go."""
 
-    def __init__(self, state: Mapping[str, Tensor]) -> None:
+    def __init__(self, state: Mapping[str, Tensor], source: str) -> None:
         self.left = dict(state)
+        self.source = source
+        self.problems: list[str] = []
 
-    def take(self, prefix: str, exact: bool = False) -> dict[str, Tensor]:
+    def has(self, prefix: str) -> bool:
+        return any(name.startswith(prefix) for name in self.left)
+
+    def need(self, name: str) -> Tensor:
+        """Take one tensor, without which nothing can be built."""
+        if name not in self.left:
+            raise ValueError(f"The weights of {self.source} do not fit: missing: {name}")
+        return self.left.pop(name)
+
+    def shape(self, name: str) -> torch.Size:
+        """The shape of a tensor that stays for `fill`."""
+        if name not in self.left:
+            raise ValueError(f"The weights of {self.source} do not fit: missing: {name}")
+        return self.left[name].shape
+
+    def count(self, prefix: str) -> int:
+        """How many numbered parts there are below a prefix."""
+        return len({name.removeprefix(prefix).split(".")[0] for name in self.left if name.startswith(prefix)})
+
+    def take(self, prefix: str, suffix: str = "") -> dict[str, Tensor]:
         """Remove and return the tensors below a prefix, by their names behind it."""
-        names = [name for name in self.left if (name == prefix if exact else name.startswith(prefix))]
-        if exact and not names:
-            raise ValueError(f"missing: {prefix}; the file is no checkpoint of these models.")
+        names = [name for name in self.left if name.startswith(prefix) and name.endswith(suffix)]
         return {name.removeprefix(prefix): self.left.pop(name) for name in names}
 
-    def refuse_leftovers(self, source: str) -> None:
-        if self.left:
-            listed = "\n  ".join(f"unexpected: {name} {tuple(t.shape)}" for name, t in self.left.items())
-            raise ValueError(f"The weights of {source} have no place here ({len(self.left)} keys):\n  {listed}")
+    def fill(self, module: nn.Module, prefix: str, rules: Rules, below: str = "") -> None:
+        """Load everything below a prefix into a module, or note what does not fit."""
+        state = rename({below + name: tensor for name, tensor in self.take(prefix + below).items()}, rules)
+        problems = misfits(module, state)
+        self.problems += [f"{prefix} {problem}" for problem in problems]
+        if not problems:
+            module.load_state_dict(state)
+        module.eval()
+
+    def refuse_misfits(self) -> None:
+        self.problems += [f"unexpected: {name} {tuple(tensor.shape)}" for name, tensor in self.left.items()]
+        if self.problems:
+            raise ValueError(
+                f"The weights of {self.source} do not fit ({len(self.problems)} keys; behind a prefix of the file "
+                "stand our names):\n  " + "\n  ".join(self.problems)
+            )
 
 
-def _filled(module: Any, state: Mapping[str, Tensor], source: str) -> Any:
-    load_strictly(module, state, source)
-    return module.eval()
-
-
-def _encoder(state: dict[str, Tensor], hyper: Mapping[str, Any], source: str) -> EquivariantTransformer:
-    for name in ("embedding.weight", "distance_expansion.means"):
-        if name not in state:
-            raise ValueError(f"{source} does not fit: missing: model.representation_model.{name}")
+def _encoder(parts: _Parts, hyper: _HyperParameters) -> EquivariantTransformer:
+    prefix = "model.representation_model."
+    num_elements, hidden_channels = parts.shape(prefix + "embedding.weight")
     encoder = EquivariantTransformer(
-        hidden_channels=state["embedding.weight"].shape[1],
-        num_layers=_count(state, "attention_layers."),
+        hidden_channels=hidden_channels,
+        num_layers=parts.count(prefix + "attention_layers."),
         num_heads=hyper["num_heads"],
-        num_rbf=state["distance_expansion.means"].shape[0],
+        num_rbf=parts.shape(prefix + "distance_expansion.means")[0],
         cutoff=hyper["cutoff_upper"],
-        max_z=state["embedding.weight"].shape[0] - 1,
-        vector_norm="whitened" if "out_norm_vec.weight" in state else None,
-        norm_every_layer=any(name.startswith("x_norms.") for name in state),
+        max_z=num_elements - 1,
+        vector_norm="whitened" if parts.has(prefix + "out_norm_vec.") else None,
+        norm_every_layer=parts.has(prefix + "x_norms."),
         as_released=True,
     )
-    return _filled(encoder, rename(state, EQUIVARIANT_TRANSFORMER), source)
+    parts.fill(encoder, prefix, EQUIVARIANT_TRANSFORMER)
+    return encoder
 
 
-def _specformer(
-    state: dict[str, Tensor], hyper: Mapping[str, Any], source: str
-) -> tuple[SpecFormer, PatchReconstructionHead]:
-    reconstruction_state = {name: state.pop(name) for name in list(state) if name.startswith("reconstruct_heads.")}
-    # The softmax scale is stored with the weights, and is the only trace of the number of heads.
-    scales = [state.pop(name) for name in list(state) if name.endswith("sdp_attn.scale")]
-    renamed = rename(state, SPECFORMER)
+def _specformer(parts: _Parts, hyper: _HyperParameters) -> tuple[SpecFormer, PatchReconstructionHead]:
+    prefix = "model.representation_spec_model."
     patch_len = dict(zip(KINDS, hyper["patch_len"], strict=True))
     stride = dict(zip(KINDS, hyper["stride"], strict=True))
-    hidden_channels = renamed["out_proj.weight"].shape[1] // sum(
-        renamed[f"positions.{kind}"].shape[0] for kind in KINDS
-    )
+    num_patches = {kind: parts.shape(f"{prefix}backbone.W_pos_{RELEASED_KINDS[kind]}")[0] for kind in KINDS}
+    out_channels, flattened = parts.shape(prefix + "head.linear.weight")
+    hidden_channels = flattened // sum(num_patches.values())
+    # The softmax scale is stored with the weights, and is the only trace of the number of heads.
+    scales = {float(scale) for scale in parts.take(prefix, suffix="sdp_attn.scale").values()}
+    if len(scales) != 1:
+        raise ValueError(f"The layers of {parts.source} must share one sdp_attn.scale; got {sorted(scales)}.")
     scalings: dict[str, dict[str, nn.Module]] = {
         "log10": {kind: Log10Scaling() for kind in KINDS},
         "log": {kind: LogScaling() for kind in KINDS},
         "minmax": {kind: MinMaxScaling(*_QM9S_RANGE[kind]) for kind in KINDS},
     }
     specformer = SpecFormer(
-        {kind: _length(kind, renamed[f"positions.{kind}"].shape[0], patch_len[kind], stride[kind]) for kind in KINDS},
+        {kind: _length(kind, num_patches[kind], patch_len[kind], stride[kind]) for kind in KINDS},
         patch_len,
         stride,
         hidden_channels=hidden_channels,
-        num_layers=len(scales),
-        num_heads=round(hidden_channels * float(scales[0]) ** 2),
-        out_channels=renamed["out_proj.weight"].shape[0],
-        feedforward_channels=renamed["layers.0.feedforward.0.weight"].shape[0],
+        num_layers=parts.count(prefix + "backbone.encoder.layers."),
+        num_heads=round(hidden_channels * scales.pop() ** 2),
+        out_channels=out_channels,
+        feedforward_channels=parts.shape(prefix + "backbone.encoder.layers.0.ff.0.weight")[0],
+        # As in the release, any other name means no scaling.
         scaling=scalings.get(hyper["input_data_norm_type"], {kind: IdentityScaling() for kind in KINDS}),
     )
     reconstruction = PatchReconstructionHead(hidden_channels, patch_len)
-    return (
-        _filled(specformer, renamed, source),
-        _filled(reconstruction, rename(reconstruction_state, RECONSTRUCTION), source),
-    )
+    parts.fill(reconstruction, prefix, RECONSTRUCTION, below="reconstruct_heads.")
+    parts.fill(specformer, prefix, SPECFORMER)
+    return specformer, reconstruction
 
 
-def _normalizer(statistics: Mapping[str, Tensor]) -> TargetNormalizer:
+def _normalizer(parts: _Parts) -> TargetNormalizer:
     """From the released running sums of targets and squared targets."""
+    total, squares, count = (
+        parts.need(f"model.pos_normalizer.{name}").double() for name in ("acc_sum", "acc_squared_sum", "acc_count")
+    )
+    parts.take("model.pos_normalizer.num_accumulations")
     normalizer = TargetNormalizer(as_released=True)
-    count = statistics["acc_count"].double().reshape(())
-    mean = statistics["acc_sum"].double() / count.clamp(min=1)
-    normalizer.count.copy_(count)
+    for name, tensor, size in (("acc_sum", total, 3), ("acc_squared_sum", squares, 3), ("acc_count", count, 1)):
+        if tensor.shape != (size,):
+            parts.problems.append(
+                f"mis-shaped: model.pos_normalizer.{name} is {tuple(tensor.shape)}, expected ({size},)"
+            )
+            return normalizer
+    mean = total / count.clamp(min=1)
+    normalizer.count.copy_(count[0])
     normalizer.mean.copy_(mean)
-    normalizer.squared_deviations.copy_((statistics["acc_squared_sum"].double() - count * mean.square()).clamp(min=0))
+    normalizer.squared_deviations.copy_((squares - count * mean.square()).clamp(min=0))
     return normalizer.eval()
 
 
@@ -200,7 +262,3 @@ def _length(kind: str, num_patches: int, patch_len: int, stride: int) -> int:
         if (length - patch_len) // stride + 1 == num_patches:
             return length
     return (num_patches - 1) * stride + patch_len
-
-
-def _count(state: Mapping[str, Tensor], prefix: str) -> int:
-    return len({name.removeprefix(prefix).split(".")[0] for name in state if name.startswith(prefix)})

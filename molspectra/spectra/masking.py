@@ -14,10 +14,11 @@ class PatchMask:
     """Draws random masks for masked-patch reconstruction (MolSpectra §3.2, arXiv:2502.16284).
 
     `mode="interval"` hides intervals of the axis, each one patch long and at a random place, that together cover about
-    `mask_ratio` of it: masks are (B, L) over samples, applied before patching. `mode="patch"` hides whole patches, as
-    the released code does: masks are (B, n) over patches, applied after patching. Neighbouring patches overlap,
-    so there most hidden samples stay visible: at the released settings (stride of half a patch, ratio 0.1)
-    82 % of the hidden patches can be read off their neighbours. In interval mode no hidden sample is visible anywhere.
+    `mask_ratio` of it (in whole intervals, at least one): masks are (B, L) over samples, applied before patching.
+    `mode="patch"` hides whole patches, as the released code does: masks are (B, n) over patches, applied after
+    patching. Neighbouring patches overlap, so there most hidden samples stay visible: at the released settings (stride
+    of half a patch, ratio 0.1) 82 % of the hidden patches can be read off their neighbours. In interval mode no hidden
+    sample is visible anywhere.
 
     The number of hidden patches (or intervals) is the same for every sample; spectra that are missing (rows of NaN) get
     no mask.
@@ -67,9 +68,11 @@ class PatchMask:
         for kind, spectrum in spectra.items():
             if kind not in self.patchers:
                 raise ValueError(f"No patcher for the kind {kind!r}; there are {sorted(self.patchers)}.")
+            patcher = self.patchers[kind]
+            patcher.check_length(spectrum)
             draw = self._intervals if self.mode == "interval" else self._patches
             present = ~spectrum.isnan().any(dim=-1, keepdim=True)
-            masks[kind] = draw(self.patchers[kind], spectrum, generator) & present
+            masks[kind] = draw(patcher, spectrum, generator) & present
         return masks
 
     def _patches(self, patcher: SpectrumPatcher, spectrum: Tensor, generator: torch.Generator | None) -> Tensor:

@@ -42,17 +42,18 @@ class SpectrumPatcher(Configurable, nn.Module):
 
     def forward(self, spectrum: Float[Tensor, "batch length"]) -> Float[Tensor, "batch patches patch_len"]:
         """(B, L) → (B, n, P), a view of the input."""
-        self._check_length(spectrum)
+        self.check_length(spectrum)
         return spectrum.unfold(-1, self.patch_len, self.stride)
 
     def expand(self, masked: Bool[Tensor, "batch positions"]) -> Bool[Tensor, "batch patches patch_len"]:
         """A mask over patches (B, n), or over samples (B, L), as a mask over the samples of each patch (B, n, P)."""
         if masked.shape[-1] == self.num_patches:
             return masked.unsqueeze(-1).expand(-1, -1, self.patch_len)
-        self._check_length(masked)
+        self.check_length(masked)
         return masked.unfold(-1, self.patch_len, self.stride)
 
-    def _check_length(self, spectrum: Tensor) -> None:
+    def check_length(self, spectrum: Tensor) -> None:
+        """Refuse spectra of another length."""
         if spectrum.shape[-1] != self.length:
             raise ValueError(
                 f"Expected spectra of {self.length} samples; got {spectrum.shape[-1]}. Bring them onto the same axis "

@@ -46,7 +46,8 @@ class ScoreHistory:
         self.queries.append(query)
         self.keys.append(key)
         batch_size, heads, tokens, width = query.shape
-        extra = -len(self.queries) * width % 8 or 8
+        used = len(self.queries) * width
+        extra = 8 - used % 8
         one_hot = query.new_zeros(extra)
         one_hot[0] = 1
         absent = max(_ABSENT / self.scale, torch.finfo(key.dtype).min / 2)  # finite in float16 too

@@ -1,5 +1,6 @@
 """SpecFormer: a transformer over patches of several spectra."""
 
+import copy
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
@@ -8,7 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from molspectra._config import Configurable
-from molspectra._validation import check_spectra
+from molspectra._validation import check_dtype, check_spectra
 from molspectra.data.scaling import Log10Scaling
 from molspectra.spectra.patching import SpectrumPatcher
 from molspectra.spectra.residual_attention import ResidualAttentionLayer, ScoreHistory
@@ -91,6 +92,8 @@ class SpecFormer(Configurable, nn.Module):
             raise ValueError(f'pool must be "flatten" or "mean"; got {pool!r}.')
         if norm not in ("batch", "layer"):
             raise ValueError(f'norm must be "batch" or "layer"; got {norm!r}.')
+        if dotted := [kind for kind in lengths if "." in kind]:
+            raise ValueError(f"Kinds of spectrum become names of modules and cannot contain a dot; got {dotted}.")
         kinds = tuple(lengths)
         patch_lens, strides = _for_each(kinds, "patch_len", patch_len), _for_each(kinds, "stride", stride)
         scalings = _for_each(kinds, "scaling", Log10Scaling() if scaling is None else scaling)
@@ -180,19 +183,31 @@ class SpecFormer(Configurable, nn.Module):
         self, spectra: Mapping[str, Tensor], masked: Mapping[str, Tensor] | None = None
     ) -> tuple[Float[Tensor, "batch tokens channels"], Bool[Tensor, "batch tokens"]]:
         """The tokens that enter the first layer, (B, n, D), and which of them are present, (B, n)."""
-        check_spectra(spectra, {kind: patcher.length for kind, patcher in self.patchers.items()})
-        batch_size = next(iter(spectra.values())).shape[0]
+        spectra, masked = self.complete(spectra), masked or {}
+        if unknown := set(masked) - set(self.kinds):
+            raise ValueError(f"masked has the unknown kinds {sorted(unknown)}; expected some of {list(self.kinds)}.")
         tokens, present = [], []
         for kind in self.kinds:  # not self.positions: a ParameterDict sorts its keys
-            position = self.positions[kind]
-            if kind not in spectra:
-                tokens.append(position.expand(batch_size, -1, -1))
-                present.append(position.new_zeros(batch_size, position.shape[0], dtype=torch.bool))
-                continue
-            patches, is_there = self._patches(kind, spectra[kind], None if masked is None else masked.get(kind))
-            tokens.append(self.patch_proj[kind](patches) + position)
-            present.append(is_there.expand(-1, position.shape[0]))
+            patches, is_there = self._patches(kind, spectra[kind], masked.get(kind))
+            tokens.append(self.patch_proj[kind](patches) + self.positions[kind])
+            present.append(is_there.expand(-1, patches.shape[1]))
         return torch.cat(tokens, dim=1), torch.cat(present, dim=1)
+
+    def complete(self, spectra: Mapping[str, Tensor]) -> dict[str, Float[Tensor, "batch length"]]:
+        """Every kind: those that are absent as rows of NaN, which are missing spectra.
+
+        Raises:
+            ValueError: see `forward`.
+            TypeError: a dtype is not that of the weights.
+        """
+        check_spectra(spectra, {kind: patcher.length for kind, patcher in self.patchers.items()})
+        for kind, spectrum in spectra.items():
+            check_dtype(f"spectra[{kind!r}]", spectrum, self.out_norm.weight)
+        given = next(iter(spectra.values()))
+        return {
+            kind: spectra[kind] if kind in spectra else given.new_full((given.shape[0], patcher.length), torch.nan)
+            for kind, patcher in self.patchers.items()
+        }
 
     def patches(self, spectra: Mapping[str, Tensor]) -> dict[str, Float[Tensor, "batch patches patch_len"]]:
         """The scaled, unmasked patches of each kind, (B, n, P): the target of reconstruction; 0 where missing."""
@@ -212,6 +227,8 @@ class SpecFormer(Configurable, nn.Module):
         scaled = self.scalings[kind](spectrum.masked_fill(missing, 0.0)).masked_fill(missing, 0.0)
         if masked is None:
             return patcher(scaled), ~missing
+        if masked.dtype != torch.bool:
+            raise TypeError(f"masked[{kind!r}] must be bool, True where hidden; got {masked.dtype}.")
         if masked.shape == scaled.shape:
             return patcher(scaled.masked_fill(masked, 0.0)), ~missing
         if masked.shape == (scaled.shape[0], patcher.num_patches):
@@ -231,7 +248,7 @@ class SpecFormer(Configurable, nn.Module):
 def _for_each(kinds: tuple[str, ...], name: str, value: object) -> dict:
     """One value for every kind, or a mapping that has just these kinds."""
     if not isinstance(value, Mapping):
-        return dict.fromkeys(kinds, value)
+        return {kind: copy.deepcopy(value) for kind in kinds}  # a module would otherwise be one, under several names
     if set(value) != set(kinds):
         raise ValueError(f"{name} must have the kinds {sorted(kinds)}, as lengths has; got {sorted(value)}.")
     return dict(value)

@@ -10,7 +10,8 @@ class TokenBatchNorm(nn.Module):
     """Batch normalisation of each channel over all *present* tokens of the batch.
 
     Equal to `nn.BatchNorm1d` (momentum 0.1, unbiased running variance) when every token is present. Absent tokens take
-    no part in the statistics, nor in their running averages.
+    no part in the statistics, nor in their running averages. Under DistributedDataParallel each process has its own
+    statistics, as with `nn.BatchNorm1d`; `nn.SyncBatchNorm.convert_sync_batchnorm` does not convert this class.
 
     Args:
         channels: Width of the tokens.

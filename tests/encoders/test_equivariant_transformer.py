@@ -111,9 +111,10 @@ def test_equals_its_equations_written_out(vector_norm, as_released, norm_every_l
     ).double()
     z, pos, batch = random_molecules((7, 5, 6), torch.float64)
     pos = (1.5 * pos).requires_grad_()  # far enough apart for the cutoff to matter
+    weights = torch.randn(2, 16, dtype=torch.float64)
     results = []
     for scalars, vectors in (encoder(z, pos, batch), explicit_transformer(encoder, z, pos, batch)):
-        (grad,) = torch.autograd.grad(scalars.square().sum() + vectors.square().sum(), pos)
+        (grad,) = torch.autograd.grad((scalars * weights[0]).sum() + (vectors.square() * weights[1]).sum(), pos)
         results.append((scalars, vectors, grad))
     for actual, expected in zip(*results, strict=True):
         # The backward of the SVD is NaN at equal singular values, which an atom with few neighbours has; ours is not.
@@ -169,6 +170,21 @@ def test_whitening_equals_the_eigendecomposition():
 def test_impossible_arguments_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         EquivariantTransformer(**({"hidden_channels": 16, "num_layers": 1, "num_heads": 4} | arguments))
+
+
+def test_nan_positions_are_not_hidden_where_values_are_not_checked(monkeypatch):
+    monkeypatch.setattr("molspectra._validation.values_are_free", lambda tensor: False)
+    z, pos, batch = random_molecules()
+    pos[0] = torch.nan
+    scalars = EquivariantTransformer(8, 1, 2, 4)(z, pos, batch).scalars
+    assert scalars[batch == 0].isnan().all()
+    assert scalars[batch != 0].isfinite().all()
+
+
+def test_another_dtype_is_refused():
+    z, pos, batch = random_molecules(dtype=torch.float64)
+    with pytest.raises(TypeError, match=r"pos must be torch.float32, as the weights are; got torch.float64"):
+        EquivariantTransformer(8, 1, 2, 4)(z, pos, batch)
 
 
 def test_every_element_has_an_embedding():

@@ -71,6 +71,13 @@ def test_bad_input():
         radius_graph(pos, None, 0.0)
 
 
+def test_an_atom_at_nan_keeps_its_edges():
+    """Where values are not checked (CUDA), it must reach the features as NaN rather than pass for a lone atom."""
+    pos = torch.zeros(3, 3)
+    pos[1] = torch.nan
+    assert radius_graph(pos, None, 5.0).shape == (2, 6)
+
+
 def test_edge_geometry_points_from_target_to_source():
     pos = torch.tensor([[0.0, 0, 0], [2.0, 0, 0]])
     distance, direction = edge_geometry(pos, torch.tensor([[1, 0, 0], [0, 1, 0]]))

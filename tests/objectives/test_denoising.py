@@ -65,6 +65,15 @@ def test_counts_do_not_lose_precision():
     assert normalizer.count == 2**24 + 1
 
 
+def test_statistics_stay_float64_when_the_module_is_cast():
+    loss = DenoisingLoss()
+    loss.normalizer.count.fill_(2.0**24 + 1)
+    for cast in (loss.float, loss.half, lambda: loss.to(torch.bfloat16)):
+        cast()
+        assert all(buffer.dtype == torch.float64 for buffer in loss.normalizer.buffers())
+        assert loss.normalizer.count == 2**24 + 1
+
+
 def test_large_offsets_do_not_cancel():
     targets = 1e4 + torch.randn(1000, 3, dtype=torch.float64)
     normalizer = TargetNormalizer(as_released=True)

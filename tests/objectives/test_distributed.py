@@ -5,8 +5,11 @@ import socket
 
 import pytest
 import torch
-from torch import distributed, multiprocessing
+from torch import distributed, multiprocessing, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch_geometric.data import Batch
 
+import molspectra as ms
 from molspectra.objectives import InfoNCELoss, TargetNormalizer
 
 WORLD_SIZE = 2
@@ -92,3 +95,42 @@ def test_target_statistics_are_those_of_all_processes():
     for _, count, mean in results:
         assert count == 30
         torch.testing.assert_close(torch.tensor(mean, dtype=torch.float64), alone.mean)
+
+
+class EncoderAndMethod(nn.Module):
+    """What DistributedDataParallel wraps: one module whose forward gives the loss."""
+
+    def __init__(self, absent: str | None) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        lengths = {kind: axis.length for kind, axis in ms.data.MiniSpectra.axes.items()}
+        specformer = ms.spectra.SpecFormer(lengths, 200, 200, 16, 1, 4, 16, norm="layer")
+        contrast = InfoNCELoss(gather_distributed=True)
+        self.encoder = ms.encoders.EquivariantTransformer(16, num_layers=1, num_heads=4, num_rbf=8)
+        self.method = ms.methods.MolSpectra(ms.methods.Coord(16), specformer, contrast=contrast)
+        self.head = ms.heads.ScalarHead(16)
+        self.absent = absent
+
+    def forward(self, batch: Batch) -> torch.Tensor:
+        if self.absent:
+            del batch[self.absent]
+        gap = self.head(self.encoder(batch.z, batch.pos, batch.batch), batch=batch.batch)
+        return self.method(self.encoder, batch)["loss"] + gap.square().mean()
+
+
+def train_in_parallel(rank, absent):
+    module = DistributedDataParallel(EncoderAndMethod(absent))
+    molecules = ms.data.MiniSpectra("train")[4 * rank : 4 * rank + 4]
+    optimizer = torch.optim.SGD(module.parameters(), lr=1e-3)
+    for _ in range(2):  # the second step fails where the first has left a parameter without a gradient
+        optimizer.zero_grad()
+        module(Batch.from_data_list(list(molecules))).backward()
+        optimizer.step()
+    return [parameter.detach().double().sum().item() for parameter in module.parameters()]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("absent", [None, "raman"])
+def test_methods_and_heads_train_under_ddp_and_processes_agree(absent):
+    first, second = run(train_in_parallel, absent)
+    assert first == second

@@ -129,5 +129,7 @@ def test_bad_arguments():
         InfoNCELoss(temperature=0.0)
     with pytest.raises(ValueError, match='similarity must be "cosine" or "dot"'):
         InfoNCELoss(similarity="euclidean")
+    with pytest.raises(ValueError, match='released loss takes similarity="cosine"'):
+        InfoNCELoss(similarity="dot", as_released=True)
     with pytest.raises(ValueError, match=r"one shape \(B, F\); got \(4, 3\) and \(4, 5\)"):
         InfoNCELoss()(torch.zeros(4, 3), torch.zeros(4, 5))

@@ -106,6 +106,24 @@ def test_your_own_classes(tmp_path):
         load(tmp_path, classes=[MineAround])
 
 
+class OnlyForward(ms.heads.VectorHead):
+    def forward(self, atoms):
+        return -super().forward(atoms)
+
+
+def test_a_subclass_without_a_constructor(tmp_path):
+    module = OnlyForward(8, as_released=True)
+    save(module, tmp_path)
+    assert load(tmp_path, classes=[OnlyForward]).config == {"channels": 8, "as_released": True}
+
+
+def test_a_part_put_in_place_of_another_is_saved_as_it_is(tmp_path):
+    module = method()
+    module.denoise = ms.methods.Coord(16, std=0.3)
+    save(module, tmp_path)
+    assert load(tmp_path).denoise.noise.std == 0.3
+
+
 def test_what_cannot_be_written_is_refused_by_name(tmp_path):
     with pytest.raises(TypeError, match="module is a Linear, which cannot be written"):
         save(nn.Linear(2, 2), tmp_path)

@@ -153,25 +153,61 @@ def changed(folder, tmp_path, change, name="molspectra_tiny"):
 PREFIX = "model.representation_model."
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda c: c["state_dict"].pop(PREFIX + "out_norm.bias"), r"missing: out_norm\.bias \(16,\)"),
-        (lambda c: c["state_dict"].update({"model.extra": torch.zeros(3)}), r"unexpected: model\.extra \(3,\)"),
-        (
-            lambda c: c["state_dict"].update({PREFIX + "attention_layers.1.q_proj.bias": torch.zeros(5)}),
-            r"mis-shaped: layers\.1\.q_proj\.bias is \(5,\), expected \(16,\)",
+def drop(*names):
+    return lambda checkpoint: [checkpoint["state_dict"].pop(name) for name in names]
+
+
+def put(**tensors):
+    return lambda checkpoint: checkpoint["state_dict"].update({name: tensor for name, tensor in tensors.items()})
+
+
+SPECTRA = "model.representation_spec_model."
+NOISE = "model.output_model_noise."
+NORMALIZER = "model.pos_normalizer."
+MISFITS = {
+    "missing": (drop(PREFIX + "out_norm.bias"), r"model\.representation_model\. missing: out_norm\.bias \(16,\)"),
+    "unexpected": (put(**{"model.extra": torch.zeros(3)}), r"unexpected: model\.extra \(3,\)"),
+    "mis-shaped": (
+        put(**{PREFIX + "attention_layers.1.q_proj.bias": torch.zeros(5)}),
+        r"mis-shaped: layers\.1\.q_proj\.bias is \(5,\), expected \(16,\)",
+    ),
+    "no embedding": (drop(PREFIX + "embedding.weight"), r"missing: model\.representation_model\.embedding\.weight"),
+    "no positions": (drop(SPECTRA + "backbone.W_pos_ir"), r"missing: .*backbone\.W_pos_ir"),
+    "no spectrum head": (drop(SPECTRA + "head.linear.weight"), r"missing: .*head\.linear\.weight"),
+    "no count": (drop(NORMALIZER + "acc_count"), r"missing: model\.pos_normalizer\.acc_count"),
+    "odd statistics": (put(**{NORMALIZER + "acc_sum": torch.zeros(1)}), r"acc_sum is \(1,\), expected \(3,\)"),
+    "strange statistics": (put(**{NORMALIZER + "other": torch.zeros(1)}), r"unexpected: model\.pos_normalizer\.other"),
+    "different scales": (
+        put(**{SPECTRA + "backbone.encoder.layers.0.self_attn.sdp_attn.scale": torch.tensor(0.1)}),
+        "must share one sdp_attn.scale",
+    ),
+    "several": (
+        drop(
+            PREFIX + "out_norm.bias",
+            "model.output_model_noise.output_network.0.vec1_proj.weight",
+            SPECTRA + "out_norm.bias",
         ),
-        (lambda c: c["state_dict"].pop(PREFIX + "embedding.weight"), r"missing: .*embedding\.weight"),
-        (lambda c: c["hyper_parameters"].update(activation="tanh"), "activation='tanh'; only 'silu'"),
-        (lambda c: c["hyper_parameters"].update(cutoff_lower=1.0), "cutoff_lower=1.0"),
-        (lambda c: c.pop("hyper_parameters"), "no Lightning checkpoint"),
-    ],
-    ids=["missing", "unexpected", "mis-shaped", "no embedding", "option", "lower cutoff", "no hyper-parameters"],
-)
+        r"(?s)do not fit \(3 keys.*representation_model.*output_model_noise.*spec_model",
+    ),
+    "activation": (lambda c: c["hyper_parameters"].update(activation="tanh"), "activation='tanh'; only 'silu'"),
+    "lower cutoff": (lambda c: c["hyper_parameters"].update(cutoff_lower=1.0), "cutoff_lower=1.0"),
+    "reduction": (lambda c: c["hyper_parameters"].update(reduce_op="max"), "reduce_op='max'; only 'add' or 'mean'"),
+    "no number of heads": (lambda c: c["hyper_parameters"].pop("num_heads"), "lacks the hyper-parameter 'num_heads'"),
+    "no hyper-parameters": (lambda c: c.pop("hyper_parameters"), "no Lightning checkpoint"),
+}
+
+
+@pytest.mark.parametrize(("change", "message"), MISFITS.values(), ids=MISFITS)
 def test_what_does_not_fit_is_refused_and_listed(folder, tmp_path, change, message):
     with pytest.raises(ValueError, match=message):
         load_reference(changed(folder, tmp_path, change))
+
+
+def test_a_file_of_another_kind_is_named(tmp_path):
+    path = tmp_path / "notes.ckpt"
+    path.write_text("not a checkpoint")
+    with pytest.raises(ValueError, match=r"notes\.ckpt cannot be read as a PyTorch checkpoint"):
+        load_reference(path)
 
 
 class Malicious:
