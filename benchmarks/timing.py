@@ -2,12 +2,12 @@
 
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 
@@ -36,9 +36,15 @@ def peak_memory(step: Callable[[], None], device: torch.device) -> float:
         torch.cuda.reset_peak_memory_stats()
         step()
         return torch.cuda.max_memory_allocated() - before
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_of_this_process()
     step()
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024  # Linux counts in KiB
+    return peak_of_this_process() - before
+
+
+def peak_of_this_process() -> float:
+    """The most memory in bytes this process has held (Linux; unlike getrusage, without that of its parent)."""
+    status = Path("/proc/self/status").read_text()
+    return 1024 * float(next(line for line in status.splitlines() if line.startswith("VmHWM:")).split()[1])
 
 
 def in_a_process_of_its_own(module: str, *arguments: str) -> float:

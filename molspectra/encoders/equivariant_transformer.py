@@ -177,6 +177,6 @@ class NeighborEmbedding(nn.Module):
         source, target = edge_index
         others = (source != target).unsqueeze(-1)
         filters = self.distance_proj(rbf) * (envelope * others)
-        messages = self.embedding(z)[source] * filters
+        messages = self.embedding(z).index_select(0, source) * filters
         around = scatter(messages, target, dim=0, dim_size=z.shape[0], reduce="sum")
         return self.combine(torch.cat([embedded, around], dim=-1))

@@ -60,7 +60,7 @@ def edge_geometry(
         Distances r_ij = |x_j - x_i| in Å, (E,), and unit vectors (x_j - x_i) / r_ij, (E, 3).
     """
     source, target = edge_index
-    displacement = pos[source] - pos[target]
+    displacement = pos.index_select(0, source) - pos.index_select(0, target)
     square = displacement.square().sum(dim=-1)
     coincident = square == 0
     # Both branches of a `where` are differentiated, so the unused one must be finite too: √1 in place of √0.

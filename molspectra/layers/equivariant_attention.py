@@ -59,13 +59,15 @@ class EquivariantAttention(nn.Module):
             value_filter = value_filter * envelope
         value_filter = value_filter.unflatten(-1, by_head)
 
-        attention = F.silu((query[target] * key[source] * key_filter).sum(dim=-1))
+        # index_select rather than indexing: its backward is one index_add, several times as fast on the CPU.
+        at_target, at_source = query.index_select(0, target), key.index_select(0, source)
+        attention = F.silu((at_target * at_source * key_filter).sum(dim=-1))
         if self.as_released:
             attention = attention * envelope
-        s0, s1, s2 = (value[source] * value_filter).chunk(3, dim=-1)
+        s0, s1, s2 = (value.index_select(0, source) * value_filter).chunk(3, dim=-1)
         message = (s0 * attention.unsqueeze(-1)).flatten(1)
         s1, s2 = s1.flatten(1).unsqueeze(1), s2.flatten(1).unsqueeze(1)
-        vector_message = torch.addcmul(vectors[source] * s1, s2, direction.unsqueeze(2))
+        vector_message = torch.addcmul(vectors.index_select(0, source) * s1, s2, direction.unsqueeze(2))
         gathered = scatter(message, target, dim=0, dim_size=num_atoms, reduce="sum")
         gathered_vectors = scatter(vector_message, target, dim=0, dim_size=num_atoms, reduce="sum")
 
