@@ -235,12 +235,16 @@ class EncoderSuite:
     @pytest.mark.cuda
     @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
     def test_cuda(self, encoder: Any) -> None:
-        molecules = random_molecules()
-        reference = encoder(*molecules)
-        atoms = encoder.cuda()(*(tensor.cuda() for tensor in molecules))
-        for feature, expected in zip(atoms, reference, strict=True):
+        z, pos, batch = random_molecules()
+        results = []
+        for device in ("cpu", "cuda"):
+            encoder.to(device)
+            inputs = z.to(device), pos.detach().to(device).requires_grad_(), batch.to(device)
+            (forces,) = torch.autograd.grad(self._energies(encoder, *inputs).sum(), inputs[1])
+            results.append([*encoder(*inputs), forces])
+        for expected, actual in zip(*results, strict=True):
             if expected is not None:
-                assert_close(feature.cpu(), expected, 1e-4, "features on CUDA")
+                assert_close(actual.cpu(), expected, 1e-4, "features or forces on CUDA")
 
     @pytest.mark.parametrize(
         ("change", "message"),

@@ -71,6 +71,12 @@ def test_bad_input():
         radius_graph(pos, None, 0.0)
 
 
+@pytest.mark.cuda
+def test_cuda_gives_the_same_edges_in_the_same_order():
+    pos, batch = 3 * torch.randn(40, 3), torch.arange(5).repeat_interleave(8)
+    assert torch.equal(radius_graph(pos.cuda(), batch.cuda(), 4.0).cpu(), radius_graph(pos, batch, 4.0))
+
+
 def test_an_atom_at_nan_keeps_its_edges():
     """Where values are not checked (CUDA), it must reach the features as NaN rather than pass for a lone atom."""
     pos = torch.zeros(3, 3)
