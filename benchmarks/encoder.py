@@ -55,7 +55,7 @@ def main() -> None:
         ours, explicit = seconds["ours"], seconds["explicit"]
         print(f"  ours {ours:.3f} s, explicit {explicit:.3f} s: {explicit / ours:.2f} × the time")
     print(f"\nwhat a step spends its time on (ours, {norms}), operators by their own time:")
-    with torch.profiler.profile(record_shapes=False) as profile:
+    with torch.profiler.profile() as profile:
         steps["ours"]()
     key = "self_device_time_total" if DEVICE.type == "cuda" else "self_cpu_time_total"
     events = sorted(profile.key_averages(), key=lambda event: getattr(event, key), reverse=True)

@@ -89,9 +89,9 @@ def check_spectra(spectra: Mapping[str, Tensor], lengths: Mapping[str, int]) -> 
                 "that axis with molspectra.data.resample."
             )
         if values_are_free(spectrum):
-            finite = spectrum.isfinite().all(dim=1)
-            if not bool((finite | spectrum.isnan().all(dim=1)).all()):
-                row = int((~(finite | spectrum.isnan().all(dim=1))).nonzero()[0])
+            mixed = ~(spectrum.isfinite().all(dim=1) | spectrum.isnan().all(dim=1))
+            if bool(mixed.any()):
+                row = int(mixed.nonzero()[0])
                 raise ValueError(
                     f"spectra[{kind!r}] row {row} mixes NaN or infinite values with finite ones; expected all finite, "
                     "or all NaN for a missing spectrum. Fill the gaps, or set the whole row to NaN."
@@ -114,3 +114,13 @@ def check_dtype(name: str, tensor: Tensor, weight: Tensor) -> None:
             f"{name} must be {weight.dtype}, as the weights are; got {tensor.dtype}. Convert the input "
             f"({name}.to({weight.dtype})) or the module (module.to({tensor.dtype}))."
         )
+
+
+def check_heads(hidden_channels: int, num_heads: int) -> None:
+    """Refuse a width that cannot be shared out among attention heads.
+
+    Raises:
+        ValueError: `hidden_channels` is not a multiple of `num_heads`.
+    """
+    if hidden_channels % num_heads:
+        raise ValueError(f"hidden_channels must be a multiple of num_heads; got {hidden_channels} and {num_heads}.")

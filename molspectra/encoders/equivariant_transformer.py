@@ -8,12 +8,12 @@ from torch import Tensor, nn
 from torch_geometric.utils import scatter
 
 from molspectra._config import Configurable
-from molspectra._validation import check_dtype, check_molecules
+from molspectra._validation import check_dtype, check_heads, check_molecules
 from molspectra.encoders.features import AtomFeatures
 from molspectra.geometry.neighbors import edge_geometry, radius_graph
 from molspectra.layers.equivariant_attention import EquivariantAttention
 from molspectra.layers.initialization import init_linears
-from molspectra.layers.radial import CosineCutoff, ExpNormalBasis
+from molspectra.layers.radial import ExpNormalBasis
 from molspectra.layers.vector_norm import RMSVectorNorm, WhitenedVectorNorm
 
 
@@ -75,8 +75,7 @@ class EquivariantTransformer(Configurable, nn.Module):
         as_released: bool = False,
     ) -> None:
         super().__init__()
-        if hidden_channels % num_heads:
-            raise ValueError(f"hidden_channels must be a multiple of num_heads; got {hidden_channels} and {num_heads}.")
+        check_heads(hidden_channels, num_heads)
         if not 1 <= max_z <= 118:
             raise ValueError(f"max_z must lie in 1..118; got {max_z}.")
         if vector_norm not in ("rms", "whitened", None):
@@ -98,7 +97,6 @@ class EquivariantTransformer(Configurable, nn.Module):
         self.cutoff = cutoff
         self.max_z = max_z
         self.radial_basis = ExpNormalBasis(num_rbf, cutoff)
-        self.envelope = CosineCutoff(cutoff)
         # Row z of a table is element z; row 0 is never read.
         self.embedding = nn.Embedding(max_z + 1, hidden_channels)
         self.neighbor_embedding = NeighborEmbedding(hidden_channels, num_rbf, max_z)
@@ -144,7 +142,7 @@ class EquivariantTransformer(Configurable, nn.Module):
         edge_index = radius_graph(pos, batch, self.cutoff, loop=True)
         distance, direction = edge_geometry(pos, edge_index)
         rbf = self.radial_basis(distance)
-        envelope = self.envelope(distance).unsqueeze(-1)
+        envelope = self.radial_basis.envelope(distance).unsqueeze(-1)
 
         scalars = self.neighbor_embedding(z, self.embedding(z), edge_index, rbf, envelope)
         # Under autocast the projections run in half precision; what they add up to stays in the weights' own.

@@ -75,9 +75,10 @@ def _radius_graph(pos: Tensor, batch: Tensor, cutoff: float, loop: bool) -> Tens
     _, molecule, sizes = torch.unique_consecutive(batch, return_inverse=True, return_counts=True)
     first = (sizes.cumsum(0) - sizes)[molecule]  # first atom of each atom's molecule
     candidates = sizes[molecule]  # possible sources of each target
-    before = candidates.cumsum(0) - candidates  # candidate pairs before each target's
+    pairs_up_to = candidates.cumsum(0)
+    before = pairs_up_to - candidates  # candidate pairs before each target's
     blocks = []
-    for start, stop, num_pairs in _blocks(candidates.cumsum(0)):
+    for start, stop, num_pairs in _blocks(pairs_up_to):
         targets = torch.arange(start, stop, device=pos.device)
         target = targets.repeat_interleave(candidates[start:stop], output_size=num_pairs)
         rank = torch.arange(target.shape[0], device=pos.device) - (before[target] - before[start])

@@ -6,9 +6,14 @@ import torch
 from torch import Tensor, distributed
 
 
+def is_distributed() -> bool:
+    """Whether this process belongs to an initialised `torch.distributed` group."""
+    return distributed.is_available() and distributed.is_initialized()
+
+
 def rank() -> int:
     """Index of this process, 0 outside `torch.distributed`."""
-    return distributed.get_rank() if _is_distributed() else 0
+    return distributed.get_rank() if is_distributed() else 0
 
 
 def gather_with_gradient(rows: Tensor) -> Tensor:
@@ -16,13 +21,9 @@ def gather_with_gradient(rows: Tensor) -> Tensor:
 
     The backward sums the gradients that the processes have for a row and returns them to the process it came from.
     """
-    if not _is_distributed():
+    if not is_distributed():
         return rows
     return _Gather.apply(rows)
-
-
-def _is_distributed() -> bool:
-    return distributed.is_available() and distributed.is_initialized()
 
 
 class _Gather(torch.autograd.Function):

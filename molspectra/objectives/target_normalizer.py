@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, distributed, nn
 
 from molspectra._config import Configurable
+from molspectra.objectives.gather import is_distributed
 
 
 class TargetNormalizer(Configurable, nn.Module):
@@ -65,7 +66,7 @@ class TargetNormalizer(Configurable, nn.Module):
         """Add a batch to the statistics."""
         target = target.double()
         sums = torch.stack([target.new_full((3,), target.shape[0]), target.sum(0), target.square().sum(0)])
-        if distributed.is_available() and distributed.is_initialized():
+        if is_distributed():
             distributed.all_reduce(sums)
         added, mean = sums[0, 0], sums[1] / sums[0].clamp(min=1)
         deviations = (sums[2] - sums[0] * mean.square()).clamp(min=0)

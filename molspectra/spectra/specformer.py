@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from molspectra._config import Configurable
-from molspectra._validation import check_dtype, check_spectra
+from molspectra._validation import check_dtype, check_heads, check_spectra
 from molspectra.data.scaling import Log10Scaling
 from molspectra.spectra.patching import SpectrumPatcher
 from molspectra.spectra.residual_attention import ResidualAttentionLayer, ScoreHistory
@@ -86,8 +86,7 @@ class SpecFormer(Configurable, nn.Module):
         super().__init__()
         if not lengths:
             raise ValueError("lengths is empty; expected at least one kind of spectrum, as in {'ir': 3501}.")
-        if hidden_channels % num_heads:
-            raise ValueError(f"hidden_channels must be a multiple of num_heads; got {hidden_channels} and {num_heads}.")
+        check_heads(hidden_channels, num_heads)
         if pool not in ("flatten", "mean"):
             raise ValueError(f'pool must be "flatten" or "mean"; got {pool!r}.')
         if norm not in ("batch", "layer"):
