@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from molspectra.testing import without_shape_checks
+from tests.conformers import PublishedConformers
 
 _REPOSITORY = Path(__file__).parents[1]
 
@@ -34,6 +35,12 @@ def load_fixture(reference: Path) -> Callable[[str], Any]:
         return json.loads(path.read_text()) if path.suffix == ".json" else load_file(path)
 
     return load
+
+
+@pytest.fixture(scope="session")
+def conformers(reference: Path) -> PublishedConformers:
+    """Molecules of the published Frad and SliDe with their noises and energies."""
+    return PublishedConformers(reference / "fixtures")
 
 
 @pytest.fixture

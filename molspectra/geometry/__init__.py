@@ -1,7 +1,32 @@
 """Pure tensor functions on positions: no modules, no learned state."""
 
+from molspectra.geometry import topology
 from molspectra.geometry.alignment import remove_mean
+from molspectra.geometry.deformation import deform
+from molspectra.geometry.internal_coordinates import (
+    InternalJacobian,
+    defined_terms,
+    internal_coordinates,
+    internal_jacobian,
+    wrap_angle,
+)
 from molspectra.geometry.linalg import symmetric_inverse_sqrt
 from molspectra.geometry.neighbors import edge_geometry, radius_graph
+from molspectra.geometry.rotation import rotation_matrix
+from molspectra.geometry.torsion import rotate_torsions
 
-__all__ = ["edge_geometry", "radius_graph", "remove_mean", "symmetric_inverse_sqrt"]
+__all__ = [
+    "InternalJacobian",
+    "defined_terms",
+    "deform",
+    "edge_geometry",
+    "internal_coordinates",
+    "internal_jacobian",
+    "radius_graph",
+    "remove_mean",
+    "rotate_torsions",
+    "rotation_matrix",
+    "symmetric_inverse_sqrt",
+    "topology",
+    "wrap_angle",
+]

@@ -1,0 +1,65 @@
+"""Stretching, bending and twisting molecules at the bonds that are in no ring, all of them at once."""
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from molspectra._validation import values_are_free
+from molspectra.geometry.rotation import rotation_matrix
+
+
+def deform(
+    pos: Float[Tensor, "atoms 3"],
+    parent: Int[Tensor, " atoms"],
+    hinge: Bool[Tensor, " atoms"],
+    arm: Int[Tensor, " atoms"],
+    stretch: Float[Tensor, " atoms"],
+    bend: Float[Tensor, "2 atoms"],
+    twist: Float[Tensor, " atoms"],
+) -> Float[Tensor, "atoms 3"]:
+    """Change bond lengths, bond angles and torsions by given amounts; what hangs on a bond follows as a rigid body.
+
+    The changes of atom c belong to its bond with its parent p, if that bond is in no ring (`hinge[c]`), and are ignored
+    elsewhere: the bond becomes longer by `stretch[c]`; the angle between it and the arm of p opens by `bend[0, c]`, the
+    one between it and the arm of c by `bend[1, c]`; the torsions about it grow by `twist[c]`. Angles between other
+    bonds, to which the arm is not party, change only as they must.
+
+    In the body frames of its two ends each change is a fixed motion, whatever the order in which changes are made and
+    whatever happens elsewhere. So the result is what moving one side of the bond after the other would give, up to the
+    place of the whole: here the root of each tree (its first atom, and all that is rigidly joined to it) stays where it
+    is. The motions are multiplied along the way from the roots by doubling the distance, with log₂(depth) steps.
+
+    Args:
+        pos: Positions in Å, (N, 3), of one molecule or of a batch.
+        parent: Parent of each atom in a spanning tree, (N,); roots are their own (see `topology.SpanningForest`).
+        hinge: Whether the bond of each atom to its parent is in no ring, (N,).
+        arm: The neighbour of each atom against which its angles are bent, (N,); the atom itself for none.
+        stretch: Å, (N,).
+        bend: rad, (2, N), at the parent's and at the atom's own end. Angles may pass neither 0 nor π, and there is no
+            bending of three atoms exactly on a line.
+        twist: rad, (N,).
+
+    Returns:
+        Positions (N, 3), differentiable by positions and changes.
+    """
+    along = pos - pos.index_select(0, parent)
+    arms = pos.index_select(0, arm) - pos
+    stretch, twist = torch.where(hinge, stretch, 0.0), torch.where(hinge, twist, 0.0)
+    at_parent, at_child = torch.where(hinge, bend, 0.0)
+    outer = rotation_matrix(torch.linalg.cross(arms.index_select(0, parent), along), at_parent)
+    inner = rotation_matrix(torch.linalg.cross(arms, -along), -at_child)
+    turn = outer @ rotation_matrix(along, twist) @ inner
+    length = torch.linalg.vector_norm(along, dim=1)
+    longer = 1 + stretch / torch.where(length > 0, length, 1.0)
+    offset = (outer @ (along * longer.unsqueeze(1)).unsqueeze(2)).squeeze(2)
+
+    # turn and offset lead from the frame of an atom to that of `ancestor`: first its parent, in the end its root.
+    ancestor = parent
+    for _ in range((pos.shape[0] - 1).bit_length()):
+        above = turn.index_select(0, ancestor)
+        offset = offset.index_select(0, ancestor) + (above @ offset.unsqueeze(2)).squeeze(2)
+        turn = above @ turn
+        ancestor = ancestor.index_select(0, ancestor)
+        if values_are_free(ancestor) and torch.equal(ancestor, parent.index_select(0, ancestor)):
+            break  # all have arrived; where looking would stall a device, further steps change nothing
+    return pos.index_select(0, ancestor) + offset

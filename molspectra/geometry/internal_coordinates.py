@@ -1,0 +1,202 @@
+"""Bond lengths, bond angles and torsion angles of a whole batch, and their exact derivatives (Wilson's s-vectors).
+
+Å and rad. A term is a column of atoms: bonds (i, j); angles (i, j, k) with j in the middle; torsions (i, j, k, l) about
+the bond (j, k). Both angles are taken by atan2, which is accurate to rounding near 0 and π, where an arccosine loses
+half of the digits. Some terms have no derivative: bonds and angles with coincident atoms, angles of exactly 0 or π,
+torsions with three atoms exactly on a line. Theirs is set to 0, so that all results are finite;
+:func:`defined_terms` tells them apart, and with a margin leaves out what is close to them.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+
+class InternalJacobian(NamedTuple):
+    """Derivatives of internal coordinates by positions, sparse: each term's by its own atoms alone."""
+
+    bond_index: Int[Tensor, "2 bonds"]
+    angle_index: Int[Tensor, "3 angles"]
+    torsion_index: Int[Tensor, "4 torsions"]
+    r: Float[Tensor, "2 bonds 3"]
+    """∂r/∂x of the two atoms of each bond, dimensionless."""
+    theta: Float[Tensor, "3 angles 3"]
+    """∂θ/∂x of the three atoms of each angle, rad/Å."""
+    phi: Float[Tensor, "4 torsions 3"]
+    """∂φ/∂x of the four atoms of each torsion, rad/Å."""
+    num_atoms: int
+
+    def vjp(
+        self, r: Float[Tensor, " bonds"], theta: Float[Tensor, " angles"], phi: Float[Tensor, " torsions"]
+    ) -> Float[Tensor, "atoms 3"]:
+        """Jᵀg (N, 3) for a number g for each term: turns a gradient by the terms into the gradient by positions."""
+        total = self.r.new_zeros(self.num_atoms, 3)
+        for index, rows, weight in (
+            (self.bond_index, self.r, r),
+            (self.angle_index, self.theta, theta),
+            (self.torsion_index, self.phi, phi),
+        ):
+            total = total.index_add(0, index.flatten(), (rows * weight.unsqueeze(1)).flatten(0, 1))
+        return total
+
+    def jvp(
+        self, direction: Float[Tensor, "*slices atoms 3"]
+    ) -> tuple[Float[Tensor, "*slices bonds"], Float[Tensor, "*slices angles"], Float[Tensor, "*slices torsions"]]:
+        """Jv: the rates of change (of r, θ, φ) as the atoms move along `direction` (..., N, 3)."""
+
+        def rates(index: Tensor, rows: Tensor) -> Tensor:
+            along = direction.index_select(-2, index.flatten()).unflatten(-2, index.shape)
+            return (along * rows).sum(dim=(-3, -1))
+
+        return rates(self.bond_index, self.r), rates(self.angle_index, self.theta), rates(self.torsion_index, self.phi)
+
+
+def internal_coordinates(
+    pos: Float[Tensor, "*slices atoms 3"],
+    bond_index: Int[Tensor, "2 bonds"],
+    angle_index: Int[Tensor, "3 angles"],
+    torsion_index: Int[Tensor, "4 torsions"],
+) -> tuple[Float[Tensor, "*slices bonds"], Float[Tensor, "*slices angles"], Float[Tensor, "*slices torsions"]]:
+    """Values of the listed terms, of one molecule or of a batch whose indices count through all its atoms.
+
+    r = |x_j - x_i|; θ = atan2(|u × v|, u·v) with u = x_i - x_j, v = x_k - x_j; φ = atan2(|b₂| b₁·n₂, n₁·n₂) with
+    b₁ = x_j - x_i, b₂ = x_k - x_j, b₃ = x_l - x_k, n₁ = b₁ × b₂, n₂ = b₂ × b₃: IUPAC's sign, positive if l is turned
+    clockwise from i for someone who looks from j to k.
+
+    Args:
+        pos: Positions in Å, (..., N, 3); leading dimensions are several geometries of the same molecules.
+        bond_index: Bonds, (2, B).
+        angle_index: Angles, (3, A).
+        torsion_index: Torsions, (4, T).
+
+    Returns:
+        r (..., B) in Å, θ (..., A) in [0, π], φ (..., T) in (-π, π], differentiable any number of times, with finite
+        derivatives (see the module). Undefined angles are 0.
+
+    Example:
+        >>> pos = torch.tensor([[0., 1, 0], [0, 0, 0], [1, 0, 0], [1, 0, 1]])
+        >>> terms = torch.tensor([[0], [1]]), torch.tensor([[0], [1], [2]]), torch.tensor([[0], [1], [2], [3]])
+        >>> r, theta, phi = ms.geometry.internal_coordinates(pos, *terms)
+        >>> r, theta.rad2deg(), phi.rad2deg()
+        (tensor([1.]), tensor([90.]), tensor([90.]))
+    """
+    (i, j), (a, b, c), (k, l, m, n) = _positions(pos, bond_index, angle_index, torsion_index)
+    u, v = a - b, c - b
+    b1, b2, b3 = l - k, m - l, n - m
+    n1, n2 = torch.linalg.cross(b1, b2), torch.linalg.cross(b2, b3)
+    theta = _atan2(_norm(torch.linalg.cross(u, v)), (u * v).sum(-1))
+    phi = _atan2(_norm(b2) * (b1 * n2).sum(-1), (n1 * n2).sum(-1))
+    return _norm(j - i), theta, phi
+
+
+def internal_jacobian(
+    pos: Float[Tensor, "atoms 3"],
+    bond_index: Int[Tensor, "2 bonds"],
+    angle_index: Int[Tensor, "3 angles"],
+    torsion_index: Int[Tensor, "4 torsions"],
+) -> InternalJacobian:
+    """Derivatives of :func:`internal_coordinates` in closed form (Wilson, Decius & Cross, Molecular Vibrations, ch. 4).
+
+    Their products with vectors on either side, `vjp` and `jvp`, cost a fraction of automatic differentiation. Rows of
+    terms without a derivative are 0.
+
+    Example:
+        >>> pos = torch.tensor([[0., 0, 0], [1.5, 0, 0]])
+        >>> none = torch.empty(7, 0, dtype=torch.int64)
+        >>> jacobian = ms.geometry.internal_jacobian(pos, torch.tensor([[0], [1]]), none[:3], none[3:])
+        >>> stretching, *_ = jacobian.jvp(torch.tensor([[0., 0, 0], [2, 0, 0]]))
+        >>> stretching
+        tensor([2.])
+    """
+    (i, j), (a, b, c), (k, l, m, n) = _positions(pos, bond_index, angle_index, torsion_index)
+    bond = j - i
+    along = bond * _reciprocal(_norm(bond)).unsqueeze(-1)
+
+    u, v = a - b, c - b
+    normal = torch.linalg.cross(u, v)
+    normal = normal * _reciprocal(_norm(normal)).unsqueeze(-1)
+    at_a = torch.linalg.cross(u, normal) * _reciprocal(u.square().sum(-1)).unsqueeze(-1)
+    at_c = torch.linalg.cross(normal, v) * _reciprocal(v.square().sum(-1)).unsqueeze(-1)
+
+    b1, b2, b3 = l - k, m - l, n - m
+    n1, n2 = torch.linalg.cross(b1, b2), torch.linalg.cross(b2, b3)
+    length = _norm(b2)
+    inverse1, inverse2 = _reciprocal(n1.square().sum(-1)), _reciprocal(n2.square().sum(-1))
+    defined = (inverse1 > 0) & (inverse2 > 0)
+    at_k = -n1 * (length * defined * inverse1).unsqueeze(-1)
+    at_n = n2 * (length * defined * inverse2).unsqueeze(-1)
+    # How far along the central bond, from l, the outer atoms lie: torques about l and m must balance.
+    before = ((b1 * b2).sum(-1) * _reciprocal(b2.square().sum(-1))).unsqueeze(-1)
+    after = ((b3 * b2).sum(-1) * _reciprocal(b2.square().sum(-1))).unsqueeze(-1)
+    at_l = -(1 + before) * at_k + after * at_n
+    return InternalJacobian(
+        bond_index,
+        angle_index,
+        torsion_index,
+        torch.stack([-along, along]),
+        torch.stack([at_a, -at_a - at_c, at_c]),
+        torch.stack([at_k, at_l, -at_k - at_l - at_n, at_n]),
+        pos.shape[0],
+    )
+
+
+def defined_terms(
+    pos: Float[Tensor, "atoms 3"],
+    bond_index: Int[Tensor, "2 bonds"],
+    angle_index: Int[Tensor, "3 angles"],
+    torsion_index: Int[Tensor, "4 torsions"],
+    margin: float | int = 0.0,
+) -> tuple[Bool[Tensor, " bonds"], Bool[Tensor, " angles"], Bool[Tensor, " torsions"]]:
+    """Which terms have a derivative at these positions.
+
+    Args:
+        pos: Positions in Å, (N, 3).
+        bond_index: Bonds, (2, B).
+        angle_index: Angles, (3, A).
+        torsion_index: Torsions, (4, T).
+        margin: How far, in rad, an angle must be from 0 and π, and so must both angles inside a torsion, whose
+            derivative grows as 1/sin θ.
+
+    Returns:
+        Masks (B,), (A,) and (T,). A torsion with i = l counts as undefined: it is 0 whatever the geometry.
+    """
+
+    def bent(i: Tensor, j: Tensor, k: Tensor) -> Tensor:
+        u, v = pos[i] - pos[j], pos[k] - pos[j]
+        return _norm(torch.linalg.cross(u, v)) > math.sin(margin) * _norm(u) * _norm(v)
+
+    (i, j), (k, l, m, n) = bond_index, torsion_index
+    return _norm(pos[j] - pos[i]) > 0, bent(*angle_index), bent(k, l, m) & bent(l, m, n) & (k != n)
+
+
+def wrap_angle(angle: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """The same angle in [-π, π): for differences of torsions, which are periodic."""
+    return torch.remainder(angle + torch.pi, 2 * torch.pi) - torch.pi
+
+
+def _positions(pos: Tensor, *indices: Tensor) -> list[tuple[Tensor, ...]]:
+    return [tuple(pos.index_select(-2, atoms) for atoms in index) for index in indices]
+
+
+def _norm(vector: Tensor) -> Tensor:
+    """Length of (..., 3), whose derivative at 0 is 0."""
+    square = vector.square().sum(-1)
+    zero = square == 0
+    return torch.where(zero, 0.0, torch.where(zero, 1.0, square).sqrt())
+
+
+def _reciprocal(number: Tensor) -> Tensor:
+    """1/x of numbers that are not negative, and 0 where it would overflow."""
+    zero = number < torch.finfo(number.dtype).tiny
+    return torch.where(zero, 0.0, 1 / torch.where(zero, 1.0, number))
+
+
+def _atan2(sine: Tensor, cosine: Tensor) -> Tensor:
+    """atan2 whose value and derivatives are 0 where both arguments are, and finite where their squares underflow."""
+    scale = torch.maximum(sine.abs(), cosine.abs()).detach()
+    inverse = _reciprocal(scale)
+    undefined = inverse == 0
+    return torch.where(undefined, 0.0, torch.atan2(sine * inverse, torch.where(undefined, 1.0, cosine * inverse)))

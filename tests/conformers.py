@@ -1,0 +1,55 @@
+"""Conformers of forty molecules with the published noises, energies and targets, shared by the parity tests."""
+
+import functools
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch_geometric.data import Data
+
+IDS = [f"m{number:02d}" for number in range(40)]
+
+
+class PublishedConformers:
+    """The arrays of the Frad and SliDe fixtures, by molecule."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    @functools.cache  # noqa: B019 - lives as long as the test run
+    def file(self, name):
+        with np.load(self.folder / f"{name}.npz") as archive:
+            return dict(archive)
+
+    def __call__(self, name: str, molecule: str, key: str) -> Tensor:
+        """One array, (k, n) where the file has a list of n terms of k atoms."""
+        array = torch.from_numpy(self.file(name)[f"{molecule}.{key}"])
+        return (
+            array.t().contiguous()
+            if key in ("angles", "bonds", "op_index", "quads", "quads_heavy", "torsions")
+            else array
+        )
+
+    def molecule(self, molecule: str) -> Data:
+        """Fields of the contract, float64; bonds as published, their two atoms in either order."""
+        names = ("z", "pos", "bond_index", "bond_order", "formal_charge")
+        return Data(**{name: self("frad/molecules", molecule, name) for name in names})
+
+    def terms(self, molecule: str, clean: bool) -> tuple[Tensor, Tensor, Tensor]:
+        """Bonds, angles and torsions: all, or those that are far from linear."""
+        bonds, angles, torsions = (self("slide/internal", molecule, name) for name in ("bonds", "angles", "torsions"))
+        if clean:
+            angles = angles[:, self("slide/energy", molecule, "clean_angle")]
+            torsions = torsions[:, self("slide/energy", molecule, "clean_torsion")]
+        return bonds, angles, torsions
+
+
+def distances(pos: Tensor) -> Tensor:
+    """All distances, by which two geometries are compared wherever they lie."""
+    return torch.linalg.vector_norm(pos[:, None] - pos, dim=-1)
+
+
+def volumes(pos: Tensor) -> Tensor:
+    """Signed volumes spanned by each atom and its three successors, which tell mirror images apart."""
+    edges = [pos.roll(-step, 0) - pos for step in (1, 2, 3)]
+    return (torch.linalg.cross(edges[0], edges[1]) * edges[2]).sum(-1)

@@ -1,0 +1,100 @@
+"""Stretching, bending and twisting at hinges, measured on the result."""
+
+import pytest
+import torch
+
+import molspectra as ms
+from molspectra.geometry import deform, internal_coordinates, rotate_torsions, wrap_angle
+from tests.conformers import distances, volumes
+
+TOPOLOGY = ms.data.transforms.AddTopology()
+
+
+@pytest.fixture(scope="module", params=["CCO", "CC1CC1CO", "c1ccccc1C(=O)NC", "CO.CS", "[Na+].[O-]C=O"])
+def molecule(request):
+    data = TOPOLOGY(ms.data.from_smiles(request.param))
+    data.pos = data.pos.double()
+    return data
+
+
+def changes(data, size=1.0):
+    """Random amounts for each atom, whose arm is its parent: a bend at the parent's end is against the grandparent."""
+    generator = torch.Generator().manual_seed(1)
+    stretch, twist = (0.1 * size * torch.randn(len(data.z), generator=generator).double() for _ in range(2))
+    bend = 0.1 * size * torch.randn(2, len(data.z), generator=generator).double()
+    bend[1] = 0  # with its parent as arm, an atom has no angle to bend at its own end
+    return stretch, bend, twist
+
+
+def deformed(data, stretch, bend, twist):
+    return deform(data.pos, data.parent_index, data.hinge, data.parent_index, stretch, bend, twist)
+
+
+def test_each_change_is_what_is_measured(molecule):
+    parent, atoms = molecule.parent_index, torch.arange(len(molecule.z))
+    stretch, bend, twist = changes(molecule)
+    pos = deformed(molecule, stretch, bend, twist)
+    grandparent = parent[parent]
+    hinges = atoms[molecule.hinge]
+    bonds = torch.stack([parent[hinges], hinges])
+    inner = hinges[grandparent[hinges] != parent[hinges]]
+    angles = torch.stack([grandparent[inner], parent[inner], inner])
+    # A torsion about a hinge, between any child of it and the grandparent.
+    outer = atoms[(parent != atoms) & torch.isin(parent, inner)]
+    torsions = torch.stack([grandparent[parent[outer]], parent[parent[outer]], parent[outer], outer])
+    before = internal_coordinates(molecule.pos, bonds, angles, torsions)
+    after = internal_coordinates(pos, bonds, angles, torsions)
+    torch.testing.assert_close(after[0] - before[0], stretch[hinges], rtol=0, atol=1e-12)
+    torch.testing.assert_close(after[1] - before[1], bend[0][inner], rtol=0, atol=1e-12)
+    torch.testing.assert_close(wrap_angle(after[2] - before[2]), twist[parent[outer]], rtol=0, atol=1e-10)
+
+
+def test_what_is_rigid_stays_rigid(molecule):
+    pos = deformed(molecule, *changes(molecule))
+    rings = molecule.ring_index.split(molecule.ring_size.tolist())
+    for ring in rings:
+        torch.testing.assert_close(distances(pos[ring]), distances(molecule.pos[ring]), rtol=0, atol=1e-12)
+    roots = molecule.parent_index == torch.arange(len(molecule.z))
+    assert torch.equal(pos[roots], molecule.pos[roots])
+
+
+def test_twisting_is_rotating_about_torsions(molecule):
+    _, i, j, _ = molecule.rotatable_index
+    turns = torch.randn(len(i), dtype=torch.float64)
+    twist = torch.zeros(len(molecule.z), dtype=torch.float64)
+    twist[torch.where(molecule.parent_index[j] == i, j, i)] = turns
+    zero = torch.zeros_like(twist)
+    pos, rotated = deformed(molecule, zero, torch.stack([zero, zero]), twist), rotate_torsions(molecule, turns)
+    for root in (molecule.parent_index == torch.arange(len(molecule.z))).nonzero().flatten():
+        span = molecule.tree_span
+        of_fragment = (span[root, 0] <= span[:, 0]) & (span[:, 0] < span[root, 1])
+        torch.testing.assert_close(distances(pos[of_fragment]), distances(rotated[of_fragment]), rtol=0, atol=1e-12)
+        torch.testing.assert_close(volumes(pos[of_fragment]), volumes(rotated[of_fragment]), rtol=0, atol=1e-11)
+
+
+def test_no_change_and_changes_away_from_hinges_do_nothing(molecule):
+    zero = torch.zeros(len(molecule.z), dtype=torch.float64)
+    unmoved = deformed(molecule, zero, torch.stack([zero, zero]), zero)
+    torch.testing.assert_close(unmoved, molecule.pos, rtol=0, atol=1e-13)
+    everywhere_else = (~molecule.hinge).double()
+    unmoved = deformed(molecule, everywhere_else, torch.stack([everywhere_else] * 2), everywhere_else)
+    torch.testing.assert_close(unmoved, molecule.pos, rtol=0, atol=1e-13)
+
+
+def test_gradients():
+    data = TOPOLOGY(ms.data.from_smiles("CO"))
+    pos = data.pos.double().requires_grad_()
+    amounts = [change.requires_grad_() for change in changes(data)]
+
+    def run(pos, *amounts):
+        return deform(pos, data.parent_index, data.hinge, data.parent_index, *amounts)
+
+    assert torch.autograd.gradcheck(run, (pos, *amounts))
+
+
+def test_on_a_line_there_is_no_bending():
+    pos = torch.tensor([[-1.2, 0, 0], [0, 0, 0], [1.2, 0, 0]])
+    parent, hinge = torch.tensor([0, 0, 1]), torch.tensor([False, True, True])
+    bend = torch.full((2, 3), 0.5)
+    longer = deform(pos, parent, hinge, parent, torch.full((3,), 0.1), bend, torch.ones(3))
+    torch.testing.assert_close(longer, torch.tensor([[-1.2, 0, 0], [0.1, 0, 0], [1.4, 0, 0]]))
