@@ -5,10 +5,11 @@ make an accelerator wait, so inside a forward they run for CPU tensors only; :fu
 on any device, once, before training.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
+from torch_geometric.data import Data
 
 
 def values_are_free(tensor: Tensor) -> bool:
@@ -124,3 +125,14 @@ def check_heads(hidden_channels: int, num_heads: int) -> None:
     """
     if hidden_channels % num_heads:
         raise ValueError(f"hidden_channels must be a multiple of num_heads; got {hidden_channels} and {num_heads}.")
+
+
+def check_fields(data: Data, fields: Sequence[str], user: str, remedy: str) -> None:
+    """Refuse molecules that lack what a noise needs.
+
+    Raises:
+        ValueError: a field is missing.
+    """
+    missing = [field for field in fields if field not in data]
+    if missing:
+        raise ValueError(f"{user} needs the fields {missing}; the data has {list(data.keys())}. {remedy}")

@@ -1,7 +1,9 @@
 """What goes in: molecules as fields of a PyG `Data`, spectra on a `SpectrumAxis`, data sets of both."""
 
+from molspectra.data import transforms
+from molspectra.data.bonds import bonds_from_edges, perceive_bond_orders, perceive_bonds
 from molspectra.data.broadening import broaden
-from molspectra.data.conversion import from_ase, from_rdkit, from_smiles
+from molspectra.data.conversion import from_ase, from_rdkit, from_smiles, to_rdkit
 from molspectra.data.datasets import MiniSpectra
 from molspectra.data.molecule import validate
 from molspectra.data.resampling import resample
@@ -20,10 +22,15 @@ __all__ = [
     "MiniSpectra",
     "SpectrumAxis",
     "StandardScaling",
+    "bonds_from_edges",
     "broaden",
     "from_ase",
     "from_rdkit",
     "from_smiles",
+    "perceive_bond_orders",
+    "perceive_bonds",
     "resample",
+    "to_rdkit",
+    "transforms",
     "validate",
 ]

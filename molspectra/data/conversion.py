@@ -1,16 +1,20 @@
-"""Molecules from elsewhere: SMILES, RDKit and ASE → `torch_geometric.data.Data`."""
+"""Molecules from elsewhere: SMILES, RDKit and ASE → `torch_geometric.data.Data`; and back to RDKit."""
 
 from typing import Any
 
 import numpy as np
 import torch
-from torch_geometric.data import Data
+from torch import Tensor
+from torch_geometric.data import Batch, Data
 
 from molspectra._validation import check_molecules
+from molspectra.data.formal_charge import infer_formal_charges
+from molspectra.data.molecule import validate
 
 # Å between the fragments of a disconnected SMILES, about a van der Waals contact.
 _FRAGMENT_GAP = 3.0
 _FORCE_FIELD_STEPS = 2000
+_AROMATIC = 1.5
 
 
 def from_smiles(smiles: str, seed: int = 0, optimize: bool = True) -> Data:
@@ -27,8 +31,8 @@ def from_smiles(smiles: str, seed: int = 0, optimize: bool = True) -> Data:
         optimize: Whether to relax the positions with a force field.
 
     Returns:
-        `z`, `pos` (float32, Å), `bond_index`, `bond_order` and `smiles`, as given; the atoms in the order of the
-        SMILES, then its implicit hydrogens.
+        `z`, `pos` (float32, Å), `bond_index`, `bond_order`, `formal_charge` and `smiles`, as given; the atoms in the
+        order of the SMILES, then its implicit hydrogens.
 
     Raises:
         ImportError: RDKit is not installed.
@@ -42,7 +46,7 @@ def from_smiles(smiles: str, seed: int = 0, optimize: bool = True) -> Data:
         (tensor([8, 1, 1]), tensor([[0, 0],
                 [1, 2]]))
     """
-    rdkit = _import_rdkit()
+    rdkit = import_rdkit("from_smiles")
     if not isinstance(smiles, str):
         raise TypeError(f"smiles must be a string; got {type(smiles).__name__}. For an RDKit molecule use from_rdkit.")
     if seed < 0:
@@ -77,8 +81,8 @@ def from_rdkit(mol: Any, conformer: int = -1) -> Data:
         conformer: Id of the conformer; -1 for the first.
 
     Returns:
-        `z`, `pos` (float32, Å), `bond_index`, `bond_order` and `smiles` (canonical, without explicit hydrogens). Bonds
-        of order zero, which RDKit has for contacts, are left out.
+        `z`, `pos` (float32, Å), `bond_index`, `bond_order`, `formal_charge` (N,) int64 and `smiles` (canonical, without
+        explicit hydrogens). Bonds of order zero, which RDKit has for contacts, are left out.
 
     Raises:
         ImportError: RDKit is not installed.
@@ -86,7 +90,7 @@ def from_rdkit(mol: Any, conformer: int = -1) -> Data:
         ValueError: the molecule has no such conformer, a flat drawing only, dummy atoms, or hydrogens without
             positions.
     """
-    rdkit = _import_rdkit()
+    rdkit = import_rdkit("from_rdkit")
     if not isinstance(mol, rdkit.Chem.Mol):
         raise TypeError(f"mol must be an rdkit.Chem.Mol; got {type(mol).__name__}. For SMILES use from_smiles.")
     known = [c.GetId() for c in mol.GetConformers()]
@@ -120,8 +124,67 @@ def from_rdkit(mol: Any, conformer: int = -1) -> Data:
         pos=pos,
         bond_index=torch.tensor(pairs, dtype=torch.int64).reshape(-1, 2).t().contiguous(),
         bond_order=torch.tensor([bond.GetBondTypeAsDouble() for bond in bonds], dtype=torch.float32),
+        formal_charge=torch.tensor([atom.GetFormalCharge() for atom in mol.GetAtoms()], dtype=torch.int64),
         smiles=smiles,
     )
+
+
+def to_rdkit(data: Data) -> Any:
+    """A molecule with bonds, as an RDKit molecule.
+
+    Args:
+        data: `z`, `pos`, `bond_index`, `bond_order` (1, 1.5, 2 or 3) and, if there, `formal_charge`. All bonds and
+            hydrogens must be there. Without `formal_charge`, charges are taken from what the bonds leave open, which
+            is right for closed shells but for a few odd species: see
+            :func:`molspectra.data.formal_charge.infer_formal_charges`.
+
+    Returns:
+        A sanitised `rdkit.Chem.Mol`: the same atoms in the same order, all hydrogens explicit, one conformer, and the
+        stereochemistry that the conformer has. Bonds come in the same order, and are aromatic where RDKit sees them so.
+
+    Raises:
+        ImportError: RDKit is not installed.
+        TypeError: a field has a wrong dtype.
+        ValueError: `data` is a `Batch`, has no bonds, fields of wrong shape or value, or valences that RDKit refuses.
+
+    Example:
+        >>> import rdkit.Chem
+        >>> rdkit.Chem.MolToSmiles(rdkit.Chem.RemoveHs(to_rdkit(from_smiles("C[N+](=O)[O-]"))))
+        'C[N+](=O)[O-]'
+    """
+    rdkit = import_rdkit("to_rdkit")
+    _check_convertible(data)
+    bonds = list(zip(*data.bond_index.tolist(), data.bond_order.tolist(), strict=True))
+    given = data.get("formal_charge")
+    charges = infer_formal_charges(data.z.tolist(), bonds) if given is None else given.tolist()
+    mol = rdkit.Chem.RWMol()
+    for number, charge in zip(data.z.tolist(), charges, strict=True):
+        atom = rdkit.Chem.Atom(number)
+        atom.SetFormalCharge(charge)
+        atom.SetNoImplicit(True)
+        mol.AddAtom(atom)
+    kinds = rdkit.Chem.BondType
+    types = {1: kinds.SINGLE, _AROMATIC: kinds.AROMATIC, 2: kinds.DOUBLE, 3: kinds.TRIPLE}
+    for i, j, order in bonds:
+        bond = mol.GetBondWithIdx(mol.AddBond(i, j, types[order]) - 1)
+        if order == _AROMATIC:
+            for part in (bond, bond.GetBeginAtom(), bond.GetEndAtom()):
+                part.SetIsAromatic(True)
+    conformer = rdkit.Chem.Conformer(len(charges))
+    for index, position in enumerate(data.pos.tolist()):
+        conformer.SetAtomPosition(index, position)
+    mol.AddConformer(conformer)
+    with rdkit.rdBase.BlockLogs():
+        try:
+            rdkit.Chem.SanitizeMol(mol)
+        except rdkit.Chem.MolSanitizeException as error:
+            source = "taken from the bonds; set data.formal_charge" if given is None else "given; correct formal_charge"
+            raise ValueError(
+                f"data{_name(data)} must have bond orders and charges that make a valid molecule, hydrogens included; "
+                f"RDKit says: {str(error).strip()}. Formal charges were {source}, or correct bond_order."
+            ) from error
+        rdkit.Chem.AssignStereochemistryFrom3D(mol)
+    return mol.GetMol()
 
 
 def from_ase(atoms: Any) -> Data:
@@ -173,20 +236,58 @@ def from_ase(atoms: Any) -> Data:
     return data
 
 
-def _import_rdkit() -> Any:
+def import_rdkit(needed_by: str) -> Any:
+    """The RDKit package, its parts that are used here imported.
+
+    Args:
+        needed_by: What needs it, for the error message.
+
+    Raises:
+        ImportError: RDKit is not installed.
+    """
     try:
         import rdkit.Chem.rdDistGeom
         import rdkit.Chem.rdForceFieldHelpers
         import rdkit.rdBase
     except ImportError as error:
-        raise ImportError(
-            "from_smiles and from_rdkit need RDKit; install it with `pip install molspectra[rdkit]`."
-        ) from error
+        raise ImportError(f"{needed_by} needs RDKit; install it with `pip install molspectra[rdkit]`.") from error
     return rdkit
 
 
+def _check_convertible(data: Data) -> None:
+    if isinstance(data, Batch):
+        raise ValueError("data must be one molecule; got a Batch. Convert each of batch.to_data_list().")
+    validate(data, kinds=())
+    for field in ("bond_index", "bond_order"):
+        if not isinstance(data.get(field), Tensor):
+            raise ValueError(
+                f"data{_name(data)} must have {field}; its fields are {list(data.keys())}. Take the molecule from "
+                "from_smiles or from_rdkit, or find its bonds with rdkit.Chem.rdDetermineBonds."
+            )
+    unknown = set(data.bond_order.tolist()) - {1, _AROMATIC, 2, 3}
+    if unknown:
+        raise ValueError(f"bond_order must be 1, 1.5 (aromatic), 2 or 3 for RDKit; got {sorted(unknown)}.")
+    charge = data.get("formal_charge")
+    if charge is None:
+        return
+    if not isinstance(charge, Tensor) or charge.dtype != torch.int64:
+        got = charge.dtype if isinstance(charge, Tensor) else type(charge).__name__
+        raise TypeError(f"formal_charge must be an int64 tensor; got {got}. Convert with formal_charge.long().")
+    if charge.shape != data.z.shape:
+        raise ValueError(
+            f"formal_charge must have shape {tuple(data.z.shape)}, one entry an atom; got {tuple(charge.shape)}. Leave "
+            "it out to have charges taken from the bonds."
+        )
+
+
+def _name(data: Data) -> str:
+    """The SMILES of a molecule in brackets, for error messages, where there is one."""
+    smiles = data.get("smiles")
+    return f" ({smiles})" if isinstance(smiles, str) else ""
+
+
 def _parse(smiles: str) -> Any:
-    chem = _import_rdkit().Chem
+    chem = import_rdkit("from_smiles").Chem
     mol = chem.MolFromSmiles(smiles)
     if mol is not None:
         return mol
@@ -212,7 +313,7 @@ def _separate_fragments(mol: Any) -> None:
 
     They are not relaxed together: force-field minimisers fling neutral fragments hundreds of Å apart.
     """
-    fragments = _import_rdkit().Chem.GetMolFrags(mol)
+    fragments = import_rdkit("from_smiles").Chem.GetMolFrags(mol)
     if len(fragments) == 1:
         return
     conformer = mol.GetConformer()
@@ -226,14 +327,19 @@ def _separate_fragments(mol: Any) -> None:
 
 
 def _relax(mol: Any, smiles: str) -> None:
-    force_fields = _import_rdkit().Chem.rdForceFieldHelpers
-    if force_fields.MMFFHasAllMoleculeParams(mol):
+    rdkit = import_rdkit("from_smiles")
+    force_fields = rdkit.Chem.rdForceFieldHelpers
+    relaxed = rdkit.Chem.Mol(mol)  # MMFF94 leaves a molecule with its own idea of which bonds are aromatic
+    if force_fields.MMFFHasAllMoleculeParams(relaxed):
         run = force_fields.MMFFOptimizeMolecule
-    elif force_fields.UFFHasAllMoleculeParams(mol):
+    elif force_fields.UFFHasAllMoleculeParams(relaxed):
         run = force_fields.UFFOptimizeMolecule
     else:
         raise ValueError(
             f"Neither MMFF94 nor UFF has parameters for all atoms of smiles {smiles!r}. Pass optimize=False to take "
             "the conformer as embedded, or make coordinates elsewhere and use from_rdkit or from_ase."
         )
-    run(mol, maxIters=_FORCE_FIELD_STEPS, ignoreInterfragInteractions=True)
+    run(relaxed, maxIters=_FORCE_FIELD_STEPS, ignoreInterfragInteractions=True)
+    conformer = mol.GetConformer()
+    for atom, position in enumerate(relaxed.GetConformer().GetPositions().tolist()):
+        conformer.SetAtomPosition(atom, position)

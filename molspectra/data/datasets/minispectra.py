@@ -55,7 +55,9 @@ class MiniSpectra(Sequence[Data]):
     Args:
         split: "train" (584 molecules), "validation" or "val" (78), "test" (73), or "all" (735). The split is by a hash
             of the SMILES.
-        transform: Called with each molecule when it is taken out.
+        transform: Called with each molecule whenever it is taken out.
+        pre_transform: Called with each molecule once, when it is first taken out, ahead of `transform`: for what never
+            changes, such as topology and force constants.
 
     Raises:
         ValueError: there is no such split.
@@ -85,11 +87,18 @@ class MiniSpectra(Sequence[Data]):
     )
     """Field → its unit."""
 
-    def __init__(self, split: str = "train", transform: Callable[[Data], Data] | None = None) -> None:
+    def __init__(
+        self,
+        split: str = "train",
+        transform: Callable[[Data], Data] | None = None,
+        pre_transform: Callable[[Data], Data] | None = None,
+    ) -> None:
         if split not in _SPLITS:
             raise ValueError(f"split must be one of {list(_SPLITS)}; got {split!r}.")
         self.split = split
         self.transform = transform
+        self.pre_transform = pre_transform
+        self._pre_transformed: dict[int, Data] = {}  # shared with the views of this data set
         self._rows = np.flatnonzero(np.isin(_arrays()["split"], _SPLITS[split]))
 
     def __len__(self) -> int:
@@ -112,7 +121,7 @@ class MiniSpectra(Sequence[Data]):
             raise TypeError(
                 f"index must be an integer, a slice, or a list or tensor of integers or booleans; got {index!r}."
             ) from error
-        data = _molecule(row)
+        data = self._molecule(row)
         return data if self.transform is None else self.transform(data)
 
     def sticks(self, index: int, kind: str) -> tuple[Tensor, Tensor]:
@@ -138,8 +147,16 @@ class MiniSpectra(Sequence[Data]):
         return _tensor(f"{table}_{positions}", lines), _tensor(f"{table}_{intensities}", lines)
 
     def __repr__(self) -> str:
-        transform = "" if self.transform is None else f", transform={self.transform}"
-        return f"MiniSpectra({self.split!r}{transform}): {len(self)} molecules"
+        functions = {"transform": self.transform, "pre_transform": self.pre_transform}
+        given = "".join(f", {name}={function}" for name, function in functions.items() if function is not None)
+        return f"MiniSpectra({self.split!r}{given}): {len(self)} molecules"
+
+    def _molecule(self, row: int) -> Data:
+        if self.pre_transform is None:
+            return _molecule(row)
+        if row not in self._pre_transformed:
+            self._pre_transformed[row] = self.pre_transform(_molecule(row))
+        return self._pre_transformed[row].clone()
 
     def _row(self, index: int) -> int:
         if not -len(self) <= index < len(self):

@@ -1,0 +1,174 @@
+"""Formal charges from what a molecule's bonds leave open, for molecules that come without them."""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+_AROMATIC = 1.5
+# Valence electrons → main-group elements; those of group 12 behave like group 2.
+_ELEMENTS = {
+    1: (1, 3, 11, 19, 37, 55),
+    2: (4, 12, 20, 30, 38, 48, 56, 80),
+    3: (5, 13, 31, 49, 81),
+    4: (6, 14, 32, 50, 82),
+    5: (7, 15, 33, 51, 83),
+    6: (8, 16, 34, 52),
+    7: (9, 17, 35, 53),
+}
+_ELECTRONS = {number: electrons for electrons, numbers in _ELEMENTS.items() for number in numbers}
+# Aromatic atoms: charges that change how many double bonds the ring needs, (valence electrons, neighbours) → charges.
+_ALTERNATIVES = {(5, 3): (1, 0), (6, 2): (1,), (5, 2): (-1,), (4, 3): (-1, 1)}
+_CARBON_GROUP = 4
+
+Bond = tuple[int, int, float | int]
+
+
+def infer_formal_charges(numbers: Sequence[int], bonds: Sequence[Bond]) -> list[int]:
+    """The charges with which the atoms have closed shells, given that all bonds and hydrogens are there.
+
+    With v the sum of an atom's bond orders and g its valence electrons:
+
+    * g up to 3 (and Zn, Cd, Hg): g - v, as for Na+ (no bonds), Mg2+, AlCl4-, BF4- and H+.
+    * C, Si, Ge, Sn, Pb: -1 for v = 3 (carbanion, isocyanide, CO) and v = 5, -2 for v = 6, else 0 (v = 2: a carbene).
+    * N, O, F and theirs: v + g - 8, the octet rule: +1 for N with 4 bonds, -1 for O with 1, Cl- for none.
+    * Hypervalent (v > 4; S, Se, Te with 4; I with 3): 0 where v - g is even, else -1 (PF6-) or +1 (sulfoxonium).
+    * Transition metals, noble gases: 0.
+
+    Aromatic systems get as few charges as let double bonds be placed, and leave the system aromatic: on N and O before
+    C, as in pyridinium, N-oxides, imidazolide, the cyclopentadienyl anion and the tropylium cation. In a symmetric
+    system any one of equivalent resonance forms is taken. Radicals and carbocations outside of aromatic rings, hydride,
+    bare transition-metal ions, hypervalent iodine(I) and charge-separated sulfones cannot be told from other species
+    by their bonds: they come out wrong.
+
+    Args:
+        numbers: Atomic number of each atom.
+        bonds: Atoms i and j, and order (1, 1.5 for aromatic, 2, 3), of each bond; hydrogens included.
+
+    Returns:
+        Formal charge of each atom.
+
+    Example:
+        >>> infer_formal_charges([6, 7], [(0, 1, 3)])  # cyanide
+        [-1, 0]
+    """
+    neighbors: list[dict[int, float | int]] = [{} for _ in numbers]
+    for i, j, order in bonds:
+        neighbors[i][j] = neighbors[j][i] = order
+    charges = [0] * len(numbers)
+    for atom, number in enumerate(numbers):
+        if _AROMATIC not in neighbors[atom].values():
+            charges[atom] = _closed_shell_charge(number, int(sum(neighbors[atom].values())))
+    for system in _aromatic_systems(neighbors):
+        for atom, charge in _aromatic_charges(system, numbers, neighbors, charges).items():
+            charges[atom] = charge
+    return charges
+
+
+def _closed_shell_charge(number: int, valence: int) -> int:
+    electrons = _ELECTRONS.get(number)
+    if electrons is None:
+        return 0
+    if electrons < _CARBON_GROUP:
+        return electrons - valence
+    if electrons == _CARBON_GROUP:
+        return -abs(valence - 4) if valence >= 3 else 0
+    if valence > 4 or (valence == 4 and number in (16, 34, 52)) or (valence == 3 and number == 53):
+        return 0 if (valence - electrons) % 2 == 0 else -1 if electrons == 5 else 1
+    return valence + electrons - 8
+
+
+def _aromatic_systems(neighbors: list[dict[int, float | int]]) -> Iterator[list[int]]:
+    """Sets of atoms that aromatic bonds hold together."""
+    seen: set[int] = set()
+    for start, around in enumerate(neighbors):
+        if start in seen or _AROMATIC not in around.values():
+            continue
+        system, queue = {start}, [start]
+        while queue:
+            linked = {other for other, order in neighbors[queue.pop()].items() if order == _AROMATIC}
+            queue.extend(linked - system)
+            system |= linked
+        seen |= system
+        yield sorted(system)
+
+
+def _aromatic_charges(
+    system: list[int], numbers: Sequence[int], neighbors: list[dict[int, float | int]], charges: list[int]
+) -> dict[int, int]:
+    """Charges of one aromatic system, given those of the atoms around it."""
+    base = {atom: _aromatic_base(atom, numbers, neighbors, charges) for atom in system}
+    changes = [
+        (atom, charge)
+        for kind, alternatives in _ALTERNATIVES.items()
+        for charge in alternatives
+        for atom in system
+        if (_ELECTRONS.get(numbers[atom]), len(neighbors[atom])) == kind and base[atom] != charge
+    ]
+    on_heteroatoms = [change for change in changes if _ELECTRONS[numbers[change[0]]] != _CARBON_GROUP]
+    trials = itertools.chain([()], ((change,) for change in changes), itertools.combinations(on_heteroatoms, 2))
+    fragment, index = _fragment(system, numbers, neighbors)
+    possible = None
+    for trial in trials:
+        trial_charges = base | dict(trial)
+        kekulized, aromatic = _place_double_bonds(fragment, {index[a]: c for a, c in trial_charges.items()})
+        if aromatic:
+            return trial_charges
+        if kekulized and possible is None:
+            possible = trial_charges
+    return base if possible is None else possible
+
+
+def _aromatic_base(
+    atom: int, numbers: Sequence[int], neighbors: list[dict[int, float | int]], charges: list[int]
+) -> int:
+    """What its substituents say of the charge of an aromatic atom."""
+    kind = _ELECTRONS.get(numbers[atom]), len(neighbors[atom])
+    substituents = [other for other, order in neighbors[atom].items() if order != _AROMATIC]
+    if kind == (4, 2):
+        return -1  # phenyl anion
+    if kind == (5, 3) and any(charges[other] < 0 for other in substituents):
+        return 1  # N-oxides, ylides
+    if kind == (6, 3) and all(neighbors[atom][other] == 1 for other in substituents):
+        return 1  # sulfonium
+    return 0
+
+
+def _fragment(
+    system: list[int], numbers: Sequence[int], neighbors: list[dict[int, float | int]]
+) -> tuple[Any, dict[int, int]]:
+    """An aromatic system and the atoms bound to it as an RDKit molecule, and the indices of its atoms there."""
+    from rdkit import Chem
+
+    types = {1: Chem.BondType.SINGLE, 1.5: Chem.BondType.AROMATIC, 2: Chem.BondType.DOUBLE, 3: Chem.BondType.TRIPLE}
+    fragment, index = Chem.RWMol(), {}
+    for atom in sorted(set(system).union(*(neighbors[atom] for atom in system))):
+        new = Chem.Atom(numbers[atom])
+        new.SetNoImplicit(True)
+        index[atom] = fragment.AddAtom(new)
+    pairs = {(min(i, j), max(i, j)): order for i in system for j, order in neighbors[i].items()}
+    for (i, j), order in pairs.items():
+        fragment.AddBond(index[i], index[j], types[order])
+        if order == _AROMATIC:
+            fragment.GetBondBetweenAtoms(index[i], index[j]).SetIsAromatic(True)
+    for atom in system:
+        fragment.GetAtomWithIdx(index[atom]).SetIsAromatic(True)
+    return fragment, index
+
+
+def _place_double_bonds(fragment: Any, charges: dict[int, int]) -> tuple[bool, bool]:
+    """Whether double bonds can be placed with these charges, and whether that leaves the same bonds aromatic."""
+    from rdkit import Chem, rdBase
+
+    trial = Chem.RWMol(fragment)
+    for atom, charge in charges.items():
+        trial.GetAtomWithIdx(atom).SetFormalCharge(charge)
+    with rdBase.BlockLogs():
+        try:
+            trial.UpdatePropertyCache(strict=False)
+            Chem.GetSymmSSSR(trial)
+            Chem.Kekulize(trial, clearAromaticFlags=True)
+        except Chem.MolSanitizeException:
+            return False, False
+        Chem.SetAromaticity(trial)
+    before = [bond.GetIsAromatic() for bond in fragment.GetBonds()]
+    return True, before == [bond.GetIsAromatic() for bond in trial.GetBonds()]

@@ -1,0 +1,131 @@
+"""The transform: what it stores, how it batches, and where bonds come from."""
+
+import pytest
+import torch
+from torch_geometric.data import Batch, Data
+from torch_geometric.transforms import Compose
+
+import molspectra as ms
+from molspectra.data.transforms import AddTopology, ForceConstants
+from tests.conformers import IDS
+
+EDGE_SMILES = [
+    "[Na+]",
+    "[H][H]",
+    "O=C=O",
+    "CC#CC",
+    "CC#N",
+    "[Na+].[Cl-]",
+    "C1CC12CC2",
+    "C1CCC2CCCCC2C1",
+    "C1CC2CC1CC2",
+    "C1OC1",
+]
+
+
+@pytest.mark.parametrize("name", IDS)
+def test_published_clean_terms(conformers, name):
+    data = AddTopology()(conformers.molecule(name))
+    _, angles, torsions = conformers.terms(name, clean=True)
+    assert torch.equal(data.angle_index, angles)
+    assert torch.equal(data.torsion_index, torsions)
+    assert torch.equal(data.rotatable_index, conformers("frad/torsion_noise", name, "quads"))
+    assert torch.equal(data.atom_in_ring, conformers("frad/molecules", name, "atom_in_ring"))
+    assert torch.equal(data.bond_in_ring, conformers("frad/molecules", name, "bond_in_ring"))
+    released = AddTopology(as_released=True)(conformers.molecule(name))
+    assert torch.equal(released.angle_index, conformers("slide/internal", name, "angles"))
+    assert torch.equal(released.torsion_index, conformers("slide/internal", name, "torsions"))
+    heavy = AddTopology(hydrogens=False)(conformers.molecule(name))
+    assert torch.equal(heavy.rotatable_index, conformers("frad/torsion_noise", name, "quads_heavy"))
+
+
+def test_fields_batch_and_come_apart_again():
+    molecules = [AddTopology()(ms.data.from_smiles(smiles)) for smiles in (*EDGE_SMILES, "OCC1CC1")]
+    batch = Batch.from_data_list(molecules)
+    for number, data in enumerate(molecules):
+        again = batch.get_example(number)
+        for key in data.keys():  # noqa: SIM118 - iterating a Data gives pairs
+            same = (
+                torch.equal(again[key], data[key]) if isinstance(data[key], torch.Tensor) else again[key] == data[key]
+            )
+            assert same, key
+    # Every index points into its own molecule.
+    for key in ("angle_index", "torsion_index", "rotatable_index", "hop_index"):
+        of = batch.batch[batch[key]]
+        assert (of == of[0]).all(), key
+    assert torch.equal(batch.batch[batch.parent_index], batch.batch)
+    assert (batch.atom_in_ring[batch.ring_index]).all()
+    assert batch.ring_size.sum() == len(batch.ring_index)
+
+
+@pytest.mark.parametrize("smiles", EDGE_SMILES)
+def test_edge_molecules_and_the_noises_and_constants_on_them(smiles):
+    data = Compose([AddTopology(), ForceConstants.generic()])(ms.data.from_smiles(smiles))
+    assert data.angle_index.shape[0] == 3
+    assert data.torsion_index.shape[0] == 4
+    assert data.bond_k.shape == data.bond_index.shape[1:]
+    assert data.torsion_k.shape == data.torsion_index.shape[1:]
+
+
+def test_terms_near_a_line_are_left_out():
+    butyne = ms.data.from_smiles("CC#CC")
+    data, everything = AddTopology()(butyne), AddTopology(as_released=True)(butyne)
+    assert everything.angle_index.shape[1] - data.angle_index.shape[1] == 2
+    assert data.torsion_index.shape[1] == 0
+    assert everything.torsion_index.shape[1] > 0
+    assert data.rotatable_index.shape[1] == 0
+    assert AddTopology(margin=0.0)(butyne).angle_index.shape[1] == everything.angle_index.shape[1]
+
+
+def test_the_input_is_left_as_it_was():
+    ethanol = ms.data.from_smiles("CCO")
+    AddTopology()(ethanol)
+    assert "angle_index" not in ethanol
+
+
+def test_bonds_from_the_edges_of_a_pyg_data_set():
+    ethanol = ms.data.from_smiles("CCO")
+    edges = torch.cat([ethanol.bond_index, ethanol.bond_index.flip(0)], dim=1)
+    kinds = torch.nn.functional.one_hot((ethanol.bond_order.long() - 1).repeat(2), 4).float()
+    qm9_style = AddTopology()(Data(z=ethanol.z, pos=ethanol.pos, edge_index=edges, edge_attr=kinds))
+    expected = AddTopology()(ethanol)
+    assert {tuple(pair) for pair in qm9_style.bond_index.t().tolist()} == {
+        tuple(pair) for pair in ethanol.bond_index.t().tolist()
+    }
+    assert qm9_style.angle_index.shape == expected.angle_index.shape
+    assert qm9_style.rotatable_index.shape == expected.rotatable_index.shape
+
+
+def test_bonds_and_orders_are_guessed_with_a_warning():
+    ethanol = ms.data.from_smiles("CCO")
+    with pytest.warns(UserWarning, match="Guessed 8 bonds of 9 atoms"):
+        guessed = AddTopology()(Data(z=ethanol.z, pos=ethanol.pos))
+    assert guessed.rotatable_index.shape == (4, 2)
+    with pytest.warns(UserWarning, match="Guessed the orders of 8 bonds"):
+        guessed = AddTopology()(Data(z=ethanol.z, pos=ethanol.pos, bond_index=ethanol.bond_index))
+    assert torch.equal(guessed.bond_order, ethanol.bond_order)
+
+
+def test_a_batch_is_refused():
+    batch = Batch.from_data_list([ms.data.from_smiles("O")])
+    with pytest.raises(ValueError, match="single molecules, not a Batch"):
+        AddTopology()(batch)
+
+
+def test_pre_transform_runs_once():
+    calls = []
+
+    def count(data):
+        calls.append(data.smiles)
+        return AddTopology()(data)
+
+    molecules = ms.data.MiniSpectra("test", pre_transform=count)
+    first, again = molecules[3], molecules[3:5][0]
+    assert calls == [first.smiles]
+    assert torch.equal(first.angle_index, again.angle_index)
+    first.pos.zero_()
+    assert molecules[3].pos.abs().sum() > 0
+
+
+def test_repr():
+    assert repr(AddTopology()) == "AddTopology(margin=0.08727, max_hops=3, hydrogens=True, as_released=False)"
