@@ -10,7 +10,7 @@ from torch_geometric.data import Batch, Data
 from molspectra._config import Configurable
 from molspectra.encoders.features import AtomFeatures
 from molspectra.heads.patches import PatchReconstructionHead
-from molspectra.methods.coord import Coord
+from molspectra.methods.denoising import Denoising
 from molspectra.objectives.infonce import InfoNCELoss
 from molspectra.objectives.masked_patch import MaskedPatchLoss
 from molspectra.objectives.weighted_sum import WeightedSum
@@ -31,7 +31,7 @@ class MolSpectra(Configurable, nn.Module):
     :class:`~molspectra.objectives.InfoNCELoss`).
 
     Args:
-        denoise: The denoising method, with its head as the first stage left it.
+        denoise: The denoising method (Coord, Frad, SliDe, ...), with its head as the first stage left it.
         specformer: The spectrum encoder.
         molecule_projection: Maps the pooled molecule (B, F) into the space of the spectrum embedding; by default
             nothing, as published, which needs encoders of equal width.
@@ -51,7 +51,7 @@ class MolSpectra(Configurable, nn.Module):
 
     def __init__(
         self,
-        denoise: Coord,
+        denoise: Denoising,
         specformer: SpecFormer,
         *,
         molecule_projection: nn.Module | None = None,

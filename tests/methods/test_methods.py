@@ -1,13 +1,16 @@
-"""Coord and MolSpectra against their parts spelled out, on real molecules and at the edges."""
+"""The methods against their parts spelled out, on real molecules and at the edges."""
 
 import pytest
 import torch
 from torch import nn
 from torch_geometric.data import Batch, Data
+from torch_geometric.transforms import Compose
 
 import molspectra as ms
 from molspectra.testing import EDGE_MOLECULES, edge_molecule
 
+PREPARE = Compose([ms.data.transforms.AddTopology(), ms.data.transforms.ForceConstants.generic()])
+RELEASED = Compose([ms.data.transforms.AddTopology(as_released=True), ms.data.transforms.ForceConstants.generic()])
 LENGTHS = {kind: axis.length for kind, axis in ms.data.MiniSpectra.axes.items()}
 
 
@@ -25,7 +28,19 @@ def make_method(**arguments):
 
 @pytest.fixture
 def batch():
-    return Batch.from_data_list(list(ms.data.MiniSpectra("train")[:6]))
+    return Batch.from_data_list(list(ms.data.MiniSpectra("train", pre_transform=PREPARE)[:6]))
+
+
+METHODS = {
+    "Coord": lambda: ms.methods.Coord(16),
+    "Frad": lambda: ms.methods.Frad(16),
+    "Frad, vibration": lambda: ms.methods.Frad(16, mode="vibration"),
+    "SliDe": lambda: ms.methods.SliDe(16),
+    "SliDe, sliced and regularised": lambda: ms.methods.SliDe(16, target="sliced", num_slices=4, coord_weight=1.0),
+    "MolSpectra": make_method,
+    "MolSpectra on Frad": lambda: ms.methods.MolSpectra(ms.methods.Frad(16), make_specformer()),
+}
+every_method = pytest.mark.parametrize("make", METHODS.values(), ids=METHODS)
 
 
 def generator():
@@ -72,7 +87,7 @@ def test_molspectra_is_the_sum_of_its_parts(batch):
     torch.testing.assert_close(losses["loss"], denoising + 2 * contrastive + 3 * reconstruction)
 
 
-@pytest.mark.parametrize("make", [lambda: ms.methods.Coord(16), make_method], ids=["Coord", "MolSpectra"])
+@every_method
 def test_every_parameter_gets_a_gradient(batch, make):
     encoder, method = make_encoder(), make()
     method(encoder, batch)["loss"].backward()
@@ -82,7 +97,7 @@ def test_every_parameter_gets_a_gradient(batch, make):
     assert unused == []
 
 
-@pytest.mark.parametrize("make", [lambda: ms.methods.Coord(16), make_method], ids=["Coord", "MolSpectra"])
+@every_method
 def test_same_generator_same_losses_and_a_single_molecule(batch, make):
     encoder, method = make_encoder(), make()
     first, second = (method(encoder, batch, generator()) for _ in range(2))
@@ -170,6 +185,13 @@ def test_a_data_with_a_batch_field_is_a_batch_too(batch):
     data.batch = batch.batch
     assert make_method()(make_encoder(), data)["loss"].isfinite()
     ms.noise.CoordNoise(remove_translation=True)(data)
+    for key in ("bond_index", "angle_index", "torsion_index", "rotatable_index", "parent_index", "hinge"):
+        data[key] = batch[key]
+    for key in ("bond_k", "angle_k", "torsion_k"):
+        data[key] = batch[key]
+    assert ms.methods.Frad(16)(make_encoder(), data)["loss"].isfinite()
+    assert ms.methods.SliDe(16)(make_encoder(), data)["loss"].isfinite()
+    assert ms.noise.SliDeNoise().energy(data, data.pos + 0.1).shape == (6,)
 
 
 def test_your_own_encoder(batch):
@@ -200,4 +222,90 @@ def test_cuda(batch):
     losses = method(encoder, batch.to("cuda"), draws)
     losses["loss"].backward()
     assert losses["loss"].is_cuda
+    assert losses["loss"].isfinite()
+
+
+def test_frad_and_slide_are_the_sum_of_their_parts(batch):
+    encoder, frad, slide = (
+        make_encoder(),
+        ms.methods.Frad(16, 0.1),
+        ms.methods.SliDe(16, coord_weight=0.5, coord_std=0.02),
+    )
+    noisy = ms.noise.FradNoise(0.1)(batch, generator())
+    target = noisy.pos_target / noisy.pos_target.square().mean().sqrt()
+    expected = (frad.head(encoder(noisy.z, noisy.pos, noisy.batch)) - target).square().mean()
+    torch.testing.assert_close(frad(encoder, batch, generator())["loss"], expected)
+
+    draws = generator()
+    noisy = ms.noise.SliDeNoise()(batch, draws)
+    target = noisy.gradient_target / noisy.gradient_target.square().mean().sqrt()
+    expected = (slide.head(encoder(noisy.z, noisy.pos, noisy.batch)) - target).square().mean()
+    noisier = ms.noise.CoordNoise(0.02)(noisy, draws)
+    target = noisier.pos_target / noisier.pos_target.square().mean().sqrt()
+    around = (slide.coord_head(encoder(noisier.z, noisier.pos, noisier.batch)) - target).square().mean()
+    losses = slide(encoder, batch, generator())
+    assert sorted(losses) == ["denoising", "loss"]
+    torch.testing.assert_close(losses["loss"], expected + 0.5 * around)
+
+
+EDGE_SMILES = {
+    "alkyne": "CC#CC",
+    "nitrile": "CC#N",
+    "carbon dioxide": "O=C=O",
+    "hydrogen": "[H][H]",
+    "lone ion": "[Na+]",
+    "salt": "[Na+].CC(=O)[O-]",
+    "spiro": "C1CC12CC2",
+    "fused": "c1ccc2[nH]ccc2c1",
+    "bridged": "C1CC2CC1CC2",
+    "three-ring": "CC1CO1",
+    "azide": "CN=[N+]=[N-]",
+    "allene": "C=C=C",
+    "cumulated": "N#CC#N",
+}
+
+
+@pytest.mark.parametrize("as_released", [False, True], ids=["", "as released"])
+@pytest.mark.parametrize("smiles", EDGE_SMILES.values(), ids=EDGE_SMILES)
+def test_edge_molecules_with_chemical_noise(smiles, as_released):
+    """Alone and beside an ordinary molecule: finite losses and gradients."""
+    prepare = RELEASED if as_released else PREPARE
+    edge, ordinary = (prepare(ms.data.from_smiles(each)) for each in (smiles, "CCO"))
+    methods = [
+        ms.methods.Frad(16, as_released=as_released),
+        ms.methods.Frad(16, mode="vibration", as_released=as_released),
+        ms.methods.SliDe(16, num_slices=16, as_released=as_released),
+        ms.methods.SliDe(16, num_slices=16, target="sliced", coord_weight=1.0, as_released=as_released),
+    ]
+    for molecules in ([edge], [edge, ordinary]):
+        for method in methods:
+            encoder = make_encoder()
+            losses = method(encoder, Batch.from_data_list(molecules), generator())
+            losses["loss"].backward()
+            assert losses["loss"].isfinite()
+            for parameter in [*encoder.parameters(), *method.parameters()]:
+                assert parameter.grad is None or parameter.grad.isfinite().all()
+
+
+def test_methods_come_back_from_disk(batch, tmp_path):
+    for number, method in enumerate((ms.methods.Frad(16, mode="vibration"), ms.methods.SliDe(16, coord_weight=1.0))):
+        encoder = make_encoder()
+        method(encoder, batch)
+        ms.pretrained.save(method, tmp_path / str(number))
+        again = ms.pretrained.load(tmp_path / str(number))
+        losses = [each.eval()(encoder, batch, generator())["loss"] for each in (method, again)]
+        torch.testing.assert_close(*losses)
+
+
+def test_bad_arguments():
+    with pytest.raises(ValueError, match="coord_weight must not be negative"):
+        ms.methods.SliDe(16, coord_weight=-1.0)
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("name", ["Frad", "Frad, vibration", "SliDe", "SliDe, sliced and regularised"])
+def test_cuda_of_chemical_noise(batch, name):
+    encoder, method = make_encoder().cuda(), METHODS[name]().cuda()
+    losses = method(encoder, batch.to("cuda"), torch.Generator("cuda").manual_seed(0))
+    losses["loss"].backward()
     assert losses["loss"].isfinite()

@@ -1,0 +1,53 @@
+"""Frad: pre-training by fractional denoising."""
+
+from typing import Literal
+
+from molspectra.heads.vector import VectorHead
+from molspectra.methods.denoising import Denoising
+from molspectra.noise.frad import FradNoise
+from molspectra.objectives.denoising import DenoisingLoss
+
+
+class Frad(Denoising):
+    """Fractional denoising (Feng et al., ICML 2023, arXiv:2307.10683; with vibrations: 2024, arXiv:2407.11086).
+
+    A conformer is first changed as chemistry allows, by turning its rotatable bonds or by vibrating as a whole, and
+    then gets a little coordinate noise; only the latter is predicted. As the first change may be large where the
+    molecule is soft and small where it is stiff, what is learnt is the force of an anisotropic landscape.
+
+    Args:
+        channels: Width of the encoder's features (`encoder.out_channels`).
+        std: Standard deviation σ of the coordinate noise in Å.
+        mode: "torsion" (RN) or "vibration" (VRN).
+        rotatable_std: rad; by default 2° in mode "torsion" and 1 in mode "vibration".
+        decay: Less turning of inner bonds; see :class:`~molspectra.noise.FradNoise`.
+        remove_translation: See :class:`~molspectra.noise.CoordNoise`.
+        as_released: Reproduce the released arithmetic in noise, head and normaliser.
+
+    Example:
+        >>> encoder = ms.encoders.EquivariantTransformer(32, num_layers=2, num_heads=4)
+        >>> denoise = ms.methods.Frad(channels=32)
+        >>> molecules = ms.data.MiniSpectra(transform=ms.data.transforms.AddTopology())
+        >>> denoise(encoder, Batch.from_data_list(list(molecules[:4])))["loss"].backward()
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        std: float | int = 0.04,
+        mode: Literal["torsion", "vibration"] = "torsion",
+        *,
+        rotatable_std: float | int | None = None,
+        decay: float | int | None = None,
+        remove_translation: bool = False,
+        as_released: bool = False,
+    ) -> None:
+        noise = FradNoise(
+            std,
+            mode,
+            rotatable_std=rotatable_std,
+            decay=decay,
+            remove_translation=remove_translation,
+            as_released=as_released,
+        )
+        super().__init__(noise, VectorHead(channels, as_released), DenoisingLoss(as_released=as_released))

@@ -1,0 +1,120 @@
+"""Noisy Nodes: denoising as an auxiliary task while a property or forces are learnt."""
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch_geometric.data import Batch, Data
+
+from molspectra._config import Configurable
+from molspectra.encoders.features import AtomFeatures
+from molspectra.methods.denoising import Denoising
+from molspectra.objectives.weighted_sum import WeightedSum
+
+
+class NoisyNodes(Configurable, nn.Module):
+    """Fine-tuning with Noisy Nodes (Godwin et al., ICLR 2022, arXiv:2106.07971), in two forms.
+
+    In one pass, as Coord, Frad and SliDe are fine-tuned on QM9: property head and denoising head read the same
+    features, of perturbed molecules. `separate=True`, as on MD17 (Frad, arXiv:2307.10683, calls it so): energy, and
+    forces as its gradient, come from the molecules as they are, and denoising from a second pass over perturbed ones;
+    forces of a perturbed frame would not be those of the label. In evaluation mode nothing is perturbed in either form.
+
+    The released settings: on QM9 `Coord(channels, std=0.005)` and weight 0.1 of the denoising; on MD17
+    `Frad(channels, std=0.005, rotatable_std=math.radians(20))`, `separate=True`, `forces="forces"`, a smooth L1 loss,
+    and weights of 0.2, 0.8 and 0.1 for energy, forces and denoising. These weights are the defaults here.
+
+    Args:
+        denoise: The denoising method.
+        head: Property head, `head(atoms, z=, pos=, batch=, num_molecules=) -> (B, 1)`.
+        label: Field with the property, (B,) or (B, 1); the property is an energy if there are forces.
+        forces: Field with forces (N, 3), in units of the label per Å; None for no forces.
+        separate: Whether to denoise in a pass of its own.
+        weights: Weights of "property", "denoising" and, if there are, "forces".
+        loss: Compares predictions and labels.
+
+    Raises:
+        ValueError: forces are asked for in one pass.
+
+    Example:
+        >>> encoder = ms.encoders.EquivariantTransformer(32, num_layers=2, num_heads=4)
+        >>> finetune = ms.methods.NoisyNodes(ms.methods.Coord(32, std=0.005), ms.heads.ScalarHead(32), label="gap")
+        >>> sorted(finetune(encoder, Batch.from_data_list(ms.data.MiniSpectra()[:4])))
+        ['denoising', 'loss', 'property']
+    """
+
+    def __init__(
+        self,
+        denoise: Denoising,
+        head: nn.Module,
+        *,
+        label: str = "y",
+        forces: str | None = None,
+        separate: bool = False,
+        weights: Mapping[str, float | int] | None = None,
+        loss: Callable[[Tensor, Tensor], Tensor] = F.mse_loss,
+    ) -> None:
+        super().__init__()
+        if forces is not None and not separate:
+            raise ValueError(
+                f"forces={forces!r} needs separate=True: labels hold for the molecules as they are, not for perturbed "
+                "ones."
+            )
+        self.denoise = denoise
+        self.head = head
+        self.label = label
+        self.forces = forces
+        self.separate = separate
+        self.loss = loss
+        if weights is None:
+            weights = {"property": 1.0} if forces is None else {"property": 0.2, "forces": 0.8}
+            weights = {**weights, "denoising": 0.1}
+        self.total = WeightedSum(weights)
+
+    def forward(
+        self, encoder: Callable[..., AtomFeatures], batch: Data, generator: torch.Generator | None = None
+    ) -> dict[str, Tensor]:
+        """The losses of a batch.
+
+        Args:
+            encoder: Maps (z, pos, batch) to atom features.
+            batch: Molecules with labels, and what the noise needs.
+            generator: Source of randomness, on the batch's device.
+
+        Returns:
+            {"loss", "property", "denoising"} and, if there are, "forces"; scalars. In evaluation mode "denoising" is 0.
+
+        Raises:
+            ValueError: a label is missing or has a wrong shape.
+        """
+        denoising = torch.zeros((), dtype=batch.pos.dtype, device=batch.pos.device)
+        if self.training:
+            denoising, atoms = self.denoise.denoise(encoder, batch, generator)
+        losses = {"denoising": denoising}
+        if self.training and not self.separate:
+            return self.total(losses | {"property": self._compare(self._predict(atoms, batch), batch, self.label)})
+        if self.forces is None:
+            atoms = encoder(batch.z, batch.pos, batch.batch)
+            return self.total(losses | {"property": self._compare(self._predict(atoms, batch), batch, self.label)})
+        with torch.enable_grad():
+            pos = batch.pos.detach().requires_grad_()
+            energy = self._predict(encoder(batch.z, pos, batch.batch), batch)
+            (gradient,) = torch.autograd.grad(energy.sum(), pos, create_graph=self.training)
+        losses["property"] = self._compare(energy, batch, self.label)
+        losses["forces"] = self._compare(-gradient, batch, self.forces)
+        return self.total(losses)
+
+    def _predict(self, atoms: AtomFeatures, batch: Data) -> Tensor:
+        num_molecules = batch.num_graphs if isinstance(batch, Batch) else None
+        return self.head(atoms, z=batch.z, pos=batch.pos, batch=batch.batch, num_molecules=num_molecules)
+
+    def _compare(self, predicted: Tensor, batch: Data, label: str) -> Tensor:
+        target = batch.get(label)
+        if target is None or target.numel() != predicted.numel():
+            got = "none" if target is None else f"{tuple(target.shape)}"
+            raise ValueError(
+                f"The batch must have the field {label!r} of shape {tuple(predicted.shape)}; got {got}. Its fields are "
+                f"{list(batch.keys())}; name another with label= or forces=."
+            )
+        return self.loss(predicted, target.reshape(predicted.shape).to(predicted.dtype))

@@ -1,0 +1,81 @@
+"""SliDe: pre-training by sliced denoising, on the forces of a molecular energy."""
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Data
+
+from molspectra.encoders.features import AtomFeatures
+from molspectra.heads.vector import VectorHead
+from molspectra.methods.denoising import Denoising
+from molspectra.noise.coord import CoordNoise
+from molspectra.noise.slide import SliDeNoise
+from molspectra.objectives.denoising import DenoisingLoss
+from molspectra.objectives.slide import SliDeLoss
+
+
+class SliDe(Denoising):
+    """Sliced denoising (Ni et al., ICLR 2024, arXiv:2311.02124).
+
+    Molecules vibrate and turn as a force field says, and the gradient of its energy there is predicted
+    (:class:`~molspectra.noise.SliDeNoise`). Optionally a second pass denoises coordinates around that place, as the
+    released configuration for MD17 does.
+
+    Args:
+        channels: Width of the encoder's features (`encoder.out_channels`).
+        target: "exact" or "sliced" (:class:`~molspectra.objectives.SliDeLoss`).
+        num_slices: Number of slices, for "sliced" and `as_released`.
+        thermal_energy: kT of the noise in kcal/mol.
+        coord_weight: Weight of the coordinate denoising; 0 leaves its pass out, 1 is the released value for MD17.
+        coord_std: Å, standard deviation of its noise.
+        as_released: Reproduce the released arithmetic in noise, target, head and normaliser.
+
+    Raises:
+        ValueError: `coord_weight` is negative.
+
+    Example:
+        >>> encoder = ms.encoders.EquivariantTransformer(32, num_layers=2, num_heads=4)
+        >>> denoise = ms.methods.SliDe(channels=32)
+        >>> topology, constants = ms.data.transforms.AddTopology(), ms.data.transforms.ForceConstants.generic()
+        >>> molecules = ms.data.MiniSpectra(transform=lambda molecule: constants(topology(molecule)))
+        >>> denoise(encoder, Batch.from_data_list(list(molecules[:4])))["loss"].backward()
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        target: Literal["exact", "sliced"] = "exact",
+        num_slices: int = 128,
+        thermal_energy: float | int = 1.0,
+        coord_weight: float | int = 0.0,
+        coord_std: float | int = 0.04,
+        as_released: bool = False,
+    ) -> None:
+        if coord_weight < 0:
+            raise ValueError(f"coord_weight must not be negative; got {coord_weight}. 0 leaves the term out.")
+        super().__init__(
+            SliDeNoise(thermal_energy, num_slices=num_slices, as_released=as_released),
+            VectorHead(channels, as_released),
+            SliDeLoss(target, num_slices, as_released=as_released),
+        )
+        self.coord_weight = coord_weight
+        if coord_weight > 0:
+            self.coord_noise = CoordNoise(coord_std)
+            self.coord_head = VectorHead(channels, as_released)
+            self.coord_objective = DenoisingLoss(as_released=as_released)
+
+    def denoise(
+        self, encoder: Callable[..., AtomFeatures], batch: Data, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, AtomFeatures]:
+        """The loss, and the features of the perturbed molecules for further losses."""
+        noisy = self.noise(batch, generator)
+        atoms = encoder(noisy.z, noisy.pos, noisy.batch)
+        loss = self.objective(self.head(atoms), noisy.gradient_target, noisy.batch, generator)
+        if self.coord_weight > 0:
+            noisier = self.coord_noise(noisy, generator)
+            around = encoder(noisier.z, noisier.pos, noisier.batch)
+            loss = loss + self.coord_weight * self.coord_objective(self.coord_head(around), noisier.pos_target)
+        return loss, atoms

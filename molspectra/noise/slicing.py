@@ -1,0 +1,59 @@
+"""The released SliDe's way to a gradient: finite differences along random directions, solved for by least squares."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from molspectra.geometry.internal_coordinates import internal_coordinates, wrap_angle
+
+
+def finite_difference_slices(
+    pos: Float[Tensor, "atoms 3"],
+    terms: Sequence[Int[Tensor, "_ _"]],
+    gradients: Sequence[Float[Tensor, " _"]],
+    slices: Float[Tensor, "slices atoms 3"],
+    batch: Int[Tensor, " atoms"],
+    step: float | int = 0.001,
+) -> Float[Tensor, "slices molecules"]:
+    """b_s = Σ_d g_d (d(x + h v_s) - d(x)) for each slice and molecule, in kcal/mol: about h ∇E·v_s.
+
+    Args:
+        pos: x in Å, (N, 3), float64: differences over 0.001 Å leave float32 three digits.
+        terms: Bonds (2, B), angles (3, A) and torsions (4, T).
+        gradients: g = ∂E/∂d for each of them, (B,), (A,), (T,).
+        slices: Directions v_s, (S, N, 3).
+        batch: Molecule of each atom, (N,).
+        step: h in Å.
+    """
+    bond_index, angle_index, torsion_index = terms
+    before = internal_coordinates(pos, bond_index, angle_index, torsion_index)
+    after = internal_coordinates(pos + step * slices, bond_index, angle_index, torsion_index)
+    total = pos.new_zeros(len(slices), int(batch[-1]) + 1)
+    for kind, (index, gradient) in enumerate(zip(terms, gradients, strict=True)):
+        change = after[kind] - before[kind]
+        change = wrap_angle(change) if kind == 2 else change
+        total = total.index_add(1, batch[index[1]], gradient * change)
+    return total
+
+
+def least_squares_gradient(
+    along: Float[Tensor, "slices molecules"],
+    slices: Float[Tensor, "slices atoms 3"],
+    batch: Int[Tensor, " atoms"],
+) -> Float[Tensor, "atoms 3"]:
+    """For each molecule the f (N, 3) of least norm among those for which Σ_s (f·v_s - b_s)² is least.
+
+    With at least 3N slices that is what b was sliced from; with fewer, its projection onto the slices.
+    """
+    num_molecules = along.shape[1]
+    sizes = torch.bincount(batch, minlength=num_molecules)
+    first = sizes.cumsum(0) - sizes
+    place = torch.arange(len(batch), device=batch.device) - first[batch]
+    # Molecules of all sizes in one array; columns of zeros get a zero in the solution of least norm.
+    matrix = slices.new_zeros(num_molecules, int(sizes.max()), *slices.shape[::2])
+    matrix[batch, place] = slices.transpose(0, 1)
+    matrix = matrix.permute(0, 2, 1, 3).flatten(2)
+    solution = torch.linalg.pinv(matrix) @ along.t().unsqueeze(2)
+    return solution.squeeze(2).unflatten(1, (-1, 3))[batch, place]

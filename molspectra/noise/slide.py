@@ -1,0 +1,140 @@
+"""SliDe's noise: Gaussian in bond lengths, angles and torsions, with the widths of a force field."""
+
+import copy
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch_geometric.data import Batch, Data
+
+from molspectra._validation import check_fields
+from molspectra.geometry.internal_coordinates import internal_coordinates, internal_jacobian, wrap_angle
+from molspectra.noise.internal import REMEDY, TOPOLOGY, apply_change, draw_change
+from molspectra.noise.slicing import finite_difference_slices, least_squares_gradient
+
+_CONSTANTS = {"bond_k": "bond_index", "angle_k": "angle_index", "torsion_k": "torsion_index"}
+
+
+class SliDeNoise:
+    """Sliced denoising (SliDe; Ni et al., ICLR 2024, arXiv:2311.02124): noise from, and forces of, a molecular energy.
+
+    Around a conformer with bond lengths r₀, angles θ₀ and torsions φ₀ the energy is harmonic in each,
+
+        E = ½ Σ k_B (r - r₀)² + ½ Σ k_A (θ - θ₀)² + ½ Σ k_T (φ - φ₀)²,
+
+    torsion differences wrapped into [-π, π). Noise is drawn with the variances kT/k of a Boltzmann distribution of E in
+    these coordinates, those of them that can change on their own (:func:`molspectra.noise.internal.draw_change`). Adds
+    `gradient_target` = ∇E (N, 3) in kcal/mol/Å at the noisy positions, as the release does: minus the force. One
+    vector-Jacobian product gives it for all molecules of a batch, exactly.
+
+    Needs the fields of `data.transforms.AddTopology`, and for each of its terms a force constant: `bond_k` (B,) in
+    kcal/mol/Å², `angle_k` (A,) and `torsion_k` (T,) in kcal/mol/rad², as `data.transforms.ForceConstants` sets them.
+
+    Where no listed term depends on the others, as in H₂O₂, -∇E/kT is the score of the noise in these coordinates. In
+    larger molecules terms are redundant (six angles around an atom with four bonds, five of them independent; nine
+    torsions about a bond, turned as one) or closed into rings, which get no noise of their own. E counts them all.
+
+    Args:
+        thermal_energy: kT in kcal/mol; 1, as published, is 503 K.
+        num_slices: Number of slices with `as_released`.
+        as_released: Reproduce the released arithmetic: the noise of :class:`FradNoise` as released, with angles 57
+            times too small; no noise on torsions marked in `torsion_frozen`; the target solved by least squares from
+            `num_slices` finite differences over 0.001 Å, which are not divided by 0.001 Å
+            (:func:`molspectra.noise.slicing.least_squares_gradient`).
+
+    Raises:
+        ValueError: `thermal_energy` is negative, or `num_slices` below 1; when called, topology or constants are
+            missing.
+
+    Example:
+        >>> water = ms.data.from_smiles("O")
+        >>> water = ms.data.transforms.ForceConstants.generic()(ms.data.transforms.AddTopology()(water))
+        >>> noise = ms.noise.SliDeNoise()
+        >>> noisy = noise(water)
+        >>> torch.equal(noisy.gradient_target, noise.gradient(water, noisy.pos))
+        True
+    """
+
+    def __init__(self, thermal_energy: float | int = 1.0, *, num_slices: int = 128, as_released: bool = False) -> None:
+        if thermal_energy < 0:
+            raise ValueError(f"thermal_energy must not be negative (kcal/mol); got {thermal_energy}.")
+        if num_slices < 1:
+            raise ValueError(f"num_slices must be at least 1; got {num_slices}.")
+        self.thermal_energy = thermal_energy
+        self.num_slices = num_slices
+        self.as_released = as_released
+
+    def __call__(self, data: Data, generator: torch.Generator | None = None) -> Data:
+        """A shallow copy of `data` with `pos` perturbed and `gradient_target` added."""
+        noisy = copy.copy(data)
+        noisy.pos = self.conformation(data, generator)
+        if self.as_released:
+            noisy.gradient_target = self._sliced_gradient(data, noisy.pos, generator)
+        else:
+            noisy.gradient_target = self.gradient(data, noisy.pos)
+        return noisy
+
+    def conformation(self, data: Data, generator: torch.Generator | None = None) -> Float[Tensor, "atoms 3"]:
+        """The noise alone: perturbed positions (N, 3) in Å."""
+        check_fields(data, TOPOLOGY, "SliDeNoise", REMEDY)
+        stds = [(self.thermal_energy / k).sqrt().to(data.pos.dtype) for k in self._constants(data)]
+        bond_std, angle_std, torsion_std = stds
+        if self.as_released and "torsion_frozen" in data:
+            torsion_std = torch.where(data.torsion_frozen, 0.0, torsion_std)
+        return apply_change(data, draw_change(data, bond_std, angle_std, torsion_std, generator, self.as_released))
+
+    def energy(self, data: Data, pos: Float[Tensor, "atoms 3"]) -> Float[Tensor, " molecules"]:
+        """E (M,) in kcal/mol of the molecules at `pos`, about the conformers in `data.pos`."""
+        per_atom = torch.zeros_like(pos[:, 0])
+        terms = zip(self._constants(data), self._changes(data, pos), _CONSTANTS.values(), strict=True)
+        for k, change, index in terms:
+            per_atom = per_atom.index_add(0, data[index][1], k.to(pos.dtype) * change.square() / 2)
+        if data.batch is None:
+            return per_atom.sum().unsqueeze(0)
+        num_molecules = data.num_graphs if isinstance(data, Batch) else int(data.batch[-1]) + 1
+        return per_atom.new_zeros(num_molecules).index_add(0, data.batch, per_atom)
+
+    def gradient(self, data: Data, pos: Float[Tensor, "atoms 3"]) -> Float[Tensor, "atoms 3"]:
+        """∇E (N, 3) in kcal/mol/Å at `pos`; exact, and 0 for terms that have no derivative there."""
+        return internal_jacobian(pos, *self._terms(data)).vjp(*self._term_gradients(data, pos))
+
+    def _terms(self, data: Data) -> list[Tensor]:
+        return [data[index] for index in _CONSTANTS.values()]
+
+    def _constants(self, data: Data) -> list[Tensor]:
+        check_fields(data, list(_CONSTANTS.values()), "SliDeNoise", REMEDY)
+        check_fields(
+            data,
+            list(_CONSTANTS),
+            "SliDeNoise",
+            "Set force constants, after AddTopology(), with molspectra.data.transforms.ForceConstants('uff'), "
+            "ForceConstants.from_offxml(path) or, without further packages, ForceConstants.generic().",
+        )
+        for name, index in _CONSTANTS.items():
+            if data[name].shape != data[index].shape[1:]:
+                raise ValueError(
+                    f"{name} must have shape {tuple(data[index].shape[1:])}, one constant for each term of {index}; "
+                    f"got {tuple(data[name].shape)}. Run ForceConstants after the last change of the topology."
+                )
+        return [data[name] for name in _CONSTANTS]
+
+    def _changes(self, data: Data, pos: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """r - r₀, θ - θ₀ and φ - φ₀."""
+        r0, theta0, phi0 = internal_coordinates(data.pos.to(pos.dtype), *self._terms(data))
+        r, theta, phi = internal_coordinates(pos, *self._terms(data))
+        return r - r0, theta - theta0, wrap_angle(phi - phi0)
+
+    def _term_gradients(self, data: Data, pos: Tensor) -> list[Tensor]:
+        terms = zip(self._constants(data), self._changes(data, pos), strict=True)
+        return [k.to(pos.dtype) * change for k, change in terms]
+
+    def _sliced_gradient(self, data: Data, pos: Tensor, generator: torch.Generator | None) -> Tensor:
+        shape = (self.num_slices, *pos.shape)
+        slices = torch.randn(shape, generator=generator, dtype=pos.dtype, device=pos.device).double()
+        gradients = [gradient.double() for gradient in self._term_gradients(data, pos)]
+        batch = torch.zeros_like(data.parent_index) if data.batch is None else data.batch
+        along = finite_difference_slices(pos.double(), self._terms(data), gradients, slices, batch)
+        return least_squares_gradient(along, slices, batch).to(pos.dtype)
+
+    def __repr__(self) -> str:
+        return f"SliDeNoise(thermal_energy={self.thermal_energy}, as_released={self.as_released})"
