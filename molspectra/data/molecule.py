@@ -7,9 +7,12 @@ field                  shape, dtype        meaning
 `pos`                  (N, 3) float        positions, Å
 `bond_index`           (2, B) int64        covalent bonds, each once, i < j (Frad, SliDe and 3D-EMGP need them)
 `bond_order`           (B,) float          1, 1.5 (aromatic), 2, 3
-`angle_index`          (3, A) int64        } from `bond_index`, by the transform that adds the topology
+`formal_charge`        (N,) int64          charge of each atom, where known
+`angle_index`          (3, A) int64        } from the bonds, with more of the kind, by `transforms.AddTopology`
 `torsion_index`        (4, T) int64        }
 `rotatable_index`      (4, R) int64        }
+`bond_k`               (B,) float          } force constants of these terms, by `transforms.ForceConstants`
+`angle_k` `torsion_k`  (A,) (T,) float     }
 `uv_vis` `ir` `raman`  (1, L) float        one field for each kind of spectrum; a missing spectrum is a row of NaN
 `y` `energy` `forces`                      labels; their units are stated by the data set
 =====================  ==================  =====================================================================
@@ -68,6 +71,7 @@ def validate(data: Data, max_z: int = 118, kinds: Sequence[str] = ("uv_vis", "ir
         if bool((sizes == 0).any()):
             raise ValueError(f"Every molecule must have atoms; molecule {int((sizes == 0).nonzero()[0])} has none.")
     _check_bonds(data)
+    _check_terms(data)
     for kind in kinds:
         if kind in data:
             _check_spectrum(kind, data[kind], num_graphs)
@@ -129,6 +133,38 @@ def _check_bonds(data: Data) -> None:
         "bond_order must be positive and finite",
         "Use 1, 1.5 (aromatic), 2 or 3, and leave out what is not a covalent bond.",
     )
+
+
+def _check_terms(data: Data) -> None:
+    num_atoms = data.z.shape[0]
+    for field, rows, constants in (
+        ("bond_index", 2, "bond_k"),
+        ("angle_index", 3, "angle_k"),
+        ("torsion_index", 4, "torsion_k"),
+        ("rotatable_index", 4, None),
+    ):
+        index, k = data.get(field), data.get(constants) if constants else None
+        if index is None and k is None:
+            continue
+        if index is None:
+            raise ValueError(f"{constants} needs {field}, the terms it belongs to; data has none. Set both.")
+        if index.dtype != torch.int64 or index.dim() != 2 or index.shape[0] != rows:
+            raise ValueError(
+                f"{field} must be int64 of shape ({rows}, n), a column for each term; got {index.dtype} of shape "
+                f"{tuple(index.shape)}. Take it from molspectra.data.transforms.AddTopology()."
+            )
+        if index.numel() > 0 and (int(index.min()) < 0 or int(index.max()) >= num_atoms):
+            raise ValueError(
+                f"{field} must hold atoms 0..{num_atoms - 1}; got {int(index.min())} to {int(index.max())}. Number "
+                "atoms from 0, within the molecule; batching offsets them."
+            )
+        if k is None:
+            continue
+        if k.shape != index.shape[1:] or not bool((k.isfinite() & (k >= 0)).all()):
+            raise ValueError(
+                f"{constants} must have shape {tuple(index.shape[1:])}, one finite constant that is not negative for "
+                f"each term of {field}; got {tuple(k.shape)}. Set it with molspectra.data.transforms.ForceConstants."
+            )
 
 
 def _refuse_bonds(wrong: Tensor, bond_index: Tensor, expected: str, remedy: str) -> None:

@@ -12,8 +12,9 @@ def rotation_matrix(axis: Float[Tensor, "*n 3"], angle: Float[Tensor, "*n"]) -> 
     length; one of length 0 gives the identity.
 
     Example:
-        >>> rotation_matrix(torch.tensor([0., 0, 2]), torch.tensor(torch.pi / 2)) @ torch.tensor([1., 0, 0])
-        tensor([0., 1., 0.])
+        >>> quarter = rotation_matrix(torch.tensor([0., 0, 2]), torch.tensor(torch.pi / 2))
+        >>> torch.allclose(quarter @ torch.tensor([1., 0, 0]), torch.tensor([0., 1, 0]), atol=1e-6)
+        True
     """
     square = axis.square().sum(-1, keepdim=True)
     zero = square < torch.finfo(axis.dtype).tiny

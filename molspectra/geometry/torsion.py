@@ -36,8 +36,9 @@ def rotate_torsions(data: Data, angles: Float[Tensor, " rotatable"]) -> Float[Te
         >>> peroxide = Data(pos=torch.tensor([[0., 1, 0], [0, 0, 0], [1, 0, 0], [1, 1, 0]]))
         >>> peroxide.bond_index = torch.tensor([[0, 1, 2], [1, 2, 3]])
         >>> peroxide.rotatable_index = torch.tensor([[0], [1], [2], [3]])
-        >>> rotate_torsions(peroxide, torch.tensor([torch.pi / 2]))[3]
-        tensor([ 1.0000e+00, -4.3711e-08,  1.0000e+00])
+        >>> rotated = rotate_torsions(peroxide, torch.tensor([torch.pi / 2]))
+        >>> torch.allclose(rotated[3], torch.tensor([1., 0, 1]), atol=1e-6)
+        True
     """
     rotatable = data.get("rotatable_index")
     if rotatable is None:

@@ -21,7 +21,7 @@ class FradNoise:
     ε ~ N(0, 1). Adds `pos_target` = σ ε (N, 3) in Å, so that the force learnt is that of a landscape with soft torsions
     and not of a ball around each conformer. Two kinds of change:
 
-    * "torsion": every rotatable bond turns by N(0, `rotatable_std`²). Molecules without any get coordinate noise only.
+    * "torsion": every rotatable bond turns, by `rotatable_std`. Molecules without any get coordinate noise only.
     * "vibration": every bond, angle and torsion that can change on its own, without tearing a ring, does, with
       `bond_std`, `angle_std`, and `rotatable_std` or, about other bonds such as double ones, `torsion_std`.
 

@@ -69,6 +69,19 @@ TWO = torch.tensor([[0, 0], [1, 2]])
         ({"pos": torch.zeros(3, 2)}, ValueError, r"pos must have shape \(3, 3\) to match z; got \(3, 2\)"),
         ({"pos": torch.full((3, 3), torch.nan)}, ValueError, "pos must be finite; atom 0"),
         ({"bond_index": None}, ValueError, "bond_order needs bond_index"),
+        (
+            {"angle_index": torch.zeros(4, 1).long()},
+            ValueError,
+            r"angle_index must be int64 of shape \(3, n\).*got.*AddTop",
+        ),
+        ({"angle_index": torch.tensor([[0], [1], [3]])}, ValueError, r"angle_index must hold atoms 0..2; got 0 to 3"),
+        ({"angle_k": torch.ones(1)}, ValueError, "angle_k needs angle_index"),
+        (
+            {"bond_k": torch.ones(3)},
+            ValueError,
+            r"bond_k must have shape \(2,\), one finite.*got \(3,\).*ForceConstants",
+        ),
+        ({"bond_k": torch.tensor([1.0, torch.nan])}, ValueError, r"bond_k must have shape \(2,\), one finite"),
         ({"bond_index": TWO.int()}, TypeError, r"bond_index must be int64; got torch.int32. Convert with"),
         ({"bond_index": torch.tensor([[0, 1], [0, 2], [1, 2]])}, ValueError, r"shape \(2, B\).*got \(3, 2\).*\.t\(\)"),
         (

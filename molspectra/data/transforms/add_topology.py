@@ -15,20 +15,20 @@ from molspectra.geometry.internal_coordinates import defined_terms
 class AddTopology(BaseTransform):
     """Add to a molecule what its bonds imply; Frad, SliDe and 3D-EMGP read it.
 
-    =======================  ===============  ==================================================================
-    field                    shape            meaning
-    =======================  ===============  ==================================================================
-    `angle_index`            (3, A)           (i, j, k), j in the middle
-    `torsion_index`          (4, T)           (i, j, k, l) about the bond (j, k)
-    `rotatable_index`        (4, R)           rotatable bonds; see :func:`~molspectra.geometry.topology.rotatable_bonds`
-    `rotatable_depth`        (R,)             see :func:`~molspectra.geometry.topology.rotatable_depths`
-    `bond_in_ring`           (B,) bool
-    `atom_in_ring`           (N,) bool
-    `ring_index` `ring_size` (S,) (rings,)    atoms of the smallest rings, one ring after the other; their sizes
-    `hop_index` `hop_count`  (2, P) (P,)      pairs i < j at most `max_hops` bonds apart; how many
-    `parent_index`           (N,)             } a spanning forest;
-    `tree_span` `hinge`      (N, 2) (N,)      } see :class:`~molspectra.geometry.topology.SpanningForest`
-    =======================  ===============  ==================================================================
+    ========================  ================  ========================================================================
+    field                     shape             meaning
+    ========================  ================  ========================================================================
+    `angle_index`             (3, A)            (i, j, k), j in the middle
+    `torsion_index`           (4, T)            (i, j, k, l) about the bond (j, k)
+    `rotatable_index`         (4, R)            rotatable bonds (:func:`~molspectra.geometry.topology.rotatable_bonds`)
+    `rotatable_depth`         (R,)              :func:`~molspectra.geometry.topology.rotatable_depths`
+    `bond_in_ring`            (B,) bool
+    `atom_in_ring`            (N,) bool
+    `ring_index` `ring_size`  (S,) (rings,)     atoms of the smallest rings, one ring after the other; their sizes
+    `hop_index` `hop_count`   (2, P) (P,)       pairs i < j at most `max_hops` bonds apart; how many
+    `parent_index`            (N,)              a :class:`~molspectra.geometry.topology.SpanningForest`
+    `tree_span` `hinge`       (N, 2) (N,) bool  likewise
+    ========================  ================  ========================================================================
 
     All are stored so that `Batch.from_data_list` gives those of the batch. Terms without a derivative at `pos` are left
     out: angles within `margin` of 0 or π, torsions that hold such an angle or close a ring of three (i = l). Near a
