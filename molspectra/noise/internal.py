@@ -39,7 +39,8 @@ def draw_change(
 
     Those are: each bond in no ring; at each atom, the angles between one bond, its *arm* (an atom in a ring has its
     first ring bond for one, others draw it), and each other bond in no ring; and for each bond in no ring one torsion
-    about it, drawn from those listed. Noisy angles beyond π are reflected; those below 0 are left as they were.
+    about it, drawn from those listed. Noisy angles beyond π are reflected; angles and lengths that would fall below 0
+    are left as they were.
 
     Args:
         data: A `Data` or `Batch` with the topology.
@@ -55,10 +56,10 @@ def draw_change(
     arm = _draw_arms(data, torch.rand(data.bond_index.shape, **options))
     unit = torch.pi / 180 if as_released else 1.0
 
+    r, theta, _ = internal_coordinates(pos, data.bond_index, data.angle_index, data.torsion_index[:, :0])
     stretch = bond_std * torch.randn(bond_std.shape, **options)
-    stretch = torch.where(hinge_of(data, *data.bond_index)[1], stretch, 0.0)
+    stretch = torch.where(hinge_of(data, *data.bond_index)[1] & (r + stretch > 0), stretch, 0.0)
 
-    _, theta, _ = internal_coordinates(pos, data.bond_index[:, :0], data.angle_index, data.torsion_index[:, :0])
     noisy = theta + unit * angle_std * torch.randn(angle_std.shape, **options)
     noisy = torch.where(noisy > torch.pi, 2 * torch.pi - noisy, noisy)
     moved = torch.where(arm[j] == i, k, i)

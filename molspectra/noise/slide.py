@@ -29,6 +29,7 @@ class SliDeNoise:
 
     Needs the fields of `data.transforms.AddTopology`, and for each of its terms a force constant: `bond_k` (B,) in
     kcal/mol/Å², `angle_k` (A,) and `torsion_k` (T,) in kcal/mol/rad², as `data.transforms.ForceConstants` sets them.
+    Terms whose constant is 0 get no noise and no energy.
 
     Where no listed term depends on the others, as in H₂O₂, -∇E/kT is the score of the noise in these coordinates. In
     larger molecules terms are redundant (six angles around an atom with four bonds, five of them independent; nine
@@ -77,8 +78,9 @@ class SliDeNoise:
     def conformation(self, data: Data, generator: torch.Generator | None = None) -> Float[Tensor, "atoms 3"]:
         """The noise alone: perturbed positions (N, 3) in Å."""
         check_fields(data, TOPOLOGY, "SliDeNoise", REMEDY)
-        stds = [(self.thermal_energy / k).sqrt().to(data.pos.dtype) for k in self._constants(data)]
-        bond_std, angle_std, torsion_std = stds
+        bond_std, angle_std, torsion_std = (
+            torch.where(k > 0, (self.thermal_energy / k).sqrt(), 0.0).to(data.pos.dtype) for k in self._constants(data)
+        )
         if self.as_released and "torsion_frozen" in data:
             torsion_std = torch.where(data.torsion_frozen, 0.0, torsion_std)
         return apply_change(data, draw_change(data, bond_std, angle_std, torsion_std, generator, self.as_released))

@@ -213,6 +213,14 @@ def test_noisy_angles_are_reflected_at_pi():
     assert theta.std() < 0.25
 
 
+def test_bonds_and_angles_never_fall_below_zero():
+    data, batch = copies("OO", 2000)
+    change = drawn(batch, bond_std=1.0, angle_std=3.0)
+    stretches, bends, _ = measured(data, batch, apply_change(batch, change))
+    torch.testing.assert_close(stretches.flatten(), change.stretch, rtol=0, atol=1e-12)
+    torch.testing.assert_close(bends.flatten(), change.bend, rtol=0, atol=1e-6)
+
+
 def test_what_else_is_in_the_batch_does_not_matter():
     smiles = ["CCO", "[Na+]", "c1ccccc1CO", "OO"]
     molecules = [TOPOLOGY(ms.data.from_smiles(smile)) for smile in smiles]

@@ -197,6 +197,14 @@ def test_same_generator_same_noise_and_no_effect_of_neighbours_in_the_batch():
         )
 
 
+def test_constants_and_temperatures_of_zero():
+    data = molecule("OO")
+    data.torsion_k = torch.zeros(1).double()
+    pos = SliDeNoise().conformation(data, generator())
+    assert internal_coordinates(pos, data.bond_index, data.angle_index, data.torsion_index)[2].isfinite().all()
+    torch.testing.assert_close(SliDeNoise(thermal_energy=0)(data, generator()).pos, data.pos)
+
+
 def test_float32_is_accurate_enough():
     data = molecule("CC(=O)NCC1CC1")
     noise = SliDeNoise()
