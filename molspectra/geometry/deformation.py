@@ -5,17 +5,18 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from molspectra._validation import values_are_free
-from molspectra.geometry.rotation import rotation_matrix
+from molspectra.geometry.rotation import rotation_components
 
 
 def deform(
     pos: Float[Tensor, "atoms 3"],
     parent: Int[Tensor, " atoms"],
     hinge: Bool[Tensor, " atoms"],
-    arm: Int[Tensor, " atoms"],
-    stretch: Float[Tensor, " atoms"],
-    bend: Float[Tensor, "2 atoms"],
+    *,
     twist: Float[Tensor, " atoms"],
+    stretch: Float[Tensor, " atoms"] | None = None,
+    bend: Float[Tensor, "2 atoms"] | None = None,
+    arm: Int[Tensor, " atoms"] | None = None,
 ) -> Float[Tensor, "atoms 3"]:
     """Change bond lengths, bond angles and torsions by given amounts; what hangs on a bond follows as a rigid body.
 
@@ -33,33 +34,50 @@ def deform(
         pos: Positions in Å, (N, 3), of one molecule or of a batch.
         parent: Parent of each atom in a spanning tree, (N,); roots are their own (see `topology.SpanningForest`).
         hinge: Whether the bond of each atom to its parent is in no ring, (N,).
-        arm: The neighbour of each atom against which its angles are bent, (N,); the atom itself for none.
-        stretch: Å, (N,).
-        bend: rad, (2, N), at the parent's and at the atom's own end. Angles may pass neither 0 nor π, and there is no
-            bending of three atoms exactly on a line.
         twist: rad, (N,).
+        stretch: Å, (N,); None for none.
+        bend: rad, (2, N), at the parent's and at the atom's own end; None for none. Angles may pass neither 0 nor π,
+            and there is no bending of three atoms exactly on a line.
+        arm: The neighbour of each atom against which its angles are bent, (N,), for bends; the atom itself for none.
 
     Returns:
         Positions (N, 3), differentiable by positions and changes.
     """
-    along = pos - pos.index_select(0, parent)
-    arms = pos.index_select(0, arm) - pos
-    stretch, twist = torch.where(hinge, stretch, 0.0), torch.where(hinge, twist, 0.0)
-    at_parent, at_child = torch.where(hinge, bend, 0.0)
-    outer = rotation_matrix(torch.linalg.cross(arms.index_select(0, parent), along), at_parent)
-    inner = rotation_matrix(torch.linalg.cross(arms, -along), -at_child)
-    turn = outer @ rotation_matrix(along, twist) @ inner
-    length = torch.linalg.vector_norm(along, dim=1)
-    longer = 1 + stretch / torch.where(length > 0, length, 1.0)
-    offset = (outer @ (along * longer.unsqueeze(1)).unsqueeze(2)).squeeze(2)
+    # Components first: products of 3×3 matrices are several times faster elementwise than as batched matrix products.
+    x = pos.t().contiguous()
+    along = x - x.index_select(1, parent)
+    turn = rotation_components(along, torch.where(hinge, twist, 0.0))
+    offset = along
+    if stretch is not None:
+        length = torch.linalg.vector_norm(along, dim=0)
+        offset = along * (1 + torch.where(hinge, stretch, 0.0) / torch.where(length > 0, length, 1.0))
+    if bend is not None:
+        assert arm is not None
+        arms = x.index_select(1, arm) - x
+        # A bond makes no angle with itself.
+        atoms = torch.arange(len(parent), device=parent.device)
+        at_parent = torch.where(hinge & (arm.index_select(0, parent) != atoms), bend[0], 0.0)
+        at_child = torch.where(hinge & (arm != parent), bend[1], 0.0)
+        outer = rotation_components(torch.linalg.cross(arms.index_select(1, parent), along, dim=0), at_parent)
+        inner = rotation_components(torch.linalg.cross(along, arms, dim=0), -at_child)
+        turn = _multiply(outer, _multiply(turn, inner))
+        offset = _apply(outer, offset)
 
     # turn and offset lead from the frame of an atom to that of `ancestor`: first its parent, in the end its root.
     ancestor = parent
-    for _ in range((pos.shape[0] - 1).bit_length()):
-        above = turn.index_select(0, ancestor)
-        offset = offset.index_select(0, ancestor) + (above @ offset.unsqueeze(2)).squeeze(2)
-        turn = above @ turn
+    for _ in range((len(parent) - 1).bit_length()):
+        above = turn.index_select(2, ancestor)
+        offset = offset.index_select(1, ancestor) + _apply(above, offset)
+        turn = _multiply(above, turn)
         ancestor = ancestor.index_select(0, ancestor)
         if values_are_free(ancestor) and torch.equal(ancestor, parent.index_select(0, ancestor)):
             break  # all have arrived; where looking would stall a device, further steps change nothing
-    return pos.index_select(0, ancestor) + offset
+    return (x.index_select(1, ancestor) + offset).t()
+
+
+def _multiply(a: Tensor, b: Tensor) -> Tensor:
+    return (a.unsqueeze(2) * b.unsqueeze(0)).sum(1)
+
+
+def _apply(matrix: Tensor, vector: Tensor) -> Tensor:
+    return (matrix * vector.unsqueeze(0)).sum(1)

@@ -8,20 +8,26 @@ from torch import Tensor
 def rotation_matrix(axis: Float[Tensor, "*n 3"], angle: Float[Tensor, "*n"]) -> Float[Tensor, "*n 3 3"]:
     """Rotation about an axis by an angle in rad, right-handed (Rodrigues' formula).
 
-    R = 1 + sin(α) K + 2 sin²(α/2) K², where K x = n × x for the unit vector n along the axis. The axis may have any
-    length; one of length 0 gives the identity.
+    R = cos(α) 1 + sin(α) [n]ₓ + 2 sin²(α/2) n nᵀ, with the unit vector n along the axis, whose length is free. An axis
+    of length 0 gives the identity.
 
     Example:
         >>> quarter = rotation_matrix(torch.tensor([0., 0, 2]), torch.tensor(torch.pi / 2))
         >>> torch.allclose(quarter @ torch.tensor([1., 0, 0]), torch.tensor([0., 1, 0]), atol=1e-6)
         True
     """
-    square = axis.square().sum(-1, keepdim=True)
+    return rotation_components(axis.movedim(-1, 0), angle).movedim((0, 1), (-2, -1))
+
+
+def rotation_components(axis: Float[Tensor, "3 *n"], angle: Float[Tensor, "*n"]) -> Float[Tensor, "3 3 *n"]:
+    """:func:`rotation_matrix` with the Cartesian components first."""
+    square = axis.square().sum(0)
     zero = square < torch.finfo(axis.dtype).tiny
-    n = torch.where(zero, 0.0, axis * torch.where(zero, 1.0, square).rsqrt())
-    x, y, z = n.unbind(-1)
+    n = axis * torch.where(zero, 1.0, square).rsqrt()
+    angle = torch.where(zero, 0.0, angle)
+    x, y, z = n * angle.sin()
     none = torch.zeros_like(x)
-    skew = torch.stack([none, -z, y, z, none, -x, -y, x, none], dim=-1).unflatten(-1, (3, 3))
-    angle = angle[..., None, None]
-    identity = torch.eye(3, dtype=axis.dtype, device=axis.device)
-    return identity + angle.sin() * skew + 2 * (angle / 2).sin().square() * (skew @ skew)
+    sine = torch.stack([none, -z, y, z, none, -x, -y, x, none]).unflatten(0, (3, 3))
+    versine = 2 * (angle / 2).sin().square()
+    identity = torch.eye(3, dtype=axis.dtype, device=axis.device).view(3, 3, *[1] * angle.dim())
+    return (1 - versine) * identity + sine + versine * n.unsqueeze(0) * n.unsqueeze(1)

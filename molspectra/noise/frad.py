@@ -11,7 +11,7 @@ from torch_geometric.data import Data
 from molspectra._validation import check_fields
 from molspectra.geometry.deformation import deform
 from molspectra.noise.coord import CoordNoise
-from molspectra.noise.internal import REMEDY, TOPOLOGY, apply_change, draw_change, hinge_of
+from molspectra.noise.internal import REMEDY, ROTORS, TOPOLOGY, apply_change, draw_change, hinge_of
 
 
 class FradNoise:
@@ -103,7 +103,8 @@ class FradNoise:
 
     def conformation(self, data: Data, generator: torch.Generator | None = None) -> Tensor:
         """The first half alone: positions (N, 3) in Å with the chemical noise."""
-        check_fields(data, TOPOLOGY, "FradNoise", REMEDY)
+        fields = ROTORS if self.mode == "torsion" else TOPOLOGY
+        check_fields(data, fields, "FradNoise", REMEDY)
         return self._rotated(data, generator) if self.mode == "torsion" else self._vibrated(data, generator)
 
     def _rotated(self, data: Data, generator: torch.Generator | None) -> Tensor:
@@ -115,16 +116,17 @@ class FradNoise:
                 std = math.radians(math.degrees(std) ** 2)
             std = std * self.decay ** (data.rotatable_depth.to(pos.dtype) - 1)
         turns = std * torch.randn(i.shape, generator=generator, dtype=pos.dtype, device=pos.device)
-        zero = torch.zeros_like(pos[:, 0])
-        twist = zero.index_add(0, hinge_of(data, i, j)[0], turns)
-        return deform(pos, data.parent_index, data.hinge, data.parent_index, zero, torch.stack([zero, zero]), twist)
+        twist = torch.zeros_like(pos[:, 0]).index_add(0, hinge_of(data, i, j)[0], turns)
+        return deform(pos, data.parent_index, data.hinge, twist=twist)
 
     def _vibrated(self, data: Data, generator: torch.Generator | None) -> Tensor:
         pos = data.pos
         _, i, j, _ = data.rotatable_index
         rotates = torch.zeros_like(pos[:, 0]).index_add(0, hinge_of(data, i, j)[0], torch.ones_like(i, dtype=pos.dtype))
         child, is_hinge = hinge_of(data, *data.torsion_index[1:3])
-        torsion_std = torch.where(is_hinge & (rotates[child] > 0), self.rotatable_std, self.torsion_std).to(pos.dtype)
+        torsion_std = torch.where(
+            is_hinge & (rotates.index_select(0, child) > 0), self.rotatable_std, self.torsion_std
+        ).to(pos.dtype)
         change = draw_change(
             data,
             torch.full_like(pos[:1, 0], self.bond_std).expand(data.bond_index.shape[1]),

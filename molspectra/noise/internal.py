@@ -10,7 +10,8 @@ from torch_geometric.data import Data
 from molspectra.geometry.deformation import deform
 from molspectra.geometry.internal_coordinates import internal_coordinates
 
-TOPOLOGY = ("bond_index", "angle_index", "torsion_index", "rotatable_index", "parent_index", "hinge")
+ROTORS = ("rotatable_index", "parent_index", "hinge")
+TOPOLOGY = ("bond_index", "angle_index", "torsion_index", *ROTORS)
 REMEDY = "Add them to each molecule with molspectra.data.transforms.AddTopology(), as (pre_)transform of the data set."
 
 
@@ -62,8 +63,9 @@ def draw_change(
 
     noisy = theta + unit * angle_std * torch.randn(angle_std.shape, **options)
     noisy = torch.where(noisy > torch.pi, 2 * torch.pi - noisy, noisy)
-    moved = torch.where(arm[j] == i, k, i)
-    can_bend = ((arm[j] == i) | (arm[j] == k)) & (noisy > 0) & hinge_of(data, j, moved)[1]
+    fixed = arm.index_select(0, j)
+    moved = torch.where(fixed == i, k, i)
+    can_bend = ((fixed == i) | (fixed == k)) & (noisy > 0) & hinge_of(data, j, moved)[1]
     bend = torch.where(can_bend, noisy - theta, 0.0)
 
     child, can_twist = hinge_of(data, *data.torsion_index[1:3])
@@ -78,7 +80,7 @@ def draw_change(
 def apply_change(data: Data, change: InternalChange) -> Float[Tensor, "atoms 3"]:
     """Positions (N, 3) of the molecules with their internal coordinates changed; each keeps its first atom in place."""
     _, j, k = data.angle_index
-    moved = torch.where(change.arm[j] == k, data.angle_index[0], k)
+    moved = torch.where(change.arm.index_select(0, j) == k, data.angle_index[0], k)
     child, is_hinge = hinge_of(data, j, moved)
     upward = child == j  # the atom at the vertex hangs on the one that moves
     bend_above = _at_atoms(data, child, torch.where(is_hinge & ~upward, change.bend, 0.0))
@@ -87,18 +89,19 @@ def apply_change(data: Data, change: InternalChange) -> Float[Tensor, "atoms 3"]
         data.pos,
         data.parent_index,
         data.hinge,
-        change.arm,
-        _at_atoms(data, hinge_of(data, *data.bond_index)[0], change.stretch),
-        torch.stack([bend_above, bend_below]),
-        _at_atoms(data, hinge_of(data, *data.torsion_index[1:3])[0], change.twist),
+        twist=_at_atoms(data, hinge_of(data, *data.torsion_index[1:3])[0], change.twist),
+        stretch=_at_atoms(data, hinge_of(data, *data.bond_index)[0], change.stretch),
+        bend=torch.stack([bend_above, bend_below]),
+        arm=change.arm,
     )
 
 
 def hinge_of(data: Data, i: Int[Tensor, " n"], j: Int[Tensor, " n"]) -> tuple[Int[Tensor, " n"], Bool[Tensor, " n"]]:
     """For bonds i-j: the atom that hangs on the other one, and whether it does so by a bond that is in no ring."""
-    child = torch.where(data.parent_index[j] == i, j, i)
-    joined = data.parent_index[child] == torch.where(child == j, i, j)
-    return child, joined & data.hinge[child]
+    hangs = data.parent_index.index_select(0, j) == i
+    child, other = torch.where(hangs, j, i), torch.where(hangs, i, j)
+    joined = data.parent_index.index_select(0, child) == other
+    return child, joined & data.hinge.index_select(0, child)
 
 
 def _at_atoms(data: Data, atom: Tensor, value: Tensor) -> Tensor:
@@ -126,5 +129,5 @@ def _pick_one(group: Tensor, score: Tensor, num_groups: int) -> Tensor:
     best = score.new_full((num_groups,), -torch.inf).scatter_reduce(0, group, score, "amax")
     number = torch.arange(len(group), device=group.device)
     last = number.new_full((num_groups,), -1)
-    last = last.scatter_reduce(0, group, torch.where(score == best[group], number, -1), "amax")
-    return number == last[group]
+    last = last.scatter_reduce(0, group, torch.where(score == best.index_select(0, group), number, -1), "amax")
+    return number == last.index_select(0, group)

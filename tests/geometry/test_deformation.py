@@ -22,12 +22,13 @@ def changes(data, size=1.0):
     generator = torch.Generator().manual_seed(1)
     stretch, twist = (0.1 * size * torch.randn(len(data.z), generator=generator).double() for _ in range(2))
     bend = 0.1 * size * torch.randn(2, len(data.z), generator=generator).double()
-    bend[1] = 0  # with its parent as arm, an atom has no angle to bend at its own end
     return stretch, bend, twist
 
 
 def deformed(data, stretch, bend, twist):
-    return deform(data.pos, data.parent_index, data.hinge, data.parent_index, stretch, bend, twist)
+    return deform(
+        data.pos, data.parent_index, data.hinge, stretch=stretch, bend=bend, twist=twist, arm=data.parent_index
+    )
 
 
 def test_each_change_is_what_is_measured(molecule):
@@ -86,8 +87,10 @@ def test_gradients():
     pos = data.pos.double().requires_grad_()
     amounts = [change.requires_grad_() for change in changes(data)]
 
-    def run(pos, *amounts):
-        return deform(pos, data.parent_index, data.hinge, data.parent_index, *amounts)
+    def run(pos, stretch, bend, twist):
+        return deform(
+            pos, data.parent_index, data.hinge, stretch=stretch, bend=bend, twist=twist, arm=data.parent_index
+        )
 
     assert torch.autograd.gradcheck(run, (pos, *amounts))
 
@@ -96,5 +99,5 @@ def test_on_a_line_there_is_no_bending():
     pos = torch.tensor([[-1.2, 0, 0], [0, 0, 0], [1.2, 0, 0]])
     parent, hinge = torch.tensor([0, 0, 1]), torch.tensor([False, True, True])
     bend = torch.full((2, 3), 0.5)
-    longer = deform(pos, parent, hinge, parent, torch.full((3,), 0.1), bend, torch.ones(3))
+    longer = deform(pos, parent, hinge, stretch=torch.full((3,), 0.1), bend=bend, twist=torch.ones(3), arm=parent)
     torch.testing.assert_close(longer, torch.tensor([[-1.2, 0, 0], [0.1, 0, 0], [1.4, 0, 0]]))

@@ -22,7 +22,7 @@ def dense(jacobian):
     ):
         row = derivative.new_zeros(index.shape[1], jacobian.num_atoms, 3)
         for atom, of_atom in zip(index, derivative, strict=True):
-            row[torch.arange(len(atom)), atom] += of_atom
+            row[torch.arange(len(atom)), atom] += of_atom.t()
         rows.append(row)
     return torch.cat(rows)
 
@@ -97,7 +97,7 @@ def test_angles_near_0_and_pi_keep_their_digits(bend, straight):
     assert measured == pytest.approx(bend, rel=1e-12, abs=5e-16 if straight else 0)
     rows = internal_jacobian(pos, NONE[:2], ANGLE, NONE).theta
     outward = torch.tensor([-math.sin(bend), sign * math.cos(bend), 0.0], dtype=torch.float64)
-    torch.testing.assert_close(rows[2, 0], outward, atol=1e-15, rtol=0)
+    torch.testing.assert_close(rows[2, :, 0], outward, atol=1e-15, rtol=0)
 
 
 def test_sign_and_period_of_torsions():
@@ -134,7 +134,7 @@ def test_undefined_terms_are_finite(pos, dtype):
     for defined, rows in zip(
         defined_terms(pos.detach(), *terms), (jacobian.r, jacobian.theta, jacobian.phi), strict=True
     ):
-        assert (rows[:, ~defined] == 0).all()
+        assert (rows[..., ~defined] == 0).all()
 
 
 def test_a_torsion_that_a_ring_of_three_closes_is_not_defined():

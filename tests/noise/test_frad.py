@@ -150,7 +150,7 @@ def test_same_generator_same_noise(mode):
 
 
 def test_bad_input():
-    with pytest.raises(ValueError, match=r"needs the fields \['angle_index'.*AddTopology"):
+    with pytest.raises(ValueError, match=r"needs the fields \['rotatable_index'.*AddTopology"):
         FradNoise()(ms.data.from_smiles("CCO"))
     with pytest.raises(ValueError, match="decay is for mode='torsion'"):
         FradNoise(mode="vibration", decay=0.2)
