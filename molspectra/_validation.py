@@ -5,6 +5,7 @@ make an accelerator wait, so inside a forward they run for CPU tensors only; :fu
 on any device, once, before training.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -115,6 +116,16 @@ def check_dtype(name: str, tensor: Tensor, weight: Tensor) -> None:
             f"{name} must be {weight.dtype}, as the weights are; got {tensor.dtype}. Convert the input "
             f"({name}.to({weight.dtype})) or the module (module.to({tensor.dtype}))."
         )
+
+
+def check_std(name: str, value: float | int, unit: str) -> None:
+    """Refuse a standard deviation, or the like, that is negative or not finite.
+
+    Raises:
+        ValueError: it is.
+    """
+    if not 0 <= value < math.inf:
+        raise ValueError(f"{name} must not be negative or infinite ({unit}); got {value}.")
 
 
 def check_heads(hidden_channels: int, num_heads: int) -> None:

@@ -109,7 +109,7 @@ def _check_bonds(data: Data) -> None:
         torch.isin(i * num_atoms + j, pair[count > 1]),
         bond_index,
         "bond_index must list each bond once, and lists one again",
-        "Drop duplicates with bond_index.unique(dim=1).",
+        "Drop duplicates with bond_index.unique(dim=1); of edges in both directions keep those with i < j.",
     )
     if data.batch is not None:
         _refuse_bonds(

@@ -42,6 +42,9 @@ def deform(
 
     Returns:
         Positions (N, 3), differentiable by positions and changes.
+
+    Raises:
+        ValueError: there are bends without arms.
     """
     # Components first: products of 3×3 matrices are several times faster elementwise than as batched matrix products.
     x = pos.t().contiguous()
@@ -52,7 +55,8 @@ def deform(
         length = torch.linalg.vector_norm(along, dim=0)
         offset = along * (1 + torch.where(hinge, stretch, 0.0) / torch.where(length > 0, length, 1.0))
     if bend is not None:
-        assert arm is not None
+        if arm is None:
+            raise ValueError("bend needs arm (N,), the neighbours against which angles open; got None. Pass both.")
         arms = x.index_select(1, arm) - x
         # A bond makes no angle with itself.
         atoms = torch.arange(len(parent), device=parent.device)
@@ -72,7 +76,7 @@ def deform(
         ancestor = ancestor.index_select(0, ancestor)
         if values_are_free(ancestor) and torch.equal(ancestor, parent.index_select(0, ancestor)):
             break  # all have arrived; where looking would stall a device, further steps change nothing
-    return (x.index_select(1, ancestor) + offset).t()
+    return (x.index_select(1, ancestor) + offset).t().contiguous()
 
 
 def _multiply(a: Tensor, b: Tensor) -> Tensor:

@@ -161,10 +161,11 @@ def defined_terms(
     """
 
     def bent(i: Tensor, j: Tensor, k: Tensor) -> Tensor:
-        u, v = x[:, i] - x[:, j], x[:, k] - x[:, j]
+        at_i, at_j, at_k = (x.index_select(1, atoms) for atoms in (i, j, k))
+        u, v = at_i - at_j, at_k - at_j
         return _norm(_cross(u, v)) > math.sin(margin) * _norm(u) * _norm(v)
 
-    x = pos.t()
+    x = pos.t().contiguous()
     (i, j), (k, l, m, n) = bond_index, torsion_index
     return _norm(x[:, j] - x[:, i]) > 0, bent(*angle_index), bent(k, l, m) & bent(l, m, n) & (k != n)
 
@@ -194,7 +195,7 @@ def _cross(a: Tensor, b: Tensor) -> Tensor:
 def _norm(vector: Tensor) -> Tensor:
     """Length of (3, ...), whose derivative at 0 is 0."""
     square = _dot(vector, vector)
-    zero = square == 0
+    zero = square < torch.finfo(square.dtype).tiny
     return torch.where(zero, 0.0, torch.where(zero, 1.0, square).sqrt())
 
 

@@ -5,8 +5,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch_geometric.data import Batch, Data
 
+from molspectra._validation import values_are_free
 from molspectra.geometry.rotation import rotation_matrix
-from molspectra.geometry.topology import spanning_forest
+from molspectra.geometry.topology import SpanningForest, spanning_forest
 
 
 def rotate_torsions(data: Data, angles: Float[Tensor, " rotatable"]) -> Float[Tensor, "atoms 3"]:
@@ -22,15 +23,16 @@ def rotate_torsions(data: Data, angles: Float[Tensor, " rotatable"]) -> Float[Te
     absolute place, do without (:func:`molspectra.geometry.deform`).
 
     Args:
-        data: A `Data` or `Batch` with `pos` and `rotatable_index` (4, R), and `parent_index` and `tree_span` from
-            `transforms.AddTopology`, or else `bond_index`, from which they are then found each time.
+        data: A `Data` or `Batch` with `pos` and `rotatable_index` (4, R), and the spanning forest that
+            `transforms.AddTopology` adds, or else `bond_index`, from which they are then found each time.
         angles: Rotations in rad, (R,), of any size.
 
     Returns:
         Positions (N, 3), differentiable by `data.pos` and `angles`.
 
     Raises:
-        ValueError: `rotatable_index` is missing, or does not fit the angles.
+        ValueError: `rotatable_index` is missing, does not fit the angles, or (seen on the CPU only) holds atoms that no
+            bond joins, or one in a ring.
 
     Example:
         >>> peroxide = Data(pos=torch.tensor([[0., 1, 0], [0, 0, 0], [1, 0, 0], [1, 1, 0]]))
@@ -52,13 +54,21 @@ def rotate_torsions(data: Data, angles: Float[Tensor, " rotatable"]) -> Float[Te
             f"{tuple(angles.shape)}."
         )
     pos, angles = data.pos, angles.to(data.pos.dtype)
-    parent, span = _forest(data)
+    parent, span, hinge = _forest(data)
     root = parent
     for _ in range((len(parent) - 1).bit_length()):
         root = root[root]
     molecule = torch.zeros_like(parent) if data.batch is None else data.batch
     num_molecules = data.num_graphs if isinstance(data, Batch) else int(molecule[-1]) + 1
     _, i, j, _ = rotatable
+    if values_are_free(i):
+        joined = ((parent[j] == i) & hinge[j]) | ((parent[i] == j) & hinge[i])
+        if not bool(joined.all()):
+            wrong = int((~joined).nonzero()[0])
+            raise ValueError(
+                f"rotatable_index must hold bonds that are in no ring; column {wrong} is about atoms {int(i[wrong])} "
+                f"and {int(j[wrong])}. Take it from molspectra.data.transforms.AddTopology()."
+            )
     # Which of the bonds of its molecule each one is: bonds stand together by molecule, as batching puts them.
     rank = torch.arange(len(i), device=i.device) - torch.searchsorted(molecule[i], molecule[i])
     for step in range(int(rank.max()) + 1 if len(i) else 0):
@@ -74,19 +84,20 @@ def rotate_torsions(data: Data, angles: Float[Tensor, " rotatable"]) -> Float[Te
         moves = (which >= 0) & torch.where(downward, hanging, ~hanging & (root == root[end]))
         turn = rotation_matrix(pos[j[bonds]] - pos[i[bonds]], angles[bonds])
         origin = pos[start]
-        rotated = origin + (turn[which] @ (pos - origin).unsqueeze(2)).squeeze(2)
+        # Not a matrix product, which autocast would round.
+        rotated = origin + (turn[which] * (pos - origin).unsqueeze(1)).sum(2)
         pos = torch.where(moves.unsqueeze(1), rotated, pos)
     return pos
 
 
-def _forest(data: Data) -> tuple[Tensor, Tensor]:
-    """Parents and spans of a spanning forest, as stored or newly found."""
-    if "parent_index" in data and "tree_span" in data:
-        return data.parent_index, data.tree_span
+def _forest(data: Data) -> SpanningForest:
+    """A spanning forest, as stored or newly found."""
+    if all(field in data for field in ("parent_index", "tree_span", "hinge")):
+        return SpanningForest(data.parent_index, data.tree_span, data.hinge)
     if "bond_index" not in data:
         raise ValueError(
             f"data must have bond_index (2, B), to tell what moves; its fields are {list(data.keys())}. Set the bonds, "
             "and add the rest with molspectra.data.transforms.AddTopology()."
         )
     forest = spanning_forest(data.bond_index.cpu(), data.pos.shape[0])
-    return forest.parent.to(data.pos.device), forest.span.to(data.pos.device)
+    return SpanningForest(*(part.to(data.pos.device) for part in forest))

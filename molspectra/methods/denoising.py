@@ -1,6 +1,7 @@
 """What the denoising methods share: perturb, encode, predict, compare."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,16 @@ from molspectra._config import Configurable
 from molspectra.encoders.features import AtomFeatures
 
 Noise = Callable[[Data, torch.Generator | None], Data]
+
+
+class Denoised(NamedTuple):
+    """What a denoising method has made of a batch."""
+
+    loss: Tensor
+    atoms: AtomFeatures
+    """Features of the perturbed molecules."""
+    noisy: Data
+    """The perturbed molecules."""
 
 
 class Denoising(Configurable, nn.Module):
@@ -44,14 +55,22 @@ class Denoising(Configurable, nn.Module):
 
         Returns:
             {"loss", "denoising"}, equal scalars.
+
+        Raises:
+            ValueError: the batch lacks what the noise needs.
         """
-        loss, _ = self.denoise(encoder, batch, generator)
+        loss = self.denoise(encoder, batch, generator).loss
         return {"loss": loss, "denoising": loss}
 
     def denoise(
         self, encoder: Callable[..., AtomFeatures], batch: Data, generator: torch.Generator | None = None
-    ) -> tuple[Tensor, AtomFeatures]:
-        """The loss, and the features of the perturbed molecules for further losses."""
+    ) -> Denoised:
+        """The loss, and the perturbed molecules with their features, for further losses."""
         noisy = self.noise(batch, generator)
+        if "pos_target" not in noisy:
+            raise ValueError(
+                f"noise must add pos_target (N, 3); {self.noise} has left the fields {list(noisy.keys())}. For another "
+                "target override denoise, as SliDe does."
+            )
         atoms = encoder(noisy.z, noisy.pos, noisy.batch)
-        return self.objective(self.head(atoms), noisy.pos_target), atoms
+        return Denoised(self.objective(self.head(atoms), noisy.pos_target), atoms, noisy)

@@ -20,6 +20,9 @@ class Frad(Denoising):
         std: Standard deviation σ of the coordinate noise in Å.
         mode: "torsion" (RN) or "vibration" (VRN).
         rotatable_std: rad; by default 2° in mode "torsion" and 1 in mode "vibration".
+        bond_std: Å; for vibrations, like the next two.
+        angle_std: rad.
+        torsion_std: rad, about bonds that are not rotatable.
         decay: Less turning of inner bonds; see :class:`~molspectra.noise.FradNoise`.
         remove_translation: See :class:`~molspectra.noise.CoordNoise`.
         as_released: Reproduce the released arithmetic in noise, head and normaliser.
@@ -38,6 +41,9 @@ class Frad(Denoising):
         mode: Literal["torsion", "vibration"] = "torsion",
         *,
         rotatable_std: float | int | None = None,
+        bond_std: float | int = 0.058,
+        angle_std: float | int = 0.129,
+        torsion_std: float | int = 0.18,
         decay: float | int | None = None,
         remove_translation: bool = False,
         as_released: bool = False,
@@ -46,6 +52,9 @@ class Frad(Denoising):
             std,
             mode,
             rotatable_std=rotatable_std,
+            bond_std=bond_std,
+            angle_std=angle_std,
+            torsion_std=torsion_std,
             decay=decay,
             remove_translation=remove_translation,
             as_released=as_released,

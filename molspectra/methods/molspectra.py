@@ -96,7 +96,7 @@ class MolSpectra(Configurable, nn.Module):
                 "Pre-train on geometries alone with the denoising method."
             )
         spectra = self.specformer.complete(spectra)
-        denoising, atoms = self.denoise.denoise(encoder, batch, generator)
+        denoising, atoms, _ = self.denoise.denoise(encoder, batch, generator)
         num_molecules = batch.num_graphs if isinstance(batch, Batch) else None
         molecules = self.molecule_projection(atoms.pool(batch.batch, num_molecules=num_molecules))
 

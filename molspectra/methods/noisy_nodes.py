@@ -1,6 +1,7 @@
 """Noisy Nodes: denoising as an auxiliary task while a property or forces are learnt."""
 
 from collections.abc import Callable, Mapping
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -32,7 +33,7 @@ class NoisyNodes(Configurable, nn.Module):
         forces: Field with forces (N, 3), in units of the label per Å; None for no forces.
         separate: Whether to denoise in a pass of its own.
         weights: Weights of "property", "denoising" and, if there are, "forces".
-        loss: Compares predictions and labels.
+        loss: How predictions and labels are compared.
 
     Raises:
         ValueError: forces are asked for in one pass.
@@ -53,7 +54,7 @@ class NoisyNodes(Configurable, nn.Module):
         forces: str | None = None,
         separate: bool = False,
         weights: Mapping[str, float | int] | None = None,
-        loss: Callable[[Tensor, Tensor], Tensor] = F.mse_loss,
+        loss: Literal["mse", "l1", "smooth_l1"] = "mse",
     ) -> None:
         super().__init__()
         if forces is not None and not separate:
@@ -66,7 +67,7 @@ class NoisyNodes(Configurable, nn.Module):
         self.label = label
         self.forces = forces
         self.separate = separate
-        self.loss = loss
+        self.compare = {"mse": F.mse_loss, "l1": F.l1_loss, "smooth_l1": F.smooth_l1_loss}[loss]
         if weights is None:
             weights = {"property": 1.0} if forces is None else {"property": 0.2, "forces": 0.8}
             weights = {**weights, "denoising": 0.1}
@@ -88,26 +89,27 @@ class NoisyNodes(Configurable, nn.Module):
         Raises:
             ValueError: a label is missing or has a wrong shape.
         """
-        denoising = torch.zeros((), dtype=batch.pos.dtype, device=batch.pos.device)
+        losses = {"denoising": torch.zeros((), dtype=batch.pos.dtype, device=batch.pos.device)}
         if self.training:
-            denoising, atoms = self.denoise.denoise(encoder, batch, generator)
-        losses = {"denoising": denoising}
+            losses["denoising"], atoms, noisy = self.denoise.denoise(encoder, batch, generator)
         if self.training and not self.separate:
-            return self.total(losses | {"property": self._compare(self._predict(atoms, batch), batch, self.label)})
+            losses["property"] = self._compare(self._predict(atoms, noisy, noisy.pos), batch, self.label)
+            return self.total(losses)
         if self.forces is None:
             atoms = encoder(batch.z, batch.pos, batch.batch)
-            return self.total(losses | {"property": self._compare(self._predict(atoms, batch), batch, self.label)})
+            losses["property"] = self._compare(self._predict(atoms, batch, batch.pos), batch, self.label)
+            return self.total(losses)
         with torch.enable_grad():
             pos = batch.pos.detach().requires_grad_()
-            energy = self._predict(encoder(batch.z, pos, batch.batch), batch)
+            energy = self._predict(encoder(batch.z, pos, batch.batch), batch, pos)
             (gradient,) = torch.autograd.grad(energy.sum(), pos, create_graph=self.training)
         losses["property"] = self._compare(energy, batch, self.label)
         losses["forces"] = self._compare(-gradient, batch, self.forces)
         return self.total(losses)
 
-    def _predict(self, atoms: AtomFeatures, batch: Data) -> Tensor:
+    def _predict(self, atoms: AtomFeatures, batch: Data, pos: Tensor) -> Tensor:
         num_molecules = batch.num_graphs if isinstance(batch, Batch) else None
-        return self.head(atoms, z=batch.z, pos=batch.pos, batch=batch.batch, num_molecules=num_molecules)
+        return self.head(atoms, z=batch.z, pos=pos, batch=batch.batch, num_molecules=num_molecules)
 
     def _compare(self, predicted: Tensor, batch: Data, label: str) -> Tensor:
         target = batch.get(label)
@@ -117,4 +119,4 @@ class NoisyNodes(Configurable, nn.Module):
                 f"The batch must have the field {label!r} of shape {tuple(predicted.shape)}; got {got}. Its fields are "
                 f"{list(batch.keys())}; name another with label= or forces=."
             )
-        return self.loss(predicted, target.reshape(predicted.shape).to(predicted.dtype))
+        return self.compare(predicted, target.reshape(predicted.shape).to(predicted.dtype))

@@ -4,12 +4,11 @@ from collections.abc import Callable
 from typing import Literal
 
 import torch
-from torch import Tensor
 from torch_geometric.data import Data
 
 from molspectra.encoders.features import AtomFeatures
 from molspectra.heads.vector import VectorHead
-from molspectra.methods.denoising import Denoising
+from molspectra.methods.denoising import Denoised, Denoising
 from molspectra.noise.coord import CoordNoise
 from molspectra.noise.slide import SliDeNoise
 from molspectra.objectives.denoising import DenoisingLoss
@@ -69,8 +68,8 @@ class SliDe(Denoising):
 
     def denoise(
         self, encoder: Callable[..., AtomFeatures], batch: Data, generator: torch.Generator | None = None
-    ) -> tuple[Tensor, AtomFeatures]:
-        """The loss, and the features of the perturbed molecules for further losses."""
+    ) -> Denoised:
+        """The loss, and the perturbed molecules with their features, for further losses."""
         noisy = self.noise(batch, generator)
         atoms = encoder(noisy.z, noisy.pos, noisy.batch)
         loss = self.objective(self.head(atoms), noisy.gradient_target, noisy.batch, generator)
@@ -78,4 +77,4 @@ class SliDe(Denoising):
             noisier = self.coord_noise(noisy, generator)
             around = encoder(noisier.z, noisier.pos, noisier.batch)
             loss = loss + self.coord_weight * self.coord_objective(self.coord_head(around), noisier.pos_target)
-        return loss, atoms
+        return Denoised(loss, atoms, noisy)

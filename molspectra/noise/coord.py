@@ -5,10 +5,12 @@ import copy
 import torch
 from torch_geometric.data import Batch, Data
 
+from molspectra._config import Configurable
+from molspectra._validation import check_std
 from molspectra.geometry.alignment import remove_mean
 
 
-class CoordNoise:
+class CoordNoise(Configurable):
     """pos ← pos + σ ε with ε ~ N(0, 1): the noise of Coord (Zaidi et al. 2022, arXiv:2206.00133, §3.1).
 
     Adds `pos_target` = σ ε (N, 3) in Å, the displacement that was added. Works on a `Data` or a `Batch`, on the device
@@ -20,7 +22,7 @@ class CoordNoise:
             encoder cannot predict it: with it in, as published, 1/N of the loss of N atoms is irreducible.
 
     Raises:
-        ValueError: σ is negative.
+        ValueError: σ is negative or not finite.
 
     Example:
         >>> noisy = CoordNoise(std=0.04)(Data(z=torch.tensor([8, 1, 1]), pos=torch.zeros(3, 3)))
@@ -29,8 +31,7 @@ class CoordNoise:
     """
 
     def __init__(self, std: float | int = 0.04, remove_translation: bool = False) -> None:
-        if std < 0:
-            raise ValueError(f"std must not be negative (Å); got {std}.")
+        check_std("std", std, "Å")
         self.std = std
         self.remove_translation = remove_translation
 

@@ -8,13 +8,14 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from molspectra._validation import check_fields
+from molspectra._config import Configurable
+from molspectra._validation import check_fields, check_std
 from molspectra.geometry.deformation import deform
 from molspectra.noise.coord import CoordNoise
 from molspectra.noise.internal import REMEDY, ROTORS, TOPOLOGY, apply_change, draw_change, hinge_of
 
 
-class FradNoise:
+class FradNoise(Configurable):
     """Fractional denoising (Frad; Feng et al., ICML 2023, arXiv:2307.10683; vibrations: 2024, arXiv:2407.11086).
 
     A conformer is changed as the molecule itself would change, x → x', and then every coordinate, x'' = x' + σ ε with
@@ -32,7 +33,7 @@ class FradNoise:
         std: σ of the coordinate noise in Å.
         mode: "torsion" (RN in the paper's terms) or "vibration" (VRN).
         rotatable_std: rad; by default 2° in mode "torsion" and 1 in mode "vibration".
-        bond_std: Å.
+        bond_std: Å; mode "vibration" only, like the next two.
         angle_std: rad.
         torsion_std: rad, for bonds that are not rotatable.
         decay: Multiply `rotatable_std` by decay^(d - 1) for the d-th bond on the way from one end of the molecule
@@ -71,16 +72,11 @@ class FradNoise:
             raise ValueError(f"mode must be 'torsion' or 'vibration'; got {mode!r}.")
         if rotatable_std is None:
             rotatable_std = math.radians(2) if mode == "torsion" else 1.0
-        stds = {
-            "rotatable_std": rotatable_std,
-            "bond_std": bond_std,
-            "angle_std": angle_std,
-            "torsion_std": torsion_std,
-            "decay": decay or 0.0,
-        }
-        for name, value in stds.items():
-            if value < 0:
-                raise ValueError(f"{name} must not be negative; got {value}.")
+        check_std("rotatable_std", rotatable_std, "rad")
+        check_std("bond_std", bond_std, "Å")
+        check_std("angle_std", angle_std, "rad")
+        check_std("torsion_std", torsion_std, "rad")
+        check_std("decay", decay or 0.0, "a factor")
         if decay is not None and mode == "vibration":
             raise ValueError("decay is for mode='torsion'; got it with mode='vibration'. Leave it out.")
         self.coord = CoordNoise(std, remove_translation)

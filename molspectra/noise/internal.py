@@ -38,10 +38,10 @@ def draw_change(
 ) -> InternalChange:
     """Draw independent Gaussian changes for the bonds, angles and torsions that can be changed on their own.
 
-    Those are: each bond in no ring; at each atom, the angles between one bond, its *arm* (an atom in a ring has its
-    first ring bond for one, others draw it), and each other bond in no ring; and for each bond in no ring one torsion
-    about it, drawn from those listed. Noisy angles beyond π are reflected; angles and lengths that would fall below 0
-    are left as they were.
+    Those are: each bond in no ring; at each atom, the angles between one bond, its *arm*, drawn at random (in a ring,
+    from the bonds of the ring), and each other bond in no ring; and for each bond in no ring one torsion about it,
+    drawn from those listed. Noisy angles beyond π are reflected; angles and lengths that would fall below 0 are left as
+    they were. Nothing leaves the plane that it makes with its arm: what a planar ring carries stays in its plane.
 
     Args:
         data: A `Data` or `Batch` with the topology.
@@ -50,11 +50,12 @@ def draw_change(
         torsion_std: rad, (T,).
         generator: Source of randomness, on the device of the data.
         as_released: As Frad's journal version and SliDe were released: the numbers for angles and torsions count in
-            degrees, and each torsion is turned once for every neighbour but one of the second atom of its bond.
+            degrees, each torsion is turned once for every neighbour but one of the second atom of its bond, and the arm
+            of an atom in a ring is its first ring bond.
     """
     pos, (i, j, k) = data.pos, data.angle_index
     options = {"generator": generator, "dtype": pos.dtype, "device": pos.device}
-    arm = _draw_arms(data, torch.rand(data.bond_index.shape, **options))
+    arm = _draw_arms(data, torch.rand(data.bond_index.shape, **options), as_released)
     unit = torch.pi / 180 if as_released else 1.0
 
     r, theta, _ = internal_coordinates(pos, data.bond_index, data.angle_index, data.torsion_index[:, :0])
@@ -113,13 +114,16 @@ def _degrees(data: Data) -> Tensor:
     return _at_atoms(data, ends, torch.ones_like(ends, dtype=data.pos.dtype))
 
 
-def _draw_arms(data: Data, lots: Tensor) -> Tensor:
-    """The arm of each atom: its first neighbour by a ring bond, else one at random."""
+def _draw_arms(data: Data, lots: Tensor, as_released: bool) -> Tensor:
+    """The arm of each atom: a neighbour at random, in a ring one of those in the ring (the first, as released)."""
     num_atoms, num_bonds = data.pos.shape[0], data.bond_index.shape[1]
     atom, neighbor = data.bond_index.flatten(), data.bond_index.flip(0).flatten()
     in_ring = ~hinge_of(data, *data.bond_index)[1].repeat(2)
-    first = num_bonds - torch.arange(num_bonds, device=atom.device).repeat(2)
-    score = torch.where(in_ring, 1 + first.to(torch.float64), lots.flatten().to(torch.float64))
+    score = lots.flatten().to(torch.float64)
+    if as_released:
+        first = num_bonds - torch.arange(num_bonds, device=atom.device).repeat(2)
+        score = torch.where(in_ring, first.to(torch.float64), score)
+    score = torch.where(in_ring, 1 + score, score)
     drawn = _pick_one(atom, score, num_atoms)
     return torch.arange(num_atoms, device=atom.device).index_add(0, atom, torch.where(drawn, neighbor - atom, 0))
 

@@ -1,21 +1,28 @@
 """SliDe's noise: Gaussian in bond lengths, angles and torsions, with the widths of a force field."""
 
 import copy
+import math
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch_geometric.data import Batch, Data
 
-from molspectra._validation import check_fields
-from molspectra.geometry.internal_coordinates import internal_coordinates, internal_jacobian, wrap_angle
+from molspectra._config import Configurable
+from molspectra._validation import check_fields, check_std, values_are_free
+from molspectra.geometry.internal_coordinates import (
+    defined_terms,
+    internal_coordinates,
+    internal_jacobian,
+    wrap_angle,
+)
 from molspectra.noise.internal import REMEDY, TOPOLOGY, apply_change, draw_change
 from molspectra.noise.slicing import finite_difference_slices, least_squares_gradient
 
 _CONSTANTS = {"bond_k": "bond_index", "angle_k": "angle_index", "torsion_k": "torsion_index"}
 
 
-class SliDeNoise:
+class SliDeNoise(Configurable):
     """Sliced denoising (SliDe; Ni et al., ICLR 2024, arXiv:2311.02124): noise from, and forces of, a molecular energy.
 
     Around a conformer with bond lengths r₀, angles θ₀ and torsions φ₀ the energy is harmonic in each,
@@ -25,7 +32,8 @@ class SliDeNoise:
     torsion differences wrapped into [-π, π). Noise is drawn with the variances kT/k of a Boltzmann distribution of E in
     these coordinates, those of them that can change on their own (:func:`molspectra.noise.internal.draw_change`). Adds
     `gradient_target` = ∇E (N, 3) in kcal/mol/Å at the noisy positions, as the release does: minus the force. One
-    vector-Jacobian product gives it for all molecules of a batch, exactly.
+    vector-Jacobian product gives it for all molecules of a batch, exactly. Torsions that the noise has brought close to
+    a line are left out of it: their derivative grows as 1/sin θ, so that a target with them has no finite variance.
 
     Needs the fields of `data.transforms.AddTopology`, and for each of its terms a force constant: `bond_k` (B,) in
     kcal/mol/Å², `angle_k` (A,) and `torsion_k` (T,) in kcal/mol/rad², as `data.transforms.ForceConstants` sets them.
@@ -37,15 +45,17 @@ class SliDeNoise:
 
     Args:
         thermal_energy: kT in kcal/mol; 1, as published, is 503 K.
+        margin: rad; how far from 0 and π the angles inside a torsion must be at the noisy positions to count in the
+            target, by default 10°. :meth:`energy` and :meth:`gradient` count all terms.
         num_slices: Number of slices with `as_released`.
         as_released: Reproduce the released arithmetic: the noise of :class:`FradNoise` as released, with angles 57
             times too small; no noise on torsions marked in `torsion_frozen`; the target solved by least squares from
-            `num_slices` finite differences over 0.001 Å, which are not divided by 0.001 Å
+            `num_slices` finite differences over 0.001 Å of all terms, which are not divided by 0.001 Å
             (:func:`molspectra.noise.slicing.least_squares_gradient`).
 
     Raises:
         ValueError: `thermal_energy` is negative, or `num_slices` below 1; when called, topology or constants are
-            missing.
+            missing, or (on the CPU) a constant is negative or not finite.
 
     Example:
         >>> water = ms.data.from_smiles("O")
@@ -56,12 +66,20 @@ class SliDeNoise:
         True
     """
 
-    def __init__(self, thermal_energy: float | int = 1.0, *, num_slices: int = 128, as_released: bool = False) -> None:
-        if thermal_energy < 0:
-            raise ValueError(f"thermal_energy must not be negative (kcal/mol); got {thermal_energy}.")
+    def __init__(
+        self,
+        thermal_energy: float | int = 1.0,
+        *,
+        margin: float | int = math.radians(10),
+        num_slices: int = 128,
+        as_released: bool = False,
+    ) -> None:
+        check_std("thermal_energy", thermal_energy, "kcal/mol")
+        check_std("margin", margin, "rad")
         if num_slices < 1:
             raise ValueError(f"num_slices must be at least 1; got {num_slices}.")
         self.thermal_energy = thermal_energy
+        self.margin = margin
         self.num_slices = num_slices
         self.as_released = as_released
 
@@ -72,7 +90,10 @@ class SliDeNoise:
         if self.as_released:
             noisy.gradient_target = self._sliced_gradient(data, noisy.pos, generator)
         else:
-            noisy.gradient_target = self.gradient(data, noisy.pos)
+            gradients = self._term_gradients(data, noisy.pos)
+            *_, defined = defined_terms(noisy.pos, *self._terms(data), self.margin)
+            gradients[2] = torch.where(defined, gradients[2], 0.0)
+            noisy.gradient_target = internal_jacobian(noisy.pos, *self._terms(data)).vjp(*gradients)
         return noisy
 
     def conformation(self, data: Data, generator: torch.Generator | None = None) -> Float[Tensor, "atoms 3"]:
@@ -100,8 +121,8 @@ class SliDeNoise:
         """∇E (N, 3) in kcal/mol/Å at `pos`; exact, and 0 for terms that have no derivative there."""
         return internal_jacobian(pos, *self._terms(data)).vjp(*self._term_gradients(data, pos))
 
-    def _terms(self, data: Data) -> list[Tensor]:
-        return [data[index] for index in _CONSTANTS.values()]
+    def _terms(self, data: Data) -> tuple[Tensor, Tensor, Tensor]:
+        return data.bond_index, data.angle_index, data.torsion_index
 
     def _constants(self, data: Data) -> list[Tensor]:
         check_fields(data, list(_CONSTANTS.values()), "SliDeNoise", REMEDY)
@@ -117,6 +138,11 @@ class SliDeNoise:
                 raise ValueError(
                     f"{name} must have shape {tuple(data[index].shape[1:])}, one constant for each term of {index}; "
                     f"got {tuple(data[name].shape)}. Run ForceConstants after the last change of the topology."
+                )
+            if values_are_free(data[name]) and not bool((data[name].isfinite() & (data[name] >= 0)).all()):
+                raise ValueError(
+                    f"{name} must be finite and not negative; got {data[name].min():g} to {data[name].max():g}. Set it "
+                    "anew with molspectra.data.transforms.ForceConstants, or to 0 where a term is not to count."
                 )
         return [data[name] for name in _CONSTANTS]
 

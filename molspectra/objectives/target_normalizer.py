@@ -15,7 +15,8 @@ class TargetNormalizer(Configurable, nn.Module):
 
     In training mode a batch is first added to the statistics, then normalised by them; in evaluation the statistics
     stay. They are merged batch by batch as count, mean and sum of squared deviations in float64 (Chan et al. 1983),
-    over all processes where `torch.distributed` is initialised. A target that is 0 everywhere stays 0.
+    over all processes where `torch.distributed` is initialised. A target that is 0 everywhere stays 0. Rows that are
+    not finite are left out of the statistics.
 
     One scale for all three axes and no shift keep the loss invariant under rotation. The released code shifts by the
     mean and divides by the standard deviation of each axis, which `as_released` reproduces: (x - m) / max(s, 1e-8).
@@ -63,9 +64,10 @@ class TargetNormalizer(Configurable, nn.Module):
 
     @torch.no_grad()
     def update(self, target: Float[Tensor, "atoms 3"]) -> None:
-        """Add a batch to the statistics."""
-        target = target.double()
-        sums = torch.stack([target.new_full((3,), target.shape[0]), target.sum(0), target.square().sum(0)])
+        """Add a batch to the statistics, without rows that are not finite: these would spoil all that follow."""
+        finite = target.isfinite().all(dim=1, keepdim=True)
+        target = torch.where(finite, target.double(), 0.0)
+        sums = torch.stack([finite.sum().double().expand(3), target.sum(0), target.square().sum(0)])
         if is_distributed():
             distributed.all_reduce(sums)
         added, mean = sums[0, 0], sums[1] / sums[0].clamp(min=1)

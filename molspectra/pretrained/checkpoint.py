@@ -14,7 +14,9 @@ from molspectra._config import Configurable
 
 _WEIGHTS, _CONFIG = "model.safetensors", "config.json"
 _FORMAT = 1
-_PACKAGES = {f"molspectra.{name}" for name in ("data", "encoders", "heads", "methods", "objectives", "spectra")}
+_PACKAGES = {
+    f"molspectra.{name}" for name in ("data", "encoders", "heads", "methods", "noise", "objectives", "spectra")
+}
 
 
 def save(module: nn.Module, directory: str | Path) -> None:

@@ -106,6 +106,71 @@ def test_bonds_and_orders_are_guessed_with_a_warning():
     assert torch.equal(guessed.bond_order, ethanol.bond_order)
 
 
+ETHANE = {"z": torch.tensor([6, 6]), "pos": torch.rand(2, 3), "bond_order": torch.ones(1)}
+
+
+@pytest.mark.parametrize(
+    ("fields", "error", "message"),
+    [
+        (
+            {"bond_index": torch.tensor([[0, 1], [1, 0]]), "bond_order": torch.ones(2)},
+            ValueError,
+            "keep those with i < j",
+        ),
+        ({"bond_index": torch.tensor([[0], [0]])}, ValueError, "with i < j"),
+        ({"bond_index": torch.tensor([[0], [2]])}, ValueError, "must hold atoms 0..1"),
+        ({"bond_index": torch.tensor([[0, 1]])}, ValueError, r"shape \(2, B\)"),
+        ({"bond_index": torch.tensor([[0.0], [1.0]])}, TypeError, "must be int64"),
+        (
+            {"bond_index": torch.tensor([[0], [1]]), "bond_order": torch.ones(2)},
+            ValueError,
+            "bond_order must have shape",
+        ),
+        ({"bond_index": torch.tensor([[0], [1]]), "bond_order": torch.tensor([torch.nan])}, ValueError, "finite"),
+        (
+            {"bond_index": torch.tensor([[0], [1]]), "pos": torch.full((2, 3), torch.nan)},
+            ValueError,
+            "pos must be finite",
+        ),
+        ({"pos": None}, ValueError, "must have a tensor pos"),
+        ({"z": None}, ValueError, "must have a tensor z"),
+    ],
+)
+def test_wrong_molecules_are_refused(fields, error, message):
+    fields = {name: value for name, value in (ETHANE | fields).items() if value is not None}
+    with pytest.raises(error, match=message):
+        AddTopology()(Data(**fields))
+
+
+def test_either_order_of_a_bonds_atoms_will_do():
+    ethanol = ms.data.from_smiles("CCO")
+    turned = ethanol.clone()
+    turned.bond_index = turned.bond_index.flip(0)
+    expected, data = AddTopology()(ethanol), AddTopology()(turned)
+    assert torch.equal(data.rotatable_index, expected.rotatable_index)
+    assert torch.equal(data.angle_index, expected.angle_index)
+
+
+def test_bad_arguments():
+    with pytest.raises(ValueError, match="margin must not be negative"):
+        AddTopology(margin=-0.1)
+    with pytest.raises(ValueError, match="max_hops must not be negative"):
+        AddTopology(max_hops=-1)
+
+
+def test_edges_that_are_no_bonds_are_not_taken_for_bonds():
+    ethanol = ms.data.from_smiles("CCO")
+    edges = torch.combinations(torch.arange(9)).t()
+    with pytest.warns(UserWarning, match="Guessed 8 bonds"):
+        AddTopology()(Data(z=ethanol.z, pos=ethanol.pos, edge_index=edges, edge_attr=torch.rand(edges.shape[1])))
+
+
+@pytest.mark.cuda
+def test_molecules_on_another_device():
+    data = AddTopology()(ms.data.from_smiles("CCO").to("cuda"))
+    assert all(value.is_cuda for value in data.to_dict().values() if isinstance(value, torch.Tensor))
+
+
 def test_a_batch_is_refused():
     batch = Batch.from_data_list([ms.data.from_smiles("O")])
     with pytest.raises(ValueError, match="single molecules, not a Batch"):

@@ -101,3 +101,9 @@ def test_on_a_line_there_is_no_bending():
     bend = torch.full((2, 3), 0.5)
     longer = deform(pos, parent, hinge, stretch=torch.full((3,), 0.1), bend=bend, twist=torch.ones(3), arm=parent)
     torch.testing.assert_close(longer, torch.tensor([[-1.2, 0, 0], [0.1, 0, 0], [1.4, 0, 0]]))
+
+
+def test_bending_needs_arms():
+    parent, zero = torch.zeros(2, dtype=torch.int64), torch.zeros(2)
+    with pytest.raises(ValueError, match="bend needs arm"):
+        deform(torch.rand(2, 3), parent, torch.tensor([False, True]), twist=zero, bend=torch.zeros(2, 2))

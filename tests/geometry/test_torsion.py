@@ -90,3 +90,28 @@ def test_bad_input():
         rotate_torsions(data, torch.zeros(1))
     with pytest.raises(ValueError, match=r"angles must have shape \(1,\).*got \(2,\)"):
         rotate_torsions(data, torch.zeros(2))
+
+
+def test_bonds_that_cannot_rotate_are_refused():
+    ring = ms.data.transforms.AddTopology()(ms.data.from_smiles("C1CC1"))
+    ring.rotatable_index = torch.tensor([[2], [0], [1], [3]])
+    with pytest.raises(ValueError, match=r"bonds that are in no ring; column 0 is about atoms 0 and 1\. Take it"):
+        rotate_torsions(ring, torch.ones(1))
+    ring.rotatable_index = torch.tensor([[1], [0], [8], [2]])
+    with pytest.raises(ValueError, match="column 0 is about atoms 0 and 8"):
+        rotate_torsions(ring, torch.ones(1))
+
+
+@pytest.mark.parametrize("rotate", ["one by one", "at once"])
+def test_autocast_does_not_round_positions(rotate):
+    data = ms.data.transforms.AddTopology()(ms.data.from_smiles("OCC(=O)CC"))
+    turns = torch.randn(data.rotatable_index.shape[1])
+
+    def run():
+        if rotate == "one by one":
+            return rotate_torsions(data, turns)
+        return ms.noise.FradNoise(mode="vibration").conformation(data, torch.Generator().manual_seed(0))
+
+    exact = run()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(run(), exact)

@@ -288,7 +288,15 @@ def test_edge_molecules_with_chemical_noise(smiles, as_released):
 
 
 def test_methods_come_back_from_disk(batch, tmp_path):
-    for number, method in enumerate((ms.methods.Frad(16, mode="vibration"), ms.methods.SliDe(16, coord_weight=1.0))):
+    from_parts = ms.methods.Denoising(ms.noise.FradNoise(0.1), ms.heads.VectorHead(16), ms.objectives.DenoisingLoss())
+    methods = [
+        ms.methods.Frad(16, mode="vibration"),
+        ms.methods.SliDe(16, coord_weight=1.0),
+        from_parts,
+        ms.methods.MolSpectra(from_parts, make_specformer()),
+        ms.methods.NoisyNodes(ms.methods.Frad(16), ms.heads.ScalarHead(16), label="gap", loss="l1"),
+    ]
+    for number, method in enumerate(methods):
         encoder = make_encoder()
         method(encoder, batch)
         ms.pretrained.save(method, tmp_path / str(number))
@@ -297,7 +305,10 @@ def test_methods_come_back_from_disk(batch, tmp_path):
         torch.testing.assert_close(*losses)
 
 
-def test_bad_arguments():
+def test_bad_arguments(batch):
+    method = ms.methods.Denoising(ms.noise.SliDeNoise(), ms.heads.VectorHead(16), ms.objectives.SliDeLoss())
+    with pytest.raises(ValueError, match=r"noise must add pos_target \(N, 3\); SliDeNoise.*override denoise"):
+        method(make_encoder(), batch)
     with pytest.raises(ValueError, match="coord_weight must not be negative"):
         ms.methods.SliDe(16, coord_weight=-1.0)
 

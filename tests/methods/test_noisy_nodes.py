@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from torch_geometric.data import Batch, Data
 
 import molspectra as ms
+from molspectra.encoders import AtomFeatures
 
 
 def make_encoder():
@@ -44,7 +45,7 @@ def test_two_passes_with_forces(batch):
     """Energy and forces of the molecules as they are; denoising around them."""
     encoder, head = make_encoder(), ms.heads.ScalarHead(16)
     denoise = ms.methods.Frad(16, std=0.005, rotatable_std=math.radians(20))
-    finetune = ms.methods.NoisyNodes(denoise, head, label="gap", forces="forces", separate=True, loss=F.smooth_l1_loss)
+    finetune = ms.methods.NoisyNodes(denoise, head, label="gap", forces="forces", separate=True, loss="smooth_l1")
     pos = batch.pos.clone().requires_grad_()
     energy = head(encoder(batch.z, pos, batch.batch), batch=batch.batch)
     (gradient,) = torch.autograd.grad(energy.sum(), pos, create_graph=True)
@@ -63,6 +64,21 @@ def test_two_passes_with_forces(batch):
     torch.testing.assert_close(losses["loss"], total)
     losses["loss"].backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in encoder.parameters())
+
+
+class Extent(torch.nn.Module):
+    """A property head that reads positions."""
+
+    def forward(self, atoms, *, z, pos, batch, num_molecules):
+        return AtomFeatures(pos.square().sum(1, keepdim=True)).pool(batch, num_molecules=num_molecules)
+
+
+def test_heads_that_read_positions_see_the_perturbed_ones(batch):
+    finetune = ms.methods.NoisyNodes(ms.methods.Coord(16, std=0.3), Extent(), label="gap")
+    pos = ms.noise.CoordNoise(0.3)(batch, generator()).pos
+    extent = torch.stack([pos[batch.batch == number].square().sum() for number in range(5)])
+    expected = (extent - batch.gap).square().mean()
+    torch.testing.assert_close(finetune(make_encoder(), batch, generator())["property"], expected)
 
 
 @pytest.mark.parametrize("separate", [False, True])

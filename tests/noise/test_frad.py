@@ -154,7 +154,7 @@ def test_bad_input():
         FradNoise()(ms.data.from_smiles("CCO"))
     with pytest.raises(ValueError, match="decay is for mode='torsion'"):
         FradNoise(mode="vibration", decay=0.2)
-    with pytest.raises(ValueError, match=r"bond_std must not be negative; got -1"):
+    with pytest.raises(ValueError, match=r"bond_std must not be negative or infinite \(Å\); got -1"):
         FradNoise(bond_std=-1)
     with pytest.raises(ValueError, match="std must not be negative"):
         FradNoise(-0.1)

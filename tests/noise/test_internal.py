@@ -191,6 +191,19 @@ def test_one_torsion_a_bond_and_all_about_it_turn_alike():
     )  # three hydrogens, three turns
 
 
+def test_arms_in_rings():
+    """One of the two ring bonds at random, whatever the numbering; the first of them as released."""
+    data, batch = copies("C1CC1", 4000)
+    around = topology.neighbors(data.bond_index, len(data.z))
+    for as_released in (False, True):
+        arms = drawn(batch, as_released=as_released).arm.view(-1, len(data.z)) - batch.ptr[:-1, None]
+        for atom in range(3):
+            in_ring = [neighbor for neighbor in around[atom] if neighbor < 3]
+            share = (arms[:, atom] == in_ring[0]).double().mean().item()
+            assert share == (1.0 if as_released else pytest.approx(0.5, abs=5 * math.sqrt(0.25 / 4000)))
+            assert torch.isin(arms[:, atom], torch.tensor(in_ring)).all()
+
+
 def test_rings_keep_their_shape():
     data, batch = copies("C1CC1CC1CC12CC2", 50)
     pos = apply_change(batch, drawn(batch)).view(50, -1, 3)

@@ -244,3 +244,37 @@ def test_cuda_without_waiting():
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert noisy.gradient_target.isfinite().all()
+
+
+def test_no_target_is_ruined_by_a_torsion_that_the_noise_has_straightened():
+    """The C≡C-C angle of this propargylamine is 174°, and noise takes it to 180° and back."""
+    data = next(molecule for molecule in ms.data.MiniSpectra("all") if molecule.smiles == "C#CCN")
+    data = GENERIC(TOPOLOGY(data))
+    theta = internal_coordinates(data.pos, data.bond_index, data.angle_index, data.torsion_index)[1]
+    data.pos = data.pos.double()
+    batch = Batch.from_data_list([data] * 5000)
+    noise = SliDeNoise()
+    noisy = noise(batch, generator())
+    literal = noise.gradient(batch, noisy.pos).norm(dim=1)
+    assert theta.max() > math.radians(160)
+    assert noisy.gradient_target.norm(dim=1).max() < 1000
+    # Targets of most molecules are the gradient itself.
+    same = (noisy.gradient_target - noise.gradient(batch, noisy.pos)).norm(dim=1) < 1e-9 * (1 + literal)
+    assert same.double().mean() > 0.5
+    everything = SliDeNoise(margin=0.0)(batch, generator())
+    torch.testing.assert_close(everything.gradient_target, noise.gradient(batch, noisy.pos))
+
+
+@pytest.mark.parametrize("k", [-1.0, torch.nan, torch.inf])
+def test_constants_that_make_no_sense_are_refused(k):
+    data = molecule("OO")
+    data.torsion_k = torch.tensor([k])
+    with pytest.raises(ValueError, match=r"torsion_k must be finite and not negative; got.*ForceConstants"):
+        SliDeNoise()(data)
+
+
+def test_noisy_positions_are_as_contiguous_as_any():
+    data = molecule("CCO", torch.float32)
+    for noise in (SliDeNoise(), ms.noise.FradNoise(), ms.noise.FradNoise(mode="vibration", as_released=True)):
+        noisy = noise(data)
+        assert all(noisy[key].is_contiguous() for key in ("pos", "pos_target", "gradient_target") if key in noisy)

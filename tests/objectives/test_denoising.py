@@ -32,6 +32,39 @@ def test_released_normalizer(coord):
     assert normalizer.count == coord["norm.eval.after.acc_count"]
 
 
+def test_frads_published_normalizer_and_losses(conformers):
+    """Three batches in training, one of them again in evaluation, and a single atom."""
+    fixture = {name: torch.from_numpy(array) for name, array in conformers.file("frad/normalizer").items()}
+    objective = DenoisingLoss(as_released=True)
+    normalizer = TargetNormalizer(as_released=True)
+    for batch in ("batch0", "batch1", "batch2"):
+        target = fixture[f"{batch}.target"]
+        torch.testing.assert_close(normalizer(target), fixture[f"{batch}.normalized_train"], rtol=0, atol=2e-5)
+        torch.testing.assert_close(normalizer.mean.float(), fixture[f"{batch}.mean_after"], rtol=0, atol=1e-7)
+        std = (normalizer.squared_deviations / normalizer.count).sqrt().float()
+        torch.testing.assert_close(std, fixture[f"{batch}.std_after"], rtol=1e-5, atol=0)
+        loss = objective(fixture[f"{batch}.pred"], target)
+        torch.testing.assert_close(loss.double(), fixture[f"{batch}.loss"], rtol=3e-6, atol=0)
+    normalizer.eval()
+    again = normalizer(fixture["batch0.target"])
+    torch.testing.assert_close(again, fixture["eval.batch0.normalized"], rtol=0, atol=2e-5)
+    single = TargetNormalizer(as_released=True)(fixture["single.target"])
+    torch.testing.assert_close(single, fixture["single.normalized_train"])
+
+
+@pytest.mark.parametrize("as_released", [False, True])
+def test_rows_that_are_not_finite_do_not_spoil_the_statistics(as_released):
+    with_bad, without = TargetNormalizer(as_released), TargetNormalizer(as_released)
+    target = torch.randn(6, 3)
+    bad = target.clone()
+    bad[2, 1], bad[4] = torch.nan, torch.inf
+    kept = target[[0, 1, 3, 5]]
+    normalized = with_bad(bad)
+    torch.testing.assert_close(normalized[[0, 1, 3, 5]], without(kept))
+    assert not normalized[2].isfinite().all()
+    torch.testing.assert_close(with_bad(target), without(target))
+
+
 def test_constant_rows_are_finite_where_the_release_gives_nan(coord):
     assert coord["norm.constant_rows.out"].isnan().any()
     for as_released in (True, False):

@@ -56,8 +56,9 @@ class MiniSpectra(Sequence[Data]):
         split: "train" (584 molecules), "validation" or "val" (78), "test" (73), or "all" (735). The split is by a hash
             of the SMILES.
         transform: Called with each molecule whenever it is taken out.
-        pre_transform: Called with each molecule once, when it is first taken out, ahead of `transform`: for what never
-            changes, such as topology and force constants.
+        pre_transform: Called with each molecule once in a process, when it is first taken out, ahead of `transform`:
+            for what never changes, such as topology and force constants. Workers of a data loader remember it if they
+            are kept (`persistent_workers=True`).
 
     Raises:
         ValueError: there is no such split.
@@ -98,7 +99,7 @@ class MiniSpectra(Sequence[Data]):
         self.split = split
         self.transform = transform
         self.pre_transform = pre_transform
-        self._pre_transformed: dict[int, Data] = {}  # shared with the views of this data set
+        self._pre_transformed: dict[Any, Data] = {}  # shared with the views of this data set
         self._rows = np.flatnonzero(np.isin(_arrays()["split"], _SPLITS[split]))
 
     def __len__(self) -> int:
@@ -154,9 +155,10 @@ class MiniSpectra(Sequence[Data]):
     def _molecule(self, row: int) -> Data:
         if self.pre_transform is None:
             return _molecule(row)
-        if row not in self._pre_transformed:
-            self._pre_transformed[row] = self.pre_transform(_molecule(row))
-        return self._pre_transformed[row].clone()
+        key = self.pre_transform, row
+        if key not in self._pre_transformed:
+            self._pre_transformed[key] = self.pre_transform(_molecule(row))
+        return self._pre_transformed[key].clone()
 
     def _row(self, index: int) -> int:
         if not -len(self) <= index < len(self):
