@@ -7,15 +7,11 @@ bonds in `bond_index`. Which bonds rotate and what they move are the rules of th
 which angles and torsions there are those of the released SliDe (arXiv:2311.02124).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-import networkx
-import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import connected_components, shortest_path
 from torch import Tensor
 
 
@@ -85,8 +81,8 @@ def spanning_forest(bond_index: Int[Tensor, "2 bonds"], num_atoms: int) -> Spann
             else:
                 leave[atom] = count
                 stack.pop()
-    span = np.stack([enter, leave], axis=1).reshape(-1, 2)
-    return SpanningForest(torch.tensor(parent).long(), torch.from_numpy(span).long(), torch.tensor(hinge).bool())
+    span = torch.tensor([enter, leave]).t().contiguous()
+    return SpanningForest(torch.tensor(parent).long(), span.long(), torch.tensor(hinge).bool())
 
 
 def bonds_in_rings(bond_index: Int[Tensor, "2 bonds"], num_atoms: int) -> Bool[Tensor, " bonds"]:
@@ -100,8 +96,10 @@ def rings(bond_index: Int[Tensor, "2 bonds"], num_atoms: int) -> list[list[int]]
     """The atoms of each ring, of a smallest set of smallest rings (a minimum cycle basis), by size.
 
     Cages leave a choice of which rings to call smallest: the number and the sizes of the rings are always those of any
-    other perception, their atoms need not be.
+    other perception, their atoms need not be. Takes a second for about fifty rings fused into one sheet.
     """
+    import networkx  # slow to import
+
     in_rings = bonds_in_rings(bond_index, num_atoms)
     graph = networkx.Graph(bond_index[:, in_rings].t().tolist())
     return sorted((sorted(ring) for ring in networkx.minimum_cycle_basis(graph)), key=lambda ring: (len(ring), ring))
@@ -155,18 +153,24 @@ def rotatable_depths(
     Rotatable bonds cut a molecule into rigid fragments, which form a tree. Counting starts, in each connected part,
     from the fragment with the fewest rotatable bonds, of these the one with the fewest atoms, of these the first.
     """
-    hinges = {frozenset(pair) for pair in rotatable_index[1:3].t().tolist()}
-    rigid = [pair for pair in bond_index.t().tolist() if frozenset(pair) not in hinges]
-    _, fragment = connected_components(_adjacency(rigid, num_atoms), directed=False)
-    tree = networkx.Graph()
-    tree.add_nodes_from(fragment.tolist())
-    tree.add_edges_from(fragment[rotatable_index[1:3].t().numpy()].tolist())
-    num_fragment_atoms = np.bincount(fragment, minlength=len(tree)).tolist()
+    rotatable = rotatable_index[1:3].t().tolist()
+    hinges = {frozenset(bond) for bond in rotatable}
+    rigid = [bond for bond in bond_index.t().tolist() if frozenset(bond) not in hinges]
+    around = neighbors(_columns(rigid, 2), num_atoms)
+    fragment, sizes = [-1] * num_atoms, list[int]()
+    for atom in range(num_atoms):
+        if fragment[atom] < 0:
+            members = hops_from(atom, around)
+            for member in members:
+                fragment[member] = len(sizes)
+            sizes.append(len(members))
+    ends = [[fragment[i], fragment[j]] for i, j in rotatable]
+    tree = neighbors(_columns(ends, 2), len(sizes))
     depth: dict[int, int] = {}
-    for part in networkx.connected_components(tree):
-        root = min(part, key=lambda node: (tree.degree[node], num_fragment_atoms[node], node))
-        depth |= networkx.single_source_shortest_path_length(tree, root)
-    ends = fragment[rotatable_index[1:3].numpy()].T.tolist()
+    for first in range(len(sizes)):
+        if first not in depth:
+            root = min(hops_from(first, tree), key=lambda node: (len(tree[node]), sizes[node], node))
+            depth |= hops_from(root, tree)
     return torch.tensor([max(depth[one], depth[other]) for one, other in ends], dtype=torch.int64)
 
 
@@ -174,9 +178,20 @@ def hop_pairs(
     bond_index: Int[Tensor, "2 bonds"], num_atoms: int, max_hops: int = 3
 ) -> tuple[Int[Tensor, "2 pairs"], Int[Tensor, " pairs"]]:
     """Pairs of atoms at most `max_hops` bonds apart, each once with i < j, and how many bonds apart they are."""
-    hops = shortest_path(_adjacency(bond_index.t().tolist(), num_atoms), method="D", directed=False, unweighted=True)
-    i, j = np.nonzero(np.triu(hops <= max_hops, k=1))
-    return torch.from_numpy(np.stack([i, j])).long(), torch.from_numpy(hops[i, j]).long()
+    around = neighbors(bond_index, num_atoms)
+    found = [(i, j, hops) for i in range(num_atoms) for j, hops in hops_from(i, around, max_hops).items() if j > i]
+    i, j, hops = _columns(sorted(found), 3)
+    return torch.stack([i, j]), hops
+
+
+def hops_from(start: int, around: list[list[int]], max_hops: int | None = None) -> dict[int, int]:
+    """Nodes that are reached from a node of a graph, and in how many hops, by breadth-first search."""
+    hops, frontier, hop = {start: 0}, {start}, 0
+    while frontier and hop != max_hops:
+        frontier = {neighbor for node in frontier for neighbor in around[node]} - hops.keys()
+        hop += 1
+        hops |= dict.fromkeys(frontier, hop)
+    return hops
 
 
 def neighbors(bond_index: Int[Tensor, "2 bonds"], num_atoms: int) -> list[list[int]]:
@@ -188,10 +203,5 @@ def neighbors(bond_index: Int[Tensor, "2 bonds"], num_atoms: int) -> list[list[i
     return around
 
 
-def _adjacency(pairs: list[list[int]], num_atoms: int) -> csr_array:
-    i, j = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
-    return csr_array((np.ones(len(i)), (i, j)), shape=(num_atoms, num_atoms))
-
-
-def _columns(terms: Iterable[tuple[int, ...]], rows: int) -> Tensor:
+def _columns(terms: Iterable[Sequence[int]], rows: int) -> Tensor:
     return torch.tensor(list(terms), dtype=torch.int64).reshape(-1, rows).t().contiguous()
