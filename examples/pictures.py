@@ -1,11 +1,12 @@
-"""The pictures of example 01."""
+"""The pictures of the examples."""
 
 from pathlib import Path
 
 import evaluation
 import matplotlib as mpl
 import torch
-from torch_geometric.data import Batch
+from torch import Tensor
+from torch_geometric.data import Batch, Data
 
 import molspectra as ms
 
@@ -14,6 +15,7 @@ from matplotlib import pyplot as plt
 
 LABELS = {"uv_vis": "UV-Vis", "ir": "IR", "raman": "Raman"}
 UNITS = {"eV": "eV", "cm^-1": "cm$^{-1}$"}
+ELEMENTS = {1: "0.75", 6: "0.25", 7: "tab:blue", 8: "tab:red", 9: "tab:green"}
 
 
 def draw_all(first: list[dict], second: list[dict], method: ms.methods.MolSpectra, split: str, folder: Path) -> None:
@@ -22,7 +24,7 @@ def draw_all(first: list[dict], second: list[dict], method: ms.methods.MolSpectr
     batch = evaluation.on_device_of(method, evaluation.load(split))
     with torch.no_grad():
         figures = {
-            "losses": losses(first, second),
+            "losses": losses(first, second, type(method.denoise).__name__),
             "reconstruction": reconstruction(method, batch),
             "attention": attention(method.specformer, batch),
             "embeddings": embeddings(method.specformer, batch),
@@ -33,10 +35,10 @@ def draw_all(first: list[dict], second: list[dict], method: ms.methods.MolSpectr
         plt.close(figure)
 
 
-def losses(first: list[dict], second: list[dict]):
+def losses(first: list[dict], second: list[dict], denoise: str):
     """Every part of the loss against the epoch, the stages side by side."""
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.2), sharey=True, width_ratios=[len(first), len(second)])
-    for axis, history, title in zip(axes, (first, second), ("stage 1: Coord", "stage 2: MolSpectra"), strict=True):
+    for axis, history, title in zip(axes, (first, second), (f"stage 1: {denoise}", "stage 2: MolSpectra"), strict=True):
         for name in history[0]:
             if name != "loss":
                 axis.semilogy(range(1, len(history) + 1), [epoch[name] for epoch in history], label=name)
@@ -105,3 +107,54 @@ def embeddings(specformer: ms.spectra.SpecFormer, batch: Batch):
     figure.colorbar(points, label="HOMO-LUMO gap (eV)")
     axis.set(xlabel="first principal component", ylabel="second", title="spectrum embeddings, held-out molecules")
     return figure
+
+
+def noises(molecule: Data, methods: dict[str, ms.methods.Denoising], count: int = 1000):
+    """What each noise does to a molecule: noisy copies laid over it, and the changes of its internal coordinates."""
+    figure = plt.figure(figsize=(3.2 * len(methods), 5.4), layout="constrained")
+    above, below = figure.subfigures(2, 1)
+    panels, histograms = above.subplots(1, len(methods), sharex=True, sharey=True), below.subplots(1, 3)
+    copies = Batch.from_data_list([molecule] * count)
+    for color, (panel, (name, method)) in enumerate(zip(panels, methods.items(), strict=True)):
+        noisy = method.noise(copies, torch.Generator().manual_seed(0)).pos.unflatten(0, (count, -1))
+        overlay(panel, molecule, superpose(noisy, molecule.pos, molecule.atom_in_ring)[:30], f"C{color}")
+        panel.set_title(name)
+        for axis, (quantity, (change, limit)) in zip(histograms, changes(molecule, noisy).items(), strict=True):
+            axis.hist(change.flatten(), 81, (-limit, limit), density=True, histtype="step", log=True, label=name)
+            axis.set_xlabel(f"change of {quantity}")
+            axis.tick_params(which="both", left=False, labelleft=False)
+    histograms[0].set_ylabel("density, logarithmic")
+    below.legend(*histograms[0].get_legend_handles_labels(), frameon=False, ncols=4, loc="outside lower center")
+    return figure
+
+
+def overlay(axis, molecule: Data, copies: Tensor, color: str) -> None:
+    """Bonds of a molecule and of its copies (n, N, 3), seen along the direction in which it is flattest."""
+    plane = torch.linalg.svd(molecule.pos - molecule.pos.mean(dim=0)).Vh[:2].T
+    for pos in copies @ plane:
+        axis.plot(*pos[molecule.bond_index].permute(2, 0, 1), color=color, lw=0.8, alpha=0.35)
+    pos = molecule.pos @ plane
+    axis.plot(*pos[molecule.bond_index].permute(2, 0, 1), color="k", lw=1.5)
+    axis.scatter(*pos.T, s=30, c=[ELEMENTS[z] for z in molecule.z.tolist()], edgecolors="k", zorder=3)
+    axis.set_aspect("equal")
+    axis.axis("off")
+
+
+def superpose(copies: Tensor, original: Tensor, core: Tensor) -> Tensor:
+    """Copies (n, N, 3) moved and turned so that the atoms of the core lie best on those of the original (Kabsch)."""
+    center, target = copies[:, core].mean(dim=1, keepdim=True), original[core].mean(dim=0)
+    left, _, right = torch.linalg.svd((copies[:, core] - center).mT @ (original[core] - target))
+    left[:, :, 2] *= torch.linalg.det(left @ right)[:, None]  # a turn, not a reflection
+    return (copies - center) @ left @ right + target
+
+
+def changes(molecule: Data, copies: Tensor) -> dict[str, tuple[Tensor, float]]:
+    """By how much bond lengths, angles and torsions of the copies (n, N, 3) differ, and how far to draw."""
+    terms = molecule.bond_index, molecule.angle_index, molecule.torsion_index
+    r0, theta0, phi0 = ms.geometry.internal_coordinates(molecule.pos, *terms)
+    r, theta, phi = ms.geometry.internal_coordinates(copies, *terms)
+    return {
+        "bond lengths (Å)": (r - r0, 0.25),
+        "bond angles (°)": ((theta - theta0).rad2deg(), 40.0),
+        "torsions (°)": (ms.geometry.wrap_angle(phi - phi0).rad2deg(), 180.0),
+    }
