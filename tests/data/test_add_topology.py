@@ -33,6 +33,27 @@ def test_published_clean_terms(conformers, name):
     assert torch.equal(data.atom_in_ring, conformers("frad/molecules", name, "atom_in_ring"))
     assert torch.equal(data.bond_in_ring, conformers("frad/molecules", name, "bond_in_ring"))
     released = AddTopology(as_released=True)(conformers.molecule(name))
+
+    def flags(index, marked):
+        """Whether the middle bond of each torsion, or both bonds of each angle, are marked."""
+        marked = {frozenset(bond) for bond in marked.t().tolist()}
+        pairs = [index[1:3]] if len(index) == 4 else [index[:2], index[1:]]
+        return torch.tensor(
+            [
+                all(frozenset(bond) in marked for bond in bonds)
+                for bonds in zip(*[p.t().tolist() for p in pairs], strict=True)
+            ],
+            dtype=torch.bool,
+        )
+
+    in_ring = released.bond_index[:, released.bond_in_ring]
+    assert torch.equal(released.bond_in_ring, conformers("slide/internal", name, "bond_same_ring"))
+    for index, marked, key in (
+        (released.angle_index, in_ring, "angle_both_bonds_in_ring"),
+        (released.torsion_index, in_ring, "torsion_central_in_ring"),
+        (released.torsion_index, released.rotatable_index[1:3], "torsion_rotatable"),
+    ):
+        assert torch.equal(flags(index, marked), conformers("slide/internal", name, key)), key
     assert torch.equal(released.angle_index, conformers("slide/internal", name, "angles"))
     assert torch.equal(released.torsion_index, conformers("slide/internal", name, "torsions"))
     heavy = AddTopology(hydrogens=False)(conformers.molecule(name))

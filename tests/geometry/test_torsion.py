@@ -33,18 +33,18 @@ def test_published_positions_of_a_batch_and_one_by_one(conformers, size, stored)
 def test_torsions_land_and_nothing_else_changes(conformers, molecule):
     data = with_rotors(conformers, molecule)
     quads = data.rotatable_index
-    turns = conformers("frad/torsion_noise", molecule, "big.delta_deg").deg2rad()
     bonds, angles, _ = conformers.terms(molecule, clean=False)
     r0, theta0, phi0 = internal_coordinates(data.pos, bonds, angles, quads)
-    torch.testing.assert_close(
-        phi0.rad2deg(), conformers("frad/torsion_noise", molecule, "dihedral_deg"), rtol=0, atol=1e-11
-    )
-    r, theta, phi = internal_coordinates(rotate_torsions(data, turns), bonds, angles, quads)
-    assert (r - r0).abs().max() < 1e-12
-    assert (theta - theta0).abs().max() < 1e-12
-    assert (wrap_angle(phi - phi0 - turns).abs() < 1e-12).all()
-    after = conformers("frad/torsion_noise", molecule, "big.dihedral_after_deg").deg2rad()
-    assert (wrap_angle(phi - after).abs() < 1e-12).all()
+    before = conformers("frad/torsion_noise", molecule, "dihedral_deg")
+    torch.testing.assert_close(phi0.rad2deg(), before, rtol=0, atol=1e-11)
+    for size in ("s2", "s20", "big"):
+        turns = conformers("frad/torsion_noise", molecule, f"{size}.delta_deg").deg2rad()
+        r, theta, phi = internal_coordinates(rotate_torsions(data, turns), bonds, angles, quads)
+        assert (r - r0).abs().max() < 1e-12
+        assert (theta - theta0).abs().max() < 1e-12
+        assert (wrap_angle(phi - phi0 - turns).abs() < 1e-12).all()
+        after = conformers("frad/torsion_noise", molecule, f"{size}.dihedral_after_deg").deg2rad()
+        assert (wrap_angle(phi - after).abs() < 1e-12).all()
 
 
 def test_float32(conformers):

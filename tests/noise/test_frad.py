@@ -38,10 +38,10 @@ def changes(data, pos):
     )
 
 
-@pytest.mark.parametrize("size", ["s2", "s20"])
+@pytest.mark.parametrize("size", ["s2", "s20", "big"])
 def test_published_draws(conformers, size, monkeypatch):
     """The published numbers through the released arithmetic, in float32; positions up to their place in space."""
-    std = {"s2": 2, "s20": 20}[size]
+    std = {"s2": 2, "s20": 20, "big": 100}[size]
     for name in IDS:
         data = TOPOLOGY(conformers.molecule(name))
         noise, turns = (conformers("frad/torsion_noise", name, f"{size}.{key}") for key in ("coord_noise", "delta_deg"))
