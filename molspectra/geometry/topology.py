@@ -1,10 +1,10 @@
 """What follows from bonds alone: angles, torsions, rings, rotatable bonds, hop distances, a spanning forest.
 
-All functions take `bond_index` (2, B), each bond once, and the number of atoms N; they run on the CPU, once for each
-molecule (:class:`molspectra.data.transforms.AddTopology` stores what they give), and take disconnected molecules and
-lone atoms. The *degree* of an atom counts all its bonds, those to hydrogen too; its neighbours come in the order of its
-bonds in `bond_index`. Which bonds rotate and what they move are the rules of the released Frad (arXiv:2307.10683),
-which angles and torsions there are those of the released SliDe (arXiv:2311.02124).
+Nearly all functions take `bond_index` (2, B), each bond once, and the number of atoms N; they run on the CPU, once for
+each molecule (:class:`molspectra.data.transforms.AddTopology` stores what they give), and take disconnected molecules
+and lone atoms. The *degree* of an atom counts all its bonds, those to hydrogen too; its neighbours come in the order of
+its bonds in `bond_index`. Which bonds rotate and what they move are the rules of the released Frad
+(arXiv:2307.10683), which angles and torsions there are those of the released SliDe (arXiv:2311.02124).
 """
 
 from collections.abc import Iterable, Sequence
@@ -85,11 +85,23 @@ def spanning_forest(bond_index: Int[Tensor, "2 bonds"], num_atoms: int) -> Spann
     return SpanningForest(torch.tensor(parent).long(), span.long(), torch.tensor(hinge).bool())
 
 
+def hinge_of(
+    parent: Int[Tensor, " atoms"], hinge: Bool[Tensor, " atoms"], i: Int[Tensor, " n"], j: Int[Tensor, " n"]
+) -> tuple[Int[Tensor, " n"], Bool[Tensor, " n"]]:
+    """For pairs i-j: the atom that hangs on the other one, and whether it does so by a bond that is in no ring.
+
+    Runs on the device of its arguments, without waiting for it. Where neither hangs on the other, the atom is i.
+    """
+    hangs = parent.index_select(0, j) == i
+    child, other = torch.where(hangs, j, i), torch.where(hangs, i, j)
+    joined = parent.index_select(0, child) == other
+    return child, joined & hinge.index_select(0, child)
+
+
 def bonds_in_rings(bond_index: Int[Tensor, "2 bonds"], num_atoms: int) -> Bool[Tensor, " bonds"]:
     """Whether each bond is in a ring."""
-    forest = spanning_forest(bond_index, num_atoms)
-    i, j = bond_index
-    return ~((forest.hinge[i] & (forest.parent[i] == j)) | (forest.hinge[j] & (forest.parent[j] == i)))
+    parent, _, hinge = spanning_forest(bond_index, num_atoms)
+    return ~hinge_of(parent, hinge, *bond_index)[1]
 
 
 def rings(bond_index: Int[Tensor, "2 bonds"], num_atoms: int) -> list[list[int]]:

@@ -7,7 +7,7 @@ from torch_geometric.data import Batch, Data
 
 from molspectra._validation import values_are_free
 from molspectra.geometry.rotation import rotation_matrix
-from molspectra.geometry.topology import SpanningForest, spanning_forest
+from molspectra.geometry.topology import SpanningForest, hinge_of, spanning_forest
 
 
 def rotate_torsions(data: Data, angles: Float[Tensor, " rotatable"]) -> Float[Tensor, "atoms 3"]:
@@ -61,14 +61,13 @@ def rotate_torsions(data: Data, angles: Float[Tensor, " rotatable"]) -> Float[Te
     molecule = torch.zeros_like(parent) if data.batch is None else data.batch
     num_molecules = data.num_graphs if isinstance(data, Batch) else int(molecule[-1]) + 1
     _, i, j, _ = rotatable
-    if values_are_free(i):
-        joined = ((parent[j] == i) & hinge[j]) | ((parent[i] == j) & hinge[i])
-        if not bool(joined.all()):
-            wrong = int((~joined).nonzero()[0])
-            raise ValueError(
-                f"rotatable_index must hold bonds that are in no ring; column {wrong} is about atoms {int(i[wrong])} "
-                f"and {int(j[wrong])}. Take it from molspectra.data.transforms.AddTopology()."
-            )
+    child, is_hinge = hinge_of(parent, hinge, i, j)
+    if values_are_free(i) and not bool(is_hinge.all()):
+        wrong = int((~is_hinge).nonzero()[0])
+        raise ValueError(
+            f"rotatable_index must hold bonds that are in no ring; column {wrong} is about atoms {int(i[wrong])} "
+            f"and {int(j[wrong])}. Take it from molspectra.data.transforms.AddTopology()."
+        )
     # Which of the bonds of its molecule each one is: bonds stand together by molecule, as batching puts them.
     rank = torch.arange(len(i), device=i.device) - torch.searchsorted(molecule[i], molecule[i])
     for step in range(int(rank.max()) + 1 if len(i) else 0):
@@ -76,12 +75,10 @@ def rotate_torsions(data: Data, angles: Float[Tensor, " rotatable"]) -> Float[Te
         turned = torch.full((num_molecules,), -1, device=i.device)
         turned[molecule[i[bonds]]] = torch.arange(len(bonds), device=i.device)
         which = turned[molecule]
-        start, end = i[bonds][which], j[bonds][which]
+        start, end, below = i[bonds][which], j[bonds][which], child[bonds][which]
         # The side of `end` is what hangs on it; or, where `start` hangs on `end`, all but what hangs on `start`.
-        downward = parent[end] == start
-        below = torch.where(downward, end, start)
         hanging = (span[below, 0] <= span[:, 0]) & (span[:, 0] < span[below, 1])
-        moves = (which >= 0) & torch.where(downward, hanging, ~hanging & (root == root[end]))
+        moves = (which >= 0) & torch.where(below == end, hanging, ~hanging & (root == root[end]))
         turn = rotation_matrix(pos[j[bonds]] - pos[i[bonds]], angles[bonds])
         origin = pos[start]
         # Not a matrix product, which autocast would round.

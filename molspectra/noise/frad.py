@@ -11,8 +11,9 @@ from torch_geometric.data import Data
 from molspectra._config import Configurable
 from molspectra._validation import check_fields, check_std
 from molspectra.geometry.deformation import deform
+from molspectra.geometry.topology import hinge_of
 from molspectra.noise.coord import CoordNoise
-from molspectra.noise.internal import REMEDY, ROTORS, TOPOLOGY, apply_change, draw_change, hinge_of
+from molspectra.noise.internal import REMEDY, ROTORS, TOPOLOGY, apply_change, at_atoms, draw_change
 
 
 class FradNoise(Configurable):
@@ -112,21 +113,21 @@ class FradNoise(Configurable):
                 std = math.radians(math.degrees(std) ** 2)
             std = std * self.decay ** (data.rotatable_depth.to(pos.dtype) - 1)
         turns = std * torch.randn(i.shape, generator=generator, dtype=pos.dtype, device=pos.device)
-        twist = torch.zeros_like(pos[:, 0]).index_add(0, hinge_of(data, i, j)[0], turns)
+        twist = at_atoms(data, hinge_of(data.parent_index, data.hinge, i, j)[0], turns)
         return deform(pos, data.parent_index, data.hinge, twist=twist)
 
     def _vibrated(self, data: Data, generator: torch.Generator | None) -> Tensor:
         pos = data.pos
         _, i, j, _ = data.rotatable_index
-        rotates = torch.zeros_like(pos[:, 0]).index_add(0, hinge_of(data, i, j)[0], torch.ones_like(i, dtype=pos.dtype))
-        child, is_hinge = hinge_of(data, *data.torsion_index[1:3])
+        rotates = at_atoms(data, hinge_of(data.parent_index, data.hinge, i, j)[0], torch.ones_like(i))
+        child, is_hinge = hinge_of(data.parent_index, data.hinge, *data.torsion_index[1:3])
         torsion_std = torch.where(
             is_hinge & (rotates.index_select(0, child) > 0), self.rotatable_std, self.torsion_std
         ).to(pos.dtype)
         change = draw_change(
             data,
-            torch.full_like(pos[:1, 0], self.bond_std).expand(data.bond_index.shape[1]),
-            torch.full_like(pos[:1, 0], self.angle_std).expand(data.angle_index.shape[1]),
+            pos.new_full(data.bond_index.shape[1:], self.bond_std),
+            pos.new_full(data.angle_index.shape[1:], self.angle_std),
             torsion_std,
             generator,
             self.as_released,
@@ -135,7 +136,7 @@ class FradNoise(Configurable):
         if not self.as_released:
             return changed
         molecule = torch.zeros_like(data.parent_index) if data.batch is None else data.batch
-        has_rotatable = torch.zeros_like(pos[:, 0]).index_add(0, molecule, rotates)[molecule] > 0
+        has_rotatable = at_atoms(data, molecule, rotates)[molecule] > 0
         return torch.where(has_rotatable.unsqueeze(1), changed, pos)
 
     def __repr__(self) -> str:

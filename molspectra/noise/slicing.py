@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch_geometric.utils import to_dense_batch
 
 from molspectra.geometry.internal_coordinates import internal_coordinates, wrap_angle
 
@@ -47,13 +48,9 @@ def least_squares_gradient(
 
     With at least 3N slices that is what b was sliced from; with fewer, its projection onto the slices.
     """
-    num_molecules = along.shape[1]
-    sizes = torch.bincount(batch, minlength=num_molecules)
-    first = sizes.cumsum(0) - sizes
-    place = torch.arange(len(batch), device=batch.device) - first[batch]
+    num_slices, num_molecules = along.shape
     # Molecules of all sizes in one array; columns of zeros get a zero in the solution of least norm.
-    matrix = slices.new_zeros(num_molecules, int(sizes.max()), *slices.shape[::2])
-    matrix[batch, place] = slices.transpose(0, 1)
-    matrix = matrix.permute(0, 2, 1, 3).flatten(2)
+    matrix, filled = to_dense_batch(slices.transpose(0, 1).flatten(1), batch, batch_size=num_molecules)
+    matrix = matrix.unflatten(2, (num_slices, 3)).transpose(1, 2).flatten(2)
     solution = torch.linalg.pinv(matrix) @ along.t().unsqueeze(2)
-    return solution.squeeze(2).unflatten(1, (-1, 3))[batch, place]
+    return solution.squeeze(2).unflatten(1, (-1, 3))[filled]

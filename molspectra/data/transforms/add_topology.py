@@ -99,14 +99,14 @@ class AddTopology(BaseTransform):
         ignored = None if self.hydrogens else data.z == 1
         data.rotatable_index = topology.rotatable_bonds(bonds, data.bond_order, num_atoms, ignored)
         data.rotatable_depth = topology.rotatable_depths(bonds, data.rotatable_index, num_atoms)
-        data.bond_in_ring = topology.bonds_in_rings(bonds, num_atoms)
+        data.parent_index, data.tree_span, data.hinge = topology.spanning_forest(bonds, num_atoms)
+        data.bond_in_ring = ~topology.hinge_of(data.parent_index, data.hinge, *bonds)[1]
         data.atom_in_ring = torch.zeros(num_atoms, dtype=torch.bool)
         data.atom_in_ring[bonds[:, data.bond_in_ring].flatten()] = True
         rings = topology.rings(bonds, num_atoms)
         data.ring_index = torch.tensor([atom for ring in rings for atom in ring], dtype=torch.int64)
         data.ring_size = torch.tensor([len(ring) for ring in rings], dtype=torch.int64)
         data.hop_index, data.hop_count = topology.hop_pairs(bonds, num_atoms, self.max_hops)
-        data.parent_index, data.tree_span, data.hinge = topology.spanning_forest(bonds, num_atoms)
         return data.to(device)
 
     @staticmethod
