@@ -16,6 +16,7 @@ from typing import Any
 import jaxtyping
 import pytest
 import torch
+from e3nn import o3
 from torch import Tensor
 
 from molspectra.encoders.features import AtomFeatures
@@ -64,16 +65,37 @@ def assert_close(actual: Tensor, expected: Tensor, tolerance: float, what: str) 
     assert error <= tolerance, f"{what}: off by {error:.2e} (relative to {scale:.2g}); tolerance {tolerance:.0e}"
 
 
+def by_degree(atoms: AtomFeatures) -> list[Tensor]:
+    """The features of each degree that there is, (N, 2l + 1, F)."""
+    return [atoms.degree(degree) for degree in range(atoms.l_max + 1)]
+
+
+def assert_features_close(actual: AtomFeatures, expected: AtomFeatures, tolerance: float, what: str) -> None:
+    """Compare features of the same degrees, each by `assert_close`."""
+    for degree, (one, other) in enumerate(zip(by_degree(actual), by_degree(expected), strict=True)):
+        assert_close(one, other, tolerance, f"{what}, degree {degree}")
+
+
 def assert_equivariant(encoder: Encoder, z: Tensor, pos: Tensor, batch: Tensor | None, tolerance: float) -> None:
-    """Check that scalars stay and vectors turn with the molecule, under rotation, reflection and translation."""
-    scalars, vectors = encoder(z, pos, batch)
+    """Check that features turn with the molecule as their degree says, under rotation, reflection and translation."""
+    atoms = encoder(z, pos, batch)
     for determinant in (1, -1):
-        turn = random_orthogonal(pos.dtype, determinant)
-        turned_scalars, turned_vectors = encoder(z, pos @ turn.T + torch.randn(3, dtype=pos.dtype), batch)
+        turn = random_orthogonal(torch.float64, determinant)
+        moved = encoder(z, pos @ turn.to(pos.dtype).T + torch.randn(3, dtype=pos.dtype), batch)
+        turned = [wigner(degree, turn).to(pos.dtype) @ features for degree, features in enumerate(by_degree(atoms))]
+        expected = AtomFeatures(turned[0].squeeze(1), turned[1] if len(turned) > 1 else None, tuple(turned[2:]))
         kind = "rotation" if determinant == 1 else "reflection"
-        assert_close(turned_scalars, scalars, tolerance, f"scalars under {kind}")
-        if vectors is not None and turned_vectors is not None:
-            assert_close(turned_vectors, turn @ vectors, tolerance, f"vectors under {kind}")
+        assert_features_close(moved, expected, tolerance, f"features under {kind}")
+
+
+def wigner(degree: int, turn: Tensor) -> Tensor:
+    """How the components of a degree turn under an orthogonal matrix, (2l + 1, 2l + 1), float64; parity (-1)^l.
+
+    Solved for, exactly enough, from Y(R x) = D Y(x) at random directions x.
+    """
+    directions = torch.randn(64, 3, dtype=torch.float64)
+    harmonics, turned = (o3.spherical_harmonics(degree, x, normalize=True) for x in (directions, directions @ turn.T))
+    return torch.linalg.lstsq(harmonics, turned).solution.T
 
 
 @contextmanager
@@ -121,7 +143,8 @@ class EncoderSuite:
         atoms = encoder(z, pos, batch)
         assert isinstance(atoms, AtomFeatures)
         assert atoms.scalars.shape == (len(z), encoder.out_channels)
-        assert atoms.vectors is None or atoms.vectors.shape == (len(z), 3, encoder.out_channels)
+        for degree, features in enumerate(by_degree(atoms)):
+            assert features.shape == (len(z), 2 * degree + 1, encoder.out_channels)
         assert encoder.cutoff > 0
         assert_close(encoder(z[:5], pos[:5]).scalars, atoms.scalars[:5], 1e-5, "batch=None for one molecule")
 
@@ -147,9 +170,8 @@ class EncoderSuite:
         z, pos, _ = random_molecules((9,), torch.float64)
         encoder.double()
         order = torch.randperm(len(z))
-        for permuted, feature in zip(encoder(z[order], pos[order]), encoder(z, pos), strict=True):
-            if feature is not None:
-                assert_close(permuted, feature[order], 1e-10, "features of permuted atoms")
+        permuted, atoms = encoder(z[order], pos[order]), encoder(z, pos)
+        assert_features_close(permuted, atoms.select(order), 1e-10, "features of permuted atoms")
 
     def test_permutation_of_molecules_and_batch_size(self, encoder: Any) -> None:
         z, pos, batch = random_molecules((4, 6, 1, 3), torch.float64)
@@ -157,9 +179,8 @@ class EncoderSuite:
         together = encoder(z, pos, batch)
         for molecule in reversed(range(4)):
             of_molecule = batch == molecule
-            for alone, feature in zip(encoder(z[of_molecule], pos[of_molecule]), together, strict=True):
-                if feature is not None:
-                    assert_close(alone, feature[of_molecule], 1e-10, f"molecule {molecule} alone and in a batch")
+            alone, batched = encoder(z[of_molecule], pos[of_molecule]), together.select(of_molecule.nonzero()[:, 0])
+            assert_features_close(alone, batched, 1e-10, f"molecule {molecule} alone and in a batch")
 
     def test_no_gradient_across_molecules(self, encoder: Any) -> None:
         z, pos, batch = random_molecules()
@@ -178,9 +199,7 @@ class EncoderSuite:
         for step in (-1e-6, 1e-6):
             pos = torch.tensor([[0, 0, 0], [1.2, 0, 0], [encoder.cutoff + step, 0, 0]], dtype=torch.float64)
             features.append(encoder(z, pos))
-        assert_close(features[1].scalars, features[0].scalars, 1e-6, "scalars across the cutoff")
-        if features[0].vectors is not None:
-            assert_close(features[1].vectors, features[0].vectors, 1e-6, "vectors across the cutoff")
+        assert_features_close(features[1], features[0], 1e-6, "features across the cutoff")
 
     @pytest.mark.parametrize("name", EDGE_MOLECULES)
     def test_edge_molecules_are_finite(self, encoder: Any, name: str) -> None:
@@ -190,7 +209,7 @@ class EncoderSuite:
         z, pos = torch.cat([z, ordinary_z]), torch.cat([pos, ordinary_pos]).requires_grad_()
         batch = torch.cat([torch.zeros(len(z) - 6), torch.ones(6)]).long()
         atoms = encoder(z, pos, batch)
-        assert all(feature.isfinite().all() for feature in atoms if feature is not None)
+        assert all(feature.isfinite().all() for feature in by_degree(atoms))
         (grad,) = torch.autograd.grad(self._energies(encoder, z, pos, batch).sum(), pos, create_graph=True)
         assert grad.isfinite().all()
         if self.twice_differentiable:
@@ -216,10 +235,8 @@ class EncoderSuite:
         exact = encoder(z, pos, batch)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             atoms = encoder(z, pos, batch)
-        for feature, reference in zip(atoms, exact, strict=True):
-            if reference is not None:
-                assert feature.dtype == torch.float32
-                assert_close(feature, reference, 0.1, "features under autocast(bfloat16)")
+        assert all(feature.dtype == torch.float32 for feature in by_degree(atoms))
+        assert_features_close(atoms, exact, 0.1, "features under autocast(bfloat16)")
 
     @pytest.mark.compile
     def test_compile(self, encoder: Any) -> None:
@@ -228,9 +245,7 @@ class EncoderSuite:
             molecules = random_molecules(sizes)
             with without_shape_checks():
                 actual = compiled(*molecules)
-            for feature, reference in zip(actual, encoder(*molecules), strict=True):
-                if reference is not None:
-                    assert_close(feature, reference, 1e-5, "features of the compiled encoder")
+            assert_features_close(actual, encoder(*molecules), 1e-5, "features of the compiled encoder")
 
     @pytest.mark.cuda
     @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -241,10 +256,9 @@ class EncoderSuite:
             encoder.to(device)
             inputs = z.to(device), pos.detach().to(device).requires_grad_(), batch.to(device)
             (forces,) = torch.autograd.grad(self._energies(encoder, *inputs).sum(), inputs[1])
-            results.append([*encoder(*inputs), forces])
+            results.append([*by_degree(encoder(*inputs)), forces])
         for expected, actual in zip(*results, strict=True):
-            if expected is not None:
-                assert_close(actual.cpu(), expected, 1e-4, "features or forces on CUDA")
+            assert_close(actual.cpu(), expected, 1e-4, "features or forces on CUDA")
 
     @pytest.mark.parametrize(
         ("change", "message"),
@@ -265,12 +279,12 @@ class EncoderSuite:
     @staticmethod
     def _energies(encoder: Encoder, z: Tensor, pos: Tensor, batch: Tensor) -> Tensor:
         """A rotation-invariant number a molecule, to which every feature contributes."""
-        scalars, vectors = encoder(z, pos, batch)
+        scalars, *others = by_degree(encoder(z, pos, batch))
         # Weighted at random: the plain sum of squares behind a LayerNorm is a constant.
-        weights = torch.randn(2, scalars.shape[1], generator=torch.Generator().manual_seed(0)).to(scalars)
-        per_atom = scalars * weights[0]
-        if vectors is not None:
-            per_atom = per_atom + vectors.square().sum(dim=1) * weights[1]
+        weights = torch.randn(1 + len(others), scalars.shape[2], generator=torch.Generator().manual_seed(0)).to(scalars)
+        per_atom = scalars.squeeze(1) * weights[0]
+        for features, weight in zip(others, weights[1:], strict=True):
+            per_atom = per_atom + features.square().sum(dim=1) * weight
         return AtomFeatures(per_atom).pool(batch).mean(dim=1)
 
 

@@ -43,10 +43,11 @@ def apply_gated_blocks(
     blocks: nn.ModuleList, atoms: AtomFeatures
 ) -> tuple[Float[Tensor, "atoms 1"], Float[Tensor, "atoms 3"]]:
     """Atom features → a scalar (N, 1) and a vector (N, 3) an atom."""
-    scalars, vectors = atoms
+    scalars, vectors = atoms.scalars, atoms.vectors
     if vectors is None:
         raise ValueError(
-            "This head needs atom vectors (N, 3, F), and the encoder gave None. Use an equivariant encoder."
+            "This head needs atom vectors (N, 3, F), and the encoder gave None. Coord, Frad, SliDe and EMGP do without "
+            'them if made with prediction="gradient" (heads.GradientHead); or use an equivariant encoder.'
         )
     for block in blocks:
         scalars, vectors = block(scalars, vectors)

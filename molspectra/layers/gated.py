@@ -41,8 +41,10 @@ class GatedEquivariantBlock(nn.Module):
         return self.activation(out), gate.unsqueeze(1) * self.vector_proj(vectors)
 
 
-def smooth_norm(vectors: Float[Tensor, "atoms 3 channels"], eps: float | int = 1e-6) -> Float[Tensor, "atoms channels"]:
-    """√(|v|² + ε) over the Cartesian axis, at least in float32."""
+def smooth_norm(
+    vectors: Float[Tensor, "atoms components channels"], eps: float | int = 1e-6
+) -> Float[Tensor, "atoms channels"]:
+    """√(|v|² + ε) over the components of vectors, or of features of another degree, at least in float32."""
     return torch.sqrt(_square(vectors) + eps)
 
 

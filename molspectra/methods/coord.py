@@ -1,7 +1,6 @@
 """Coord: pre-training by coordinate denoising."""
 
-from molspectra.heads.vector import VectorHead
-from molspectra.methods.denoising import Denoising
+from molspectra.methods.denoising import Denoising, Prediction, make_vector_head
 from molspectra.noise.coord import CoordNoise
 from molspectra.objectives.denoising import DenoisingLoss
 
@@ -16,6 +15,7 @@ class Coord(Denoising):
         channels: Width of the encoder's features (`encoder.out_channels`).
         std: Standard deviation σ of the noise in Å.
         remove_translation: See :class:`~molspectra.noise.CoordNoise`.
+        prediction: "vector", from the encoder's vectors, or "gradient", of an energy, for encoders without vectors.
         as_released: Reproduce the released arithmetic in head and normaliser.
 
     Example:
@@ -26,7 +26,14 @@ class Coord(Denoising):
     """
 
     def __init__(
-        self, channels: int, std: float | int = 0.04, *, remove_translation: bool = False, as_released: bool = False
+        self,
+        channels: int,
+        std: float | int = 0.04,
+        *,
+        remove_translation: bool = False,
+        prediction: Prediction = "vector",
+        as_released: bool = False,
     ) -> None:
         noise = CoordNoise(std, remove_translation)
-        super().__init__(noise, VectorHead(channels, as_released), DenoisingLoss(as_released=as_released))
+        head = make_vector_head(channels, prediction, as_released)
+        super().__init__(noise, head, DenoisingLoss(as_released=as_released))

@@ -2,8 +2,7 @@
 
 from typing import Literal
 
-from molspectra.heads.vector import VectorHead
-from molspectra.methods.denoising import Denoising
+from molspectra.methods.denoising import Denoising, Prediction, make_vector_head
 from molspectra.noise.frad import FradNoise
 from molspectra.objectives.denoising import DenoisingLoss
 
@@ -25,6 +24,7 @@ class Frad(Denoising):
         torsion_std: rad, about bonds that are not rotatable.
         decay: Less turning of inner bonds; see :class:`~molspectra.noise.FradNoise`.
         remove_translation: See :class:`~molspectra.noise.CoordNoise`.
+        prediction: See :class:`Coord`.
         as_released: Reproduce the released arithmetic in noise, head and normaliser.
 
     Example:
@@ -46,6 +46,7 @@ class Frad(Denoising):
         torsion_std: float | int = 0.18,
         decay: float | int | None = None,
         remove_translation: bool = False,
+        prediction: Prediction = "vector",
         as_released: bool = False,
     ) -> None:
         noise = FradNoise(
@@ -59,4 +60,5 @@ class Frad(Denoising):
             remove_translation=remove_translation,
             as_released=as_released,
         )
-        super().__init__(noise, VectorHead(channels, as_released), DenoisingLoss(as_released=as_released))
+        head = make_vector_head(channels, prediction, as_released)
+        super().__init__(noise, head, DenoisingLoss(as_released=as_released))

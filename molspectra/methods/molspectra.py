@@ -1,6 +1,6 @@
 """MolSpectra: denoising, masked-patch reconstruction and 3D-spectra contrast."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from torch_geometric.data import Batch, Data
 
 from molspectra._config import Configurable
-from molspectra.encoders.features import AtomFeatures
 from molspectra.heads.patches import PatchReconstructionHead
 from molspectra.methods.denoising import Denoising
+from molspectra.methods.encoding import Encoder
 from molspectra.objectives.infonce import InfoNCELoss
 from molspectra.objectives.masked_patch import MaskedPatchLoss
 from molspectra.objectives.weighted_sum import WeightedSum
@@ -72,13 +72,11 @@ class MolSpectra(Configurable, nn.Module):
         self.contrast = contrast or InfoNCELoss(as_released=as_released)
         self.total = WeightedSum(weights or {"denoising": 1.0, "contrastive": 1.0, "reconstruction": 1.0})
 
-    def forward(
-        self, encoder: Callable[..., AtomFeatures], batch: Data, generator: torch.Generator | None = None
-    ) -> dict[str, Tensor]:
+    def forward(self, encoder: Encoder, batch: Data, generator: torch.Generator | None = None) -> dict[str, Tensor]:
         """The three losses of a batch and their weighted sum.
 
         Args:
-            encoder: Maps (z, pos, batch) to atom features.
+            encoder: Maps (z, pos, batch) to atom features; bonds are handed over if it takes them.
             batch: Molecules with `z`, `pos` and a (B, L) field for each kind of spectrum; rows of NaN, or an absent
                 field, are missing spectra. Molecules without any spectrum take part in the denoising only.
             generator: Source of randomness, on the batch's device.
@@ -96,9 +94,9 @@ class MolSpectra(Configurable, nn.Module):
                 "Pre-train on geometries alone with the denoising method."
             )
         spectra = self.specformer.complete(spectra)
-        denoising, atoms, _ = self.denoise.denoise(encoder, batch, generator)
+        denoising, atoms, noisy = self.denoise.denoise(encoder, batch, generator)
         num_molecules = batch.num_graphs if isinstance(batch, Batch) else None
-        molecules = self.molecule_projection(atoms.pool(batch.batch, num_molecules=num_molecules))
+        molecules = self.molecule_projection(atoms.pool(noisy.batch, num_molecules=num_molecules))
 
         masked = self.mask(spectra, generator)
         features = self.specformer(spectra, masked)

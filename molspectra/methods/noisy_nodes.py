@@ -1,6 +1,6 @@
 """Noisy Nodes: denoising as an auxiliary task while a property or forces are learnt."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
@@ -11,6 +11,7 @@ from torch_geometric.data import Batch, Data
 from molspectra._config import Configurable
 from molspectra.encoders.features import AtomFeatures
 from molspectra.methods.denoising import Denoising
+from molspectra.methods.encoding import Encoder, encode
 from molspectra.objectives.weighted_sum import WeightedSum
 
 
@@ -73,13 +74,11 @@ class NoisyNodes(Configurable, nn.Module):
             weights = {**weights, "denoising": 0.1}
         self.total = WeightedSum(weights)
 
-    def forward(
-        self, encoder: Callable[..., AtomFeatures], batch: Data, generator: torch.Generator | None = None
-    ) -> dict[str, Tensor]:
+    def forward(self, encoder: Encoder, batch: Data, generator: torch.Generator | None = None) -> dict[str, Tensor]:
         """The losses of a batch.
 
         Args:
-            encoder: Maps (z, pos, batch) to atom features.
+            encoder: Maps (z, pos, batch) to atom features; bonds are handed over if it takes them.
             batch: Molecules with labels, and what the noise needs.
             generator: Source of randomness, on the batch's device.
 
@@ -96,12 +95,12 @@ class NoisyNodes(Configurable, nn.Module):
             losses["property"] = self._compare(self._predict(atoms, noisy, noisy.pos), batch, self.label)
             return self.total(losses)
         if self.forces is None:
-            atoms = encoder(batch.z, batch.pos, batch.batch)
+            atoms = encode(encoder, batch)
             losses["property"] = self._compare(self._predict(atoms, batch, batch.pos), batch, self.label)
             return self.total(losses)
         with torch.enable_grad():
             pos = batch.pos.detach().requires_grad_()
-            energy = self._predict(encoder(batch.z, pos, batch.batch), batch, pos)
+            energy = self._predict(encode(encoder, batch, pos=pos), batch, pos)
             (gradient,) = torch.autograd.grad(energy.sum(), pos, create_graph=self.training)
         losses["property"] = self._compare(energy, batch, self.label)
         losses["forces"] = self._compare(-gradient, batch, self.forces)

@@ -1,14 +1,12 @@
 """SliDe: pre-training by sliced denoising, on the forces of a molecular energy."""
 
-from collections.abc import Callable
 from typing import Literal
 
 import torch
 from torch_geometric.data import Data
 
-from molspectra.encoders.features import AtomFeatures
-from molspectra.heads.vector import VectorHead
-from molspectra.methods.denoising import Denoised, Denoising
+from molspectra.methods.denoising import Denoised, Denoising, Prediction, make_vector_head, predict_vectors
+from molspectra.methods.encoding import Encoder
 from molspectra.noise.coord import CoordNoise
 from molspectra.noise.slide import SliDeNoise
 from molspectra.objectives.denoising import DenoisingLoss
@@ -29,6 +27,7 @@ class SliDe(Denoising):
         thermal_energy: kT of the noise in kcal/mol.
         coord_weight: Weight of the coordinate denoising; 0 leaves its pass out, 1 is the released value for MD17.
         coord_std: Å, standard deviation of its noise.
+        prediction: See :class:`Coord`.
         as_released: Reproduce the released arithmetic in noise, target, head and normaliser.
 
     Raises:
@@ -51,30 +50,29 @@ class SliDe(Denoising):
         thermal_energy: float | int = 1.0,
         coord_weight: float | int = 0.0,
         coord_std: float | int = 0.04,
+        prediction: Prediction = "vector",
         as_released: bool = False,
     ) -> None:
         if coord_weight < 0:
             raise ValueError(f"coord_weight must not be negative; got {coord_weight}. 0 leaves the term out.")
         super().__init__(
             SliDeNoise(thermal_energy, num_slices=num_slices, as_released=as_released),
-            VectorHead(channels, as_released),
+            make_vector_head(channels, prediction, as_released),
             SliDeLoss(target, num_slices, as_released=as_released),
         )
         self.coord_weight = coord_weight
         if coord_weight > 0:
             self.coord_noise = CoordNoise(coord_std)
-            self.coord_head = VectorHead(channels, as_released)
+            self.coord_head = make_vector_head(channels, prediction, as_released)
             self.coord_objective = DenoisingLoss(as_released=as_released)
 
-    def denoise(
-        self, encoder: Callable[..., AtomFeatures], batch: Data, generator: torch.Generator | None = None
-    ) -> Denoised:
+    def denoise(self, encoder: Encoder, batch: Data, generator: torch.Generator | None = None) -> Denoised:
         """The loss, and the perturbed molecules with their features, for further losses."""
         noisy = self.noise(batch, generator)
-        atoms = encoder(noisy.z, noisy.pos, noisy.batch)
-        loss = self.objective(self.head(atoms), noisy.gradient_target, noisy.batch, generator)
+        predicted, atoms = predict_vectors(encoder, self.head, noisy)
+        loss = self.objective(predicted, noisy.gradient_target, noisy.batch, generator)
         if self.coord_weight > 0:
             noisier = self.coord_noise(noisy, generator)
-            around = encoder(noisier.z, noisier.pos, noisier.batch)
-            loss = loss + self.coord_weight * self.coord_objective(self.coord_head(around), noisier.pos_target)
+            around, _ = predict_vectors(encoder, self.coord_head, noisier)
+            loss = loss + self.coord_weight * self.coord_objective(around, noisier.pos_target)
         return Denoised(loss, atoms, noisy)

@@ -1,0 +1,109 @@
+"""An energy of a molecule, from features of any encoder."""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from molspectra._config import Configurable
+from molspectra.encoders.features import AtomFeatures
+from molspectra.layers.gated import smooth_norm
+
+
+class MoleculePooling(Configurable, nn.Module):
+    """g = Σ_i MLP(s_i + |v_i| + |t_i|): atom features of every degree → one feature vector a molecule.
+
+    Lengths are taken channel by channel, smoothly; degrees that an encoder does not have are left out, so that the same
+    weights go with any encoder.
+
+    Args:
+        channels: Width F of the atom features.
+        as_released: Read the scalars alone, as 3D-EMGP (arXiv:2207.08824) does.
+    """
+
+    def __init__(self, channels: int, as_released: bool = False) -> None:
+        super().__init__()
+        self.mlp = nn.Sequential(nn.Linear(channels, channels), nn.SiLU(), nn.Linear(channels, channels))
+        self.as_released = as_released
+
+    def forward(
+        self, atoms: AtomFeatures, batch: Int[Tensor, " atoms"] | None = None, num_molecules: int | None = None
+    ) -> Float[Tensor, "molecules channels"]:
+        """Atom features and the molecule of each atom → (B, F)."""
+        invariants = atoms.scalars
+        if not self.as_released:
+            for degree in range(1, atoms.l_max + 1):
+                invariants = invariants + smooth_norm(atoms.degree(degree))
+        return AtomFeatures(self.mlp(invariants)).pool(batch, num_molecules=num_molecules)
+
+
+class EnergyHead(Configurable, nn.Module):
+    """E = MLP(g) with g from :class:`MoleculePooling`: the energy whose gradient 3D-EMGP (arXiv:2207.08824) trains.
+
+    By default the last layer has no bias: an energy that is only ever differentiated has no use for a constant.
+
+    Args:
+        channels: Width F of the atom features.
+        as_released: With the bias, from scalars alone.
+    """
+
+    def __init__(self, channels: int, as_released: bool = False) -> None:
+        super().__init__()
+        self.pool = MoleculePooling(channels, as_released)
+        self.mlp = nn.Sequential(nn.Linear(channels, channels), nn.SiLU(), nn.Linear(channels, 1, bias=as_released))
+
+    def forward(
+        self, atoms: AtomFeatures, batch: Int[Tensor, " atoms"] | None = None, num_molecules: int | None = None
+    ) -> Float[Tensor, " molecules"]:
+        """Atom features and the molecule of each atom → energies (B,), in no particular unit."""
+        return self.mlp(self.pool(atoms, batch, num_molecules)).squeeze(1)
+
+
+class GradientHead(Configurable, nn.Module):
+    """One vector an atom as minus the gradient of an energy, for encoders with or without vectors.
+
+    F_i = -∂E/∂x_i. Equivariant whatever the encoder, and sums to zero over a molecule. Training on it differentiates
+    the encoder twice. Where a method has `prediction="gradient"`, this is the head it takes.
+
+    Args:
+        energy: Maps (atoms, batch) to energies; by default a new :class:`EnergyHead`.
+        channels: Width F of the atom features, for the default.
+
+    Raises:
+        ValueError: neither is given.
+
+    Example:
+        >>> encoder = ms.encoders.EquivariantTransformer(32, num_layers=2, num_heads=4)
+        >>> pos = torch.randn(3, 3, requires_grad=True)
+        >>> atoms = encoder(torch.tensor([8, 1, 1]), pos)
+        >>> ms.heads.GradientHead(channels=32)(atoms, pos).shape
+        torch.Size([3, 3])
+    """
+
+    def __init__(self, energy: nn.Module | None = None, *, channels: int | None = None) -> None:
+        super().__init__()
+        if energy is None:
+            if channels is None:
+                raise ValueError("GradientHead needs energy= (a head) or channels= (to make one); got neither.")
+            energy = EnergyHead(channels)
+        self.energy = energy
+
+    def forward(
+        self,
+        atoms: AtomFeatures,
+        pos: Float[Tensor, "atoms 3"],
+        batch: Int[Tensor, " atoms"] | None = None,
+    ) -> Float[Tensor, "atoms 3"]:
+        """Atom features and the positions they were computed from, with `requires_grad`, → (N, 3).
+
+        Raises:
+            ValueError: `pos` does not require a gradient.
+        """
+        if not pos.requires_grad:
+            raise ValueError(
+                "GradientHead needs positions that require a gradient, and features computed from these; got positions "
+                "that do not. Call pos.requires_grad_() ahead of the encoder, with gradients enabled."
+            )
+        # An energy that no position enters (lone atoms, say) has the gradient 0.
+        energy = self.energy(atoms, batch).sum() + 0.0 * pos.sum()
+        (gradient,) = torch.autograd.grad(energy, pos, create_graph=True)
+        return -gradient
