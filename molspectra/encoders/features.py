@@ -23,7 +23,7 @@ class AtomFeatures:
     """Invariant features, (N, F)."""
     vectors: Float[Tensor, "atoms 3 channels"] | None = None
     """Equivariant features in Cartesian x, y, z, (N, 3, F), or None."""
-    tensors: tuple[Float[Tensor, "atoms components channels"], ...] = ()
+    tensors: tuple[Float[Tensor, "atoms _ channels"], ...] = ()
     """Features of degrees 2, 3, …, (N, 2l + 1, F) each, components in e3nn's order, parity (-1)^l; mostly none."""
 
     def __iter__(self) -> Iterator[Tensor | None]:
