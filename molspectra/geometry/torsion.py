@@ -3,8 +3,9 @@
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch_geometric.data import Batch, Data
+from torch_geometric.data import Data
 
+from molspectra._batch import molecule_of, num_molecules_of
 from molspectra._validation import values_are_free
 from molspectra.geometry.rotation import rotation_matrix
 from molspectra.geometry.topology import SpanningForest, hinge_of, spanning_forest
@@ -58,8 +59,7 @@ def rotate_torsions(data: Data, angles: Float[Tensor, " rotatable"]) -> Float[Te
     root = parent
     for _ in range((len(parent) - 1).bit_length()):
         root = root[root]
-    molecule = torch.zeros_like(parent) if data.batch is None else data.batch
-    num_molecules = data.num_graphs if isinstance(data, Batch) else int(molecule[-1]) + 1
+    molecule, num_molecules = molecule_of(data), num_molecules_of(data)
     _, i, j, _ = rotatable
     child, is_hinge = hinge_of(parent, hinge, i, j)
     if values_are_free(i) and not bool(is_hinge.all()):

@@ -65,7 +65,7 @@ class GradientHead(Configurable, nn.Module):
     the encoder twice. Where a method has `prediction="gradient"`, this is the head it takes.
 
     Args:
-        energy: Maps (atoms, batch) to energies; by default a new :class:`EnergyHead`.
+        energy: Maps (atoms, batch, num_molecules) to energies; by default a new :class:`EnergyHead`.
         channels: Width F of the atom features, for the default.
 
     Raises:
@@ -92,6 +92,7 @@ class GradientHead(Configurable, nn.Module):
         atoms: AtomFeatures,
         pos: Float[Tensor, "atoms 3"],
         batch: Int[Tensor, " atoms"] | None = None,
+        num_molecules: int | None = None,
     ) -> Float[Tensor, "atoms 3"]:
         """Atom features and the positions they were computed from, with `requires_grad`, → (N, 3).
 
@@ -104,6 +105,6 @@ class GradientHead(Configurable, nn.Module):
                 "that do not. Call pos.requires_grad_() ahead of the encoder, with gradients enabled."
             )
         # An energy that no position enters (lone atoms, say) has the gradient 0.
-        energy = self.energy(atoms, batch).sum() + 0.0 * pos.sum()
+        energy = self.energy(atoms, batch, num_molecules).sum() + 0.0 * pos.sum()
         (gradient,) = torch.autograd.grad(energy, pos, create_graph=True)
         return -gradient

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
+from molspectra._batch import num_molecules_of
 from molspectra._config import Configurable
 from molspectra.encoders.features import AtomFeatures
 from molspectra.heads.energy import GradientHead
@@ -97,4 +98,4 @@ def predict_vectors(encoder: Encoder, head: nn.Module, data: Data) -> tuple[Tens
     with torch.enable_grad():
         pos = data.pos.detach().requires_grad_()
         atoms = encode(encoder, data, pos=pos)
-        return head(atoms, pos, data.batch), atoms
+        return head(atoms, pos, data.batch, num_molecules_of(data)), atoms

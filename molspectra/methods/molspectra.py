@@ -5,8 +5,9 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch_geometric.data import Batch, Data
+from torch_geometric.data import Data
 
+from molspectra._batch import num_molecules_of
 from molspectra._config import Configurable
 from molspectra.heads.patches import PatchReconstructionHead
 from molspectra.methods.denoising import Denoising
@@ -95,7 +96,7 @@ class MolSpectra(Configurable, nn.Module):
             )
         spectra = self.specformer.complete(spectra)
         denoising, atoms, noisy = self.denoise.denoise(encoder, batch, generator)
-        num_molecules = batch.num_graphs if isinstance(batch, Batch) else None
+        num_molecules = num_molecules_of(batch)
         molecules = self.molecule_projection(atoms.pool(noisy.batch, num_molecules=num_molecules))
 
         masked = self.mask(spectra, generator)

@@ -6,8 +6,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch_geometric.data import Batch, Data
+from torch_geometric.data import Data
 
+from molspectra._batch import num_molecules_of
 from molspectra._config import Configurable
 from molspectra.encoders.features import AtomFeatures
 from molspectra.methods.denoising import Denoising
@@ -107,7 +108,7 @@ class NoisyNodes(Configurable, nn.Module):
         return self.total(losses)
 
     def _predict(self, atoms: AtomFeatures, batch: Data, pos: Tensor) -> Tensor:
-        num_molecules = batch.num_graphs if isinstance(batch, Batch) else None
+        num_molecules = num_molecules_of(batch)
         return self.head(atoms, z=batch.z, pos=pos, batch=batch.batch, num_molecules=num_molecules)
 
     def _compare(self, predicted: Tensor, batch: Data, label: str) -> Tensor:

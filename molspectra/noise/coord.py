@@ -3,8 +3,9 @@
 import copy
 
 import torch
-from torch_geometric.data import Batch, Data
+from torch_geometric.data import Data
 
+from molspectra._batch import num_molecules_of
 from molspectra._config import Configurable
 from molspectra._validation import check_std
 from molspectra.geometry.alignment import remove_mean
@@ -40,7 +41,7 @@ class CoordNoise(Configurable):
         pos = data.pos
         noise = self.std * torch.randn(pos.shape, generator=generator, dtype=pos.dtype, device=pos.device)
         if self.remove_translation:
-            noise = remove_mean(noise, data.batch, data.num_graphs if isinstance(data, Batch) else None)
+            noise = remove_mean(noise, data.batch, num_molecules_of(data))
         noisy = copy.copy(data)
         noisy.pos = pos + noise
         noisy.pos_target = noise

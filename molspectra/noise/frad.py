@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
+from molspectra._batch import molecule_of
 from molspectra._config import Configurable
 from molspectra._validation import check_fields, check_std
 from molspectra.geometry.deformation import deform
@@ -135,7 +136,7 @@ class FradNoise(Configurable):
         changed = apply_change(data, change)
         if not self.as_released:
             return changed
-        molecule = torch.zeros_like(data.parent_index) if data.batch is None else data.batch
+        molecule = molecule_of(data)
         has_rotatable = at_atoms(data, molecule, rotates)[molecule] > 0
         return torch.where(has_rotatable.unsqueeze(1), changed, pos)
 

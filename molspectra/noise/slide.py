@@ -6,8 +6,9 @@ import math
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch_geometric.data import Batch, Data
+from torch_geometric.data import Data
 
+from molspectra._batch import molecule_of, num_molecules_of
 from molspectra._config import Configurable
 from molspectra._validation import check_fields, check_std, values_are_free
 from molspectra.geometry.internal_coordinates import (
@@ -112,10 +113,7 @@ class SliDeNoise(Configurable):
         terms = zip(self._constants(data), self._changes(data, pos), _CONSTANTS.values(), strict=True)
         for k, change, index in terms:
             per_atom = per_atom.index_add(0, data[index][1], k.to(pos.dtype) * change.square() / 2)
-        if data.batch is None:
-            return per_atom.sum().unsqueeze(0)
-        num_molecules = data.num_graphs if isinstance(data, Batch) else int(data.batch[-1]) + 1
-        return per_atom.new_zeros(num_molecules).index_add(0, data.batch, per_atom)
+        return per_atom.new_zeros(num_molecules_of(data)).index_add(0, molecule_of(data), per_atom)
 
     def gradient(self, data: Data, pos: Float[Tensor, "atoms 3"]) -> Float[Tensor, "atoms 3"]:
         """∇E (N, 3) in kcal/mol/Å at `pos`; exact, and 0 for terms that have no derivative there."""
@@ -160,7 +158,7 @@ class SliDeNoise(Configurable):
         shape = (self.num_slices, *pos.shape)
         slices = torch.randn(shape, generator=generator, dtype=pos.dtype, device=pos.device).double()
         gradients = [gradient.double() for gradient in self._term_gradients(data, pos)]
-        batch = torch.zeros_like(data.parent_index) if data.batch is None else data.batch
+        batch = molecule_of(data)
         along = finite_difference_slices(pos.double(), self._terms(data), gradients, slices, batch)
         return least_squares_gradient(along, slices, batch).to(pos.dtype)
 
