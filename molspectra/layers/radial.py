@@ -63,3 +63,45 @@ class ExpNormalBasis(nn.Module):
     def extra_repr(self) -> str:
         """The arguments, for printing."""
         return f"num_rbf={self.centers.shape[0]}"
+
+
+class BesselBasis(nn.Module):
+    """φ_n(r) = sin(n π r / r_c) / r for n = 1 … K (DimeNet, arXiv:2003.03123; without its factor, as in PaiNN).
+
+    At r = 0, of atoms that coincide, the value is n π / r_c and every derivative is finite. There is no damping in it:
+    multiply by :class:`CosineCutoff`.
+
+    Args:
+        num_rbf: Number K of basis functions.
+        cutoff: r_c in Å.
+    """
+
+    def __init__(self, num_rbf: int, cutoff: float | int) -> None:
+        super().__init__()
+        if num_rbf < 1:
+            raise ValueError(f"num_rbf must be positive; got {num_rbf}.")
+        if not cutoff > 0:
+            raise ValueError(f"cutoff must be positive (Å); got {cutoff}.")
+        self.num_rbf = num_rbf
+        self.cutoff = cutoff
+
+    def forward(self, distance: Float[Tensor, " edges"]) -> Float[Tensor, "edges num_rbf"]:
+        """Distances in Å, (E,) → basis values (E, K) in 1/Å."""
+        order = torch.arange(1, self.num_rbf + 1, device=distance.device, dtype=distance.dtype)
+        wavenumber = order * (math.pi / self.cutoff)
+        return wavenumber * _sin_over(distance.unsqueeze(-1) * wavenumber)
+
+    def extra_repr(self) -> str:
+        """The arguments, for printing."""
+        return f"num_rbf={self.num_rbf}, cutoff={self.cutoff}"
+
+
+def _sin_over(x: Tensor) -> Tensor:
+    """sin(x) / x, by its series near 0, where the derivatives of the quotient cancel (torch.sinc's second is NaN)."""
+    near = x.abs() < 0.5
+    square = torch.where(near, x, 0.0).square()
+    series = torch.zeros_like(x)
+    for order in range(7, -1, -1):
+        series = series * square + (-1) ** order / math.factorial(2 * order + 1)
+    away = torch.where(near, 1.0, x)
+    return torch.where(near, series, torch.sin(away) / away)
