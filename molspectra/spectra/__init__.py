@@ -1,7 +1,9 @@
-"""Spectra → features: patches, masks and SpecFormer."""
+"""Spectra → features: patches, masks, SpecFormer and CNN-AM."""
 
+from molspectra.spectra.cnn_am import CNNAM
+from molspectra.spectra.features import SpectrumFeatures
 from molspectra.spectra.masking import PatchMask, mask_largest
 from molspectra.spectra.patching import SpectrumPatcher
-from molspectra.spectra.specformer import SpecFormer, SpectrumFeatures
+from molspectra.spectra.specformer import SpecFormer
 
-__all__ = ["PatchMask", "SpecFormer", "SpectrumFeatures", "SpectrumPatcher", "mask_largest"]
+__all__ = ["CNNAM", "PatchMask", "SpecFormer", "SpectrumFeatures", "SpectrumPatcher", "mask_largest"]

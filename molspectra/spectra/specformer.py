@@ -1,31 +1,19 @@
 """SpecFormer: a transformer over patches of several spectra."""
 
-import copy
 from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from molspectra._config import Configurable
-from molspectra._validation import check_dtype, check_heads, check_spectra
+from molspectra._validation import check_heads
 from molspectra.data.scaling import Log10Scaling
+from molspectra.spectra.features import SpectrumFeatures
+from molspectra.spectra.inputs import check_kinds, complete, for_each, scale
 from molspectra.spectra.patching import SpectrumPatcher
 from molspectra.spectra.residual_attention import ResidualAttentionLayer, ScoreHistory
-
-
-class SpectrumFeatures(NamedTuple):
-    """What :class:`SpecFormer` returns."""
-
-    tokens: Float[Tensor, "batch tokens channels"]
-    """One feature vector a patch, (B, n, D), the kinds one after the other; `specformer.split` takes them apart."""
-    embedding: Float[Tensor, "batch out_channels"]
-    """One feature vector a sample, (B, F)."""
-    present: Bool[Tensor, "batch tokens"]
-    """Which tokens belong to a spectrum that is there, (B, n)."""
-    attention: tuple[Float[Tensor, "batch heads tokens tokens"], ...] | None = None
-    """Attention weights of each layer, if asked for."""
 
 
 class SpecFormer(Configurable, nn.Module):
@@ -84,18 +72,14 @@ class SpecFormer(Configurable, nn.Module):
         dropout: float | int = 0.0,
     ) -> None:
         super().__init__()
-        if not lengths:
-            raise ValueError("lengths is empty; expected at least one kind of spectrum, as in {'ir': 3501}.")
+        kinds = check_kinds(lengths)
         check_heads(hidden_channels, num_heads)
         if pool not in ("flatten", "mean"):
             raise ValueError(f'pool must be "flatten" or "mean"; got {pool!r}.')
         if norm not in ("batch", "layer"):
             raise ValueError(f'norm must be "batch" or "layer"; got {norm!r}.')
-        if dotted := [kind for kind in lengths if "." in kind]:
-            raise ValueError(f"Kinds of spectrum become names of modules and cannot contain a dot; got {dotted}.")
-        kinds = tuple(lengths)
-        patch_lens, strides = _for_each(kinds, "patch_len", patch_len), _for_each(kinds, "stride", stride)
-        scalings = _for_each(kinds, "scaling", Log10Scaling() if scaling is None else scaling)
+        patch_lens, strides = for_each(kinds, "patch_len", patch_len), for_each(kinds, "stride", stride)
+        scalings = for_each(kinds, "scaling", Log10Scaling() if scaling is None else scaling)
 
         self.hidden_channels = hidden_channels
         self.out_channels = out_channels
@@ -199,14 +183,8 @@ class SpecFormer(Configurable, nn.Module):
             ValueError: see `forward`.
             TypeError: a dtype is not that of the weights.
         """
-        check_spectra(spectra, {kind: patcher.length for kind, patcher in self.patchers.items()})
-        for kind, spectrum in spectra.items():
-            check_dtype(f"spectra[{kind!r}]", spectrum, self.out_norm.weight)
-        given = next(iter(spectra.values()))
-        return {
-            kind: spectra[kind] if kind in spectra else given.new_full((given.shape[0], patcher.length), torch.nan)
-            for kind, patcher in self.patchers.items()
-        }
+        lengths = {kind: patcher.length for kind, patcher in self.patchers.items()}
+        return complete(spectra, lengths, self.out_norm.weight)
 
     def patches(self, spectra: Mapping[str, Tensor]) -> dict[str, Float[Tensor, "batch patches patch_len"]]:
         """The scaled, unmasked patches of each kind, (B, n, P): the target of reconstruction; 0 where missing."""
@@ -222,8 +200,7 @@ class SpecFormer(Configurable, nn.Module):
 
     def _patches(self, kind: str, spectrum: Tensor, masked: Tensor | None) -> tuple[Tensor, Tensor]:
         patcher = self.patchers[kind]
-        missing = spectrum.isnan().any(dim=-1, keepdim=True)
-        scaled = self.scalings[kind](spectrum.masked_fill(missing, 0.0)).masked_fill(missing, 0.0)
+        scaled, missing = scale(spectrum, self.scalings[kind])
         if masked is None:
             return patcher(scaled), ~missing
         if masked.dtype != torch.bool:
@@ -242,12 +219,3 @@ class SpecFormer(Configurable, nn.Module):
         if self.pool == "flatten":
             return tokens.flatten(1)
         return tokens.sum(dim=1) / present.sum(dim=1, keepdim=True).clamp(min=1)
-
-
-def _for_each(kinds: tuple[str, ...], name: str, value: object) -> dict:
-    """One value for every kind, or a mapping that has just these kinds."""
-    if not isinstance(value, Mapping):
-        return {kind: copy.deepcopy(value) for kind in kinds}  # a module would otherwise be one, under several names
-    if set(value) != set(kinds):
-        raise ValueError(f"{name} must have the kinds {sorted(kinds)}, as lengths has; got {sorted(value)}.")
-    return dict(value)
