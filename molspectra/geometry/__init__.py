@@ -1,8 +1,9 @@
 """Pure tensor functions on positions: no modules, no learned state."""
 
 from molspectra.geometry import topology
-from molspectra.geometry.alignment import remove_mean
+from molspectra.geometry.alignment import remove_mean, superpose
 from molspectra.geometry.deformation import deform
+from molspectra.geometry.hops import hop_counts
 from molspectra.geometry.internal_coordinates import (
     InternalJacobian,
     defined_terms,
@@ -20,12 +21,14 @@ __all__ = [
     "defined_terms",
     "deform",
     "edge_geometry",
+    "hop_counts",
     "internal_coordinates",
     "internal_jacobian",
     "radius_graph",
     "remove_mean",
     "rotate_torsions",
     "rotation_matrix",
+    "superpose",
     "symmetric_inverse_sqrt",
     "topology",
     "wrap_angle",

@@ -1,7 +1,9 @@
 """Features → predictions."""
 
 from molspectra.heads.energy import EnergyHead, GradientHead, MoleculePooling
+from molspectra.heads.noise_scale import NoiseScaleHead
 from molspectra.heads.patches import PatchReconstructionHead
+from molspectra.heads.position_distribution import PositionDistributionHead
 from molspectra.heads.projection import ProjectionHead
 from molspectra.heads.scalar import ScalarHead
 from molspectra.heads.vector import VectorHead
@@ -10,7 +12,9 @@ __all__ = [
     "EnergyHead",
     "GradientHead",
     "MoleculePooling",
+    "NoiseScaleHead",
     "PatchReconstructionHead",
+    "PositionDistributionHead",
     "ProjectionHead",
     "ScalarHead",
     "VectorHead",

@@ -48,6 +48,18 @@ SPECFORMER: Rules = (
 RECONSTRUCTION: Rules = ((r"^reconstruct_heads\.(\d+)\.", lambda match: f"projections.{KINDS[int(match[1])]}."),)
 """The released reconstruction heads → :class:`molspectra.heads.PatchReconstructionHead`."""
 
+EGNN: Rules = (
+    (r"^embedding_in\.", "embedding.linear."),
+    (r"^gcl_(\d+)\.", r"layers.\1."),
+    (r"^(layers\.\d+)\.edge_mlp\.0\.", r"\1.edge_in."),
+    (r"^(layers\.\d+)\.edge_mlp\.2\.", r"\1.edge_mlp.1."),
+    (r"^(layers\.\d+)\.att_mlp\.", r"\1.attention."),
+    (r"^(layers\.\d+)\.node_ln\.", r"\1.norm."),
+    (r"^(layers\.\d+)\.edge_ln\.", r"\1.message_norm."),
+    (r"^final_ln\.", "out_norm."),
+)
+"""The released EGNN of 3D-EMGP → :class:`molspectra.encoders.EGNN` in its released arithmetic."""
+
 
 def rename(state: Mapping[str, Tensor], rules: Rules) -> dict[str, Tensor]:
     """Apply all rules, in order, to every name; names that none matches stay."""

@@ -1,33 +1,41 @@
-"""Reading PyTorch Lightning checkpoints without Lightning, and without running code from the file."""
+"""Reading PyTorch checkpoints, Lightning's too, without Lightning, and without running code from the file."""
 
 import pickle
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
 _CALLBACKS = "pytorch_lightning.callbacks."
 
 
-def read_lightning(path: str | Path) -> dict[str, Any]:
-    """The dictionary in a Lightning checkpoint, loaded with `weights_only=True`.
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """The dictionary in a checkpoint, loaded with `weights_only=True` onto the CPU.
 
     Lightning 1.3 keys the states of callbacks by their classes, which the safe loader refuses. Only such names, below
     `pytorch_lightning.callbacks`, are stood in for by empty classes; a file that needs anything else is refused.
 
     Args:
-        path: The .ckpt file.
+        path: What torch.save wrote; or, if the name ends in .safetensors, tensors by name.
 
     Returns:
-        The checkpoint, with at least `state_dict` and `hyper_parameters`.
+        What is in the file.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file needs other classes, or is no Lightning checkpoint.
+        ValueError: the file is of another kind, needs other classes, or holds no dictionary.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"No checkpoint at {path}.")
+    if Path(path).suffix == ".safetensors":
+        try:
+            return load_file(path)
+        except SafetensorError as error:
+            raise ValueError(f"{path} cannot be read as safetensors: {error}") from error
     try:
         needed = get_unsafe_globals_in_checkpoint(path)
     except (RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
@@ -40,6 +48,11 @@ def read_lightning(path: str | Path) -> dict[str, Any]:
         )
     with safe_globals([(type(name.rpartition(".")[2], (), {}), name) for name in needed]):
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    if not isinstance(checkpoint, dict) or not {"state_dict", "hyper_parameters"} <= set(checkpoint):
-        raise ValueError(f"{path} is no Lightning checkpoint: expected a dict with state_dict and hyper_parameters.")
+    if not isinstance(checkpoint, dict):
+        raise ValueError(f"{path} holds a {type(checkpoint).__name__}; expected a dict, as checkpoints are.")
     return checkpoint
+
+
+def is_lightning(checkpoint: Mapping[str, Any]) -> bool:
+    """Whether a checkpoint is one of Lightning's, with the weights and what the model was built with."""
+    return {"state_dict", "hyper_parameters"} <= set(checkpoint)

@@ -5,14 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from torch import Tensor, nn
 
 from molspectra.data.scaling import IdentityScaling, Log10Scaling, LogScaling, MinMaxScaling
 from molspectra.encoders import EquivariantTransformer
-from molspectra.heads import PatchReconstructionHead, ScalarHead, VectorHead
+from molspectra.heads import EnergyHead, PatchReconstructionHead, ScalarHead, VectorHead
+from molspectra.heads.noise_scale import NoiseScaleHead
 from molspectra.objectives import TargetNormalizer
-from molspectra.pretrained.checkpoint import misfits
 from molspectra.pretrained.keymaps import (
     EQUIVARIANT_TRANSFORMER,
     GATED_HEAD,
@@ -20,10 +19,10 @@ from molspectra.pretrained.keymaps import (
     RECONSTRUCTION,
     RELEASED_KINDS,
     SPECFORMER,
-    Rules,
-    rename,
 )
-from molspectra.pretrained.lightning import read_lightning
+from molspectra.pretrained.lightning import is_lightning, read_checkpoint
+from molspectra.pretrained.parts import Parts
+from molspectra.pretrained.reference_emgp import emgp_state, import_emgp
 from molspectra.spectra import SpecFormer
 
 # What the importer implements, of the many options the released command lines have.
@@ -55,29 +54,36 @@ class ReferenceCheckpoint:
     """The parts of a published checkpoint, in `as_released` form and evaluation mode; None where the file has none."""
 
     encoder: nn.Module
-    """(z, pos, batch) → :class:`~molspectra.encoders.AtomFeatures`."""
-    noise_head: VectorHead | None
-    """Atom features → predicted normalised displacement (N, 3)."""
-    property_head: ScalarHead | None
-    """Atom features → one number a molecule (B, 1)."""
-    position_normalizer: TargetNormalizer | None
-    """Displacements in Å → normalised displacements, (N, 3)."""
-    specformer: SpecFormer | None
-    """The spectrum encoder."""
-    reconstruction_head: PatchReconstructionHead | None
-    """Spectrum tokens → scaled patches."""
+    """(z, pos, batch) → :class:`~molspectra.encoders.AtomFeatures`; that of 3D-EMGP needs `bond_index` as well."""
     hyper_parameters: Mapping[str, Any]
-    """What the file says of how it was trained."""
+    """What the file says of how it was trained; nothing in the case of 3D-EMGP."""
+    noise_head: VectorHead | None = None
+    """Atom features → predicted normalised displacement (N, 3)."""
+    property_head: ScalarHead | None = None
+    """Atom features → one number a molecule (B, 1)."""
+    position_normalizer: TargetNormalizer | None = None
+    """Displacements in Å → normalised displacements, (N, 3)."""
+    specformer: SpecFormer | None = None
+    """The spectrum encoder."""
+    reconstruction_head: PatchReconstructionHead | None = None
+    """Spectrum tokens → scaled patches."""
+    energy_head: EnergyHead | None = None
+    """Atom features → an energy a molecule (B,), whose negative gradient is the predicted force."""
+    noise_scale_head: NoiseScaleHead | None = None
+    """Molecule features `energy_head.pool(atoms, batch)` as it is and perturbed → logits of the noise levels (B, L)."""
+    noise_scales: Tensor | None = None
+    """Standard deviations σ of the noise levels in Å, (L,), largest first."""
 
 
 def load_reference(path: str | Path) -> ReferenceCheckpoint:
-    """Import a Lightning checkpoint of MolSpectra or Coord (TorchMD-Net's equivariant transformer).
+    """Import a checkpoint of MolSpectra or Coord (TorchMD-Net's equivariant transformer), or of 3D-EMGP (EGNN).
 
     Sizes are read off the weights and the stored hyper-parameters. Every tensor of the file must find its place.
-    Nothing in the file is executed.
+    Nothing in the file is executed. All parts are on the CPU.
 
     Args:
-        path: The published .ckpt file.
+        path: The published file: a Lightning .ckpt of MolSpectra or Coord; of 3D-EMGP the file itself, or its tensors
+            by the same names in a .safetensors.
 
     Returns:
         The parts, in the arithmetic they were trained with.
@@ -87,14 +93,25 @@ def load_reference(path: str | Path) -> ReferenceCheckpoint:
         ValueError: the file is no such checkpoint, uses an option that is not implemented, or its tensors do not
             fit; all missing, unexpected and mis-shaped keys are listed.
     """
-    return import_lightning(read_lightning(path), str(path))
+    checkpoint = read_checkpoint(path)
+    if is_lightning(checkpoint):
+        return import_lightning(checkpoint, str(path))
+    state = emgp_state(checkpoint)
+    if state is not None:
+        return ReferenceCheckpoint(hyper_parameters={}, **import_emgp(state, str(path))._asdict())
+    names = sorted(map(str, checkpoint))
+    raise ValueError(
+        f"{path} is no Lightning checkpoint (a dict with state_dict and hyper_parameters), and none of 3D-EMGP "
+        f"(tensors named module.*, by themselves or below model); its {len(names)} keys are {', '.join(names[:20])}"
+        f"{', …' if len(names) > 20 else ''}."
+    )
 
 
 def import_lightning(checkpoint: Mapping[str, Any], source: str) -> ReferenceCheckpoint:
     """The parts of a checkpoint that is loaded already: a mapping with `state_dict` and `hyper_parameters`."""
     hyper = _HyperParameters(checkpoint["hyper_parameters"], source)
     hyper.refuse_unsupported()
-    parts = _Parts(checkpoint["state_dict"], source)
+    parts = Parts(checkpoint["state_dict"], source)
     encoder = _encoder(parts, hyper)
     channels = encoder.out_channels
     mean, std = (float(parts.need(f"model.{name}").mean()) for name in ("mean", "std"))
@@ -111,7 +128,13 @@ def import_lightning(checkpoint: Mapping[str, Any], source: str) -> ReferenceChe
         specformer, reconstruction = _specformer(parts, hyper)
     parts.refuse_misfits()
     return ReferenceCheckpoint(
-        encoder, noise_head, property_head, normalizer, specformer, reconstruction, dict(checkpoint["hyper_parameters"])
+        encoder,
+        dict(checkpoint["hyper_parameters"]),
+        noise_head=noise_head,
+        property_head=property_head,
+        position_normalizer=normalizer,
+        specformer=specformer,
+        reconstruction_head=reconstruction,
     )
 
 
@@ -134,57 +157,7 @@ class _HyperParameters:
                 raise ValueError(f"{self.source} has {option}={self.options[option]!r}; only {known} can be imported.")
 
 
-class _Parts:
-    """A state dict handed out part by part. What is missing, left over or of a wrong shape is refused in one go."""
-
-    def __init__(self, state: Mapping[str, Tensor], source: str) -> None:
-        self.left = dict(state)
-        self.source = source
-        self.problems: list[str] = []
-
-    def has(self, prefix: str) -> bool:
-        return any(name.startswith(prefix) for name in self.left)
-
-    def need(self, name: str) -> Tensor:
-        """Take one tensor, without which nothing can be built."""
-        if name not in self.left:
-            raise ValueError(f"The weights of {self.source} do not fit: missing: {name}")
-        return self.left.pop(name)
-
-    def shape(self, name: str) -> torch.Size:
-        """The shape of a tensor that stays for `fill`."""
-        if name not in self.left:
-            raise ValueError(f"The weights of {self.source} do not fit: missing: {name}")
-        return self.left[name].shape
-
-    def count(self, prefix: str) -> int:
-        """How many numbered parts there are below a prefix."""
-        return len({name.removeprefix(prefix).split(".")[0] for name in self.left if name.startswith(prefix)})
-
-    def take(self, prefix: str, suffix: str = "") -> dict[str, Tensor]:
-        """Remove and return the tensors below a prefix, by their names behind it."""
-        names = [name for name in self.left if name.startswith(prefix) and name.endswith(suffix)]
-        return {name.removeprefix(prefix): self.left.pop(name) for name in names}
-
-    def fill(self, module: nn.Module, prefix: str, rules: Rules, below: str = "") -> None:
-        """Load everything below a prefix into a module, or note what does not fit."""
-        state = rename({below + name: tensor for name, tensor in self.take(prefix + below).items()}, rules)
-        problems = misfits(module, state)
-        self.problems += [f"{prefix} {problem}" for problem in problems]
-        if not problems:
-            module.load_state_dict(state)
-        module.eval()
-
-    def refuse_misfits(self) -> None:
-        self.problems += [f"unexpected: {name} {tuple(tensor.shape)}" for name, tensor in self.left.items()]
-        if self.problems:
-            raise ValueError(
-                f"The weights of {self.source} do not fit ({len(self.problems)} keys; behind a prefix of the file "
-                "stand our names):\n  " + "\n  ".join(self.problems)
-            )
-
-
-def _encoder(parts: _Parts, hyper: _HyperParameters) -> EquivariantTransformer:
+def _encoder(parts: Parts, hyper: _HyperParameters) -> EquivariantTransformer:
     prefix = "model.representation_model."
     num_elements, hidden_channels = parts.shape(prefix + "embedding.weight")
     encoder = EquivariantTransformer(
@@ -202,7 +175,7 @@ def _encoder(parts: _Parts, hyper: _HyperParameters) -> EquivariantTransformer:
     return encoder
 
 
-def _specformer(parts: _Parts, hyper: _HyperParameters) -> tuple[SpecFormer, PatchReconstructionHead]:
+def _specformer(parts: Parts, hyper: _HyperParameters) -> tuple[SpecFormer, PatchReconstructionHead]:
     prefix = "model.representation_spec_model."
     patch_len = dict(zip(KINDS, hyper["patch_len"], strict=True))
     stride = dict(zip(KINDS, hyper["stride"], strict=True))
@@ -236,7 +209,7 @@ def _specformer(parts: _Parts, hyper: _HyperParameters) -> tuple[SpecFormer, Pat
     return specformer, reconstruction
 
 
-def _normalizer(parts: _Parts) -> TargetNormalizer:
+def _normalizer(parts: Parts) -> TargetNormalizer:
     """From the released running sums of targets and squared targets."""
     total, squares, count = (
         parts.need(f"model.pos_normalizer.{name}").double() for name in ("acc_sum", "acc_squared_sum", "acc_count")
