@@ -1,0 +1,214 @@
+"""3D-EMGP's noise: scales from hundredths of an Å to 10 Å, and a force that no rigid motion of the molecule changes."""
+
+import copy
+import math
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch_geometric.data import Data
+from torch_geometric.utils import scatter
+
+from molspectra._batch import num_molecules_of
+from molspectra._config import Configurable
+from molspectra._validation import values_are_free
+from molspectra.geometry.alignment import remove_mean, superpose
+
+NoiseMode = Literal["riemann", "kabsch", "gaussian"]
+
+
+class EMGPNoise(Configurable):
+    """Energy-motivated equivariant pre-training (3D-EMGP; Jiao et al., AAAI 2023, arXiv:2207.08824): noise of any size.
+
+    Each molecule gets a level l, uniformly from 0 to L - 1, and with it a scale σ on a geometric ladder from `max_std`
+    (level 0) down to `min_std`. Three kinds of noise, with ε ~ N(0, 1):
+
+    * "riemann": `steps` steps of Langevin dynamics, x ← x + α_t T(x) + √(2α_t) σ ε with α_t = 2^-t, in the field
+      T = :func:`riemann_force_target`, the paper's Riemann-Gaussian score. T of the molecule itself is 0 and α₁ = ½, so
+      that **one step, as published, is plain Gaussian noise x + σ ε, exactly**: only the target differs. Further steps
+      pull back and add half the variance of the one before.
+    * "gaussian": x + σ ε.
+    * "kabsch": x + σ ε, superposed on x as a rigid body.
+
+    Adds `force_target` (N, 3) in Å, T of the result or, except in mode "riemann", the way back x - x̃; `noise_level`
+    (B,) int64; and `noise_scale` (B,) in Å, σ, in float32 precision.
+
+    Args:
+        max_std: Largest σ in Å.
+        min_std: Smallest σ in Å.
+        num_levels: L.
+        steps: Number of Langevin steps, in mode "riemann".
+        mode: "riemann", "kabsch" or "gaussian".
+        as_released: In mode "kabsch", superpose by mirror images too where they lie closer. Elsewhere nothing changes,
+            except that a lone atom and coincident atoms have T = 0 here and NaN in the release.
+
+    Raises:
+        ValueError: scales are not 0 < min_std ≤ max_std < ∞, `num_levels` or `steps` is below 1, there is no such mode,
+            or there are several steps in another mode than "riemann".
+
+    Example:
+        >>> noisy = EMGPNoise()(Batch.from_data_list(list(ms.data.MiniSpectra()[:4])))
+        >>> noisy.force_target.shape == noisy.pos.shape, noisy.noise_level.shape
+        (True, torch.Size([4]))
+    """
+
+    def __init__(
+        self,
+        max_std: float | int = 10.0,
+        min_std: float | int = 0.01,
+        num_levels: int = 50,
+        steps: int = 1,
+        mode: NoiseMode = "riemann",
+        *,
+        as_released: bool = False,
+    ) -> None:
+        if not 0 < min_std <= max_std < math.inf:
+            raise ValueError(
+                f"Scales must be 0 < min_std <= max_std < inf (Å); got min_std={min_std} and max_std={max_std}."
+            )
+        if num_levels < 1 or steps < 1:
+            raise ValueError(f"num_levels and steps must be at least 1; got {num_levels} and {steps}.")
+        if mode not in ("riemann", "kabsch", "gaussian"):
+            raise ValueError(f"mode must be 'riemann', 'kabsch' or 'gaussian'; got {mode!r}.")
+        if steps > 1 and mode != "riemann":
+            raise ValueError(f"steps={steps} is for mode='riemann'; got it with mode={mode!r}. Leave it out.")
+        self.max_std = max_std
+        self.min_std = min_std
+        self.num_levels = num_levels
+        self.steps = steps
+        self.mode = mode
+        self.as_released = as_released
+
+    def __call__(self, data: Data, generator: torch.Generator | None = None) -> Data:
+        """A shallow copy of `data`, `pos` perturbed, with `force_target`, `noise_level` and `noise_scale`."""
+        options = {"generator": generator, "device": data.pos.device}
+        return self.perturb(data, torch.randint(self.num_levels, (num_molecules_of(data),), **options), generator)
+
+    def perturb(
+        self,
+        data: Data,
+        noise_level: Int[Tensor, " molecules"],
+        generator: torch.Generator | None = None,
+        *,
+        normals: Float[Tensor, "steps atoms 3"] | None = None,
+    ) -> Data:
+        """The same with given levels.
+
+        Args:
+            data: A `Data` or `Batch` with `pos`.
+            noise_level: The level of each molecule, (B,), on the device of the data; 0 is the largest scale.
+            generator: Source of randomness, on the device of the data.
+            normals: ε of each step, (steps, N, 3); drawn if not given.
+
+        Raises:
+            ValueError: there are not as many levels as molecules, (on the CPU) a level is out of range, or the normals
+                are of another shape.
+        """
+        pos = data.pos
+        self._check_levels(noise_level, num_molecules_of(data))
+        if normals is None:
+            shape = (self.steps, *pos.shape)
+            normals = torch.randn(shape, generator=generator, dtype=pos.dtype, device=pos.device)
+        if normals.shape != (self.steps, *pos.shape):
+            expected = (self.steps, *pos.shape)
+            raise ValueError(f"normals must have shape {expected}, (steps, N, 3); got {tuple(normals.shape)}.")
+        noisy = copy.copy(data)
+        noisy.noise_level = noise_level
+        noisy.noise_scale = self.scale(noise_level).to(pos.dtype)
+        per_atom = noisy.noise_scale if data.batch is None else noisy.noise_scale.index_select(0, data.batch)
+        noisy.pos = self._perturbed(data, per_atom.unsqueeze(1), normals.to(pos.dtype))
+        noisy.force_target = self._force(noisy.pos, data) if self.mode == "riemann" else pos - noisy.pos
+        return noisy
+
+    def scale(self, noise_level: Int[Tensor, "*levels"]) -> Float[Tensor, "*levels"]:
+        """The σ of levels in Å, float32."""
+        ratio = self.min_std / self.max_std
+        return (self.max_std * ratio ** (noise_level.double() / max(self.num_levels - 1, 1))).float()
+
+    def _perturbed(self, data: Data, std: Tensor, normals: Tensor) -> Tensor:
+        pos = data.pos + std * normals[0]  # T = 0 and 2α = 1 in the first step
+        for step, normal in enumerate(normals[1:], start=2):
+            rate = 2.0**-step
+            pos = pos + rate * self._force(pos, data) + math.sqrt(2 * rate) * std * normal
+        if self.mode == "kabsch":
+            proper = not self.as_released
+            return superpose(pos, data.pos, data.batch, proper=proper, num_molecules=num_molecules_of(data))
+        return pos
+
+    def _force(self, pos: Tensor, data: Data) -> Tensor:
+        return riemann_force_target(pos, data.pos, data.batch, num_molecules=num_molecules_of(data))
+
+    def _check_levels(self, noise_level: Tensor, num_molecules: int) -> None:
+        if noise_level.shape != (num_molecules,):
+            raise ValueError(
+                f"noise_level must have shape ({num_molecules},), one level a molecule; got {tuple(noise_level.shape)}."
+            )
+        if values_are_free(noise_level) and bool(((noise_level < 0) | (noise_level >= self.num_levels)).any()):
+            raise ValueError(
+                f"noise_level must lie in 0..{self.num_levels - 1}; got {int(noise_level.min())} to "
+                f"{int(noise_level.max())}."
+            )
+
+    def __repr__(self) -> str:
+        return (
+            f"EMGPNoise(max_std={self.max_std}, min_std={self.min_std}, num_levels={self.num_levels}, "
+            f"steps={self.steps}, mode={self.mode!r})"
+        )
+
+
+def riemann_force_target(
+    pos_perturbed: Float[Tensor, "atoms 3"],
+    pos: Float[Tensor, "atoms 3"],
+    batch: Int[Tensor, " atoms"] | None = None,
+    *,
+    num_molecules: int | None = None,
+) -> Float[Tensor, "atoms 3"]:
+    """The force towards a molecule that is blind to how the molecule lies in space (3D-EMGP, arXiv:2207.08824).
+
+    With positions about their centres, X̃ and X (N, 3), molecules are compared by their Gram matrices, d² = |X̃X̃ᵀ -
+    XXᵀ|², which no rotation, reflection or translation of either changes, and
+
+        T = -2 (X̃ A - X B) / (|A| + |B|) = -∇_X̃ d² / (2 (|A| + |B|)),  A = X̃ᵀX̃,  B = XᵀX̃,
+
+    with Frobenius norms. This is the score of exp(-d²/4σ²), times σ², divided by the mean of |A| and |B|: that makes it
+    a length in Å, of the order of the displacement. Equivariant in the perturbed positions; it sums to 0 over a
+    molecule. Costs two 3×3 matrices a molecule, nothing of size N × N. Computed in float64.
+
+    Where d² has no gradient, T is 0: exactly so for a lone atom and for coincident perturbed atoms, where the formula
+    is 0/0.
+
+    Args:
+        pos_perturbed: Positions at which the force is taken, in Å, (N, 3).
+        pos: Positions towards which it points, (N, 3).
+        batch: Molecule of each atom, (N,); None for one molecule.
+        num_molecules: Number of molecules, if known; otherwise it is read off `batch`, which waits for the device.
+
+    Returns:
+        T in Å, (N, 3).
+
+    Example:
+        >>> short, bond = torch.tensor([[0.0, 0, 0], [0.9, 0, 0]]), torch.tensor([[0.0, 0, 0], [0, 1.0, 0]])
+        >>> riemann_force_target(short, bond)[:, 0]  # 0.1 Å too short; how either lies in space does not matter
+        tensor([-0.1000,  0.1000])
+    """
+    if batch is None:
+        batch, num_molecules = torch.zeros(len(pos), dtype=torch.int64, device=pos.device), 1
+    perturbed = _centered(pos_perturbed, batch, num_molecules)
+    clean = _centered(pos, batch, num_molecules)
+    pair = torch.stack([perturbed, clean], dim=1)
+    products = pair.unsqueeze(3) * perturbed[:, None, None]
+    moments = scatter(products, batch, dim=0, dim_size=num_molecules, reduce="sum")  # A and B, (M, 2, 3, 3)
+    square = moments.square().sum(dim=(2, 3))
+    size = torch.where(square > 0, torch.where(square > 0, square, 1.0).sqrt(), 0.0).sum(dim=1)
+    moments = moments / torch.where(size > 0, size, 1.0)[:, None, None, None]
+    to_itself, to_clean = (pair.unsqueeze(3) * moments.index_select(0, batch)).sum(dim=2).unbind(1)  # X̃ A and X B
+    return (-2 * (to_itself - to_clean)).to(pos_perturbed.dtype)
+
+
+def _centered(pos: Tensor, batch: Tensor, num_molecules: int | None) -> Tensor:
+    """Positions about the centre of each molecule, float64; exactly 0 where all of its atoms coincide."""
+    number = torch.arange(len(batch), device=batch.device)
+    first = scatter(number, batch, dim=0, dim_size=num_molecules, reduce="min").index_select(0, batch)
+    pos = pos.double()
+    return remove_mean(pos - pos.index_select(0, first), batch, num_molecules)
