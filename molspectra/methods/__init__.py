@@ -1,10 +1,25 @@
 """The published pre-training methods: `method(encoder, batch, generator=None) -> {"loss": ..., parts}`."""
 
 from molspectra.methods.coord import Coord
-from molspectra.methods.denoising import Denoising
+from molspectra.methods.denoising import Denoising, predict_vectors
+from molspectra.methods.emgp import EMGP
+from molspectra.methods.empp import EMPP, PredictedPosition
+from molspectra.methods.encoding import encode
 from molspectra.methods.frad import Frad
 from molspectra.methods.molspectra import MolSpectra
 from molspectra.methods.noisy_nodes import NoisyNodes
 from molspectra.methods.slide import SliDe
 
-__all__ = ["Coord", "Denoising", "Frad", "MolSpectra", "NoisyNodes", "SliDe"]
+__all__ = [
+    "EMGP",
+    "EMPP",
+    "Coord",
+    "Denoising",
+    "Frad",
+    "MolSpectra",
+    "NoisyNodes",
+    "PredictedPosition",
+    "SliDe",
+    "encode",
+    "predict_vectors",
+]

@@ -1,7 +1,18 @@
 """Perturbing conformers: each noise is a callable `noise(data, generator=None) -> data`."""
 
 from molspectra.noise.coord import CoordNoise
+from molspectra.noise.emgp import EMGPNoise, riemann_force_target
+from molspectra.noise.empp import EMPPMask, MaskedPairs, masked_pairs
 from molspectra.noise.frad import FradNoise
 from molspectra.noise.slide import SliDeNoise
 
-__all__ = ["CoordNoise", "FradNoise", "SliDeNoise"]
+__all__ = [
+    "CoordNoise",
+    "EMGPNoise",
+    "EMPPMask",
+    "FradNoise",
+    "MaskedPairs",
+    "SliDeNoise",
+    "masked_pairs",
+    "riemann_force_target",
+]

@@ -1,10 +1,23 @@
 """Predictions and targets → losses."""
 
 from molspectra.objectives.denoising import DenoisingLoss
+from molspectra.objectives.force_matching import ForceMatchingLoss
 from molspectra.objectives.infonce import InfoNCELoss
 from molspectra.objectives.masked_patch import MaskedPatchLoss
+from molspectra.objectives.noise_scale import NoiseScaleLoss
+from molspectra.objectives.position_distribution import PositionDistributionLoss
 from molspectra.objectives.slide import SliDeLoss
 from molspectra.objectives.target_normalizer import TargetNormalizer
 from molspectra.objectives.weighted_sum import WeightedSum
 
-__all__ = ["DenoisingLoss", "InfoNCELoss", "MaskedPatchLoss", "SliDeLoss", "TargetNormalizer", "WeightedSum"]
+__all__ = [
+    "DenoisingLoss",
+    "ForceMatchingLoss",
+    "InfoNCELoss",
+    "MaskedPatchLoss",
+    "NoiseScaleLoss",
+    "PositionDistributionLoss",
+    "SliDeLoss",
+    "TargetNormalizer",
+    "WeightedSum",
+]

@@ -1,0 +1,138 @@
+"""Where a masked atom is, seen from each of the others."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from molspectra._config import Configurable
+from molspectra.encoders.features import AtomFeatures
+from molspectra.layers.constants import ExactConstants
+from molspectra.layers.degrees import DegreeLinear, DegreeNorm, Gate, LiftDegrees
+from molspectra.layers.sphere import PositionDistribution, SphereGrid, SphereHarmonics
+
+
+class PositionDistributionHead(Configurable, ExactConstants):
+    """Distributions of direction and distance to a masked atom (EMPP, An et al., ICLR 2025, arXiv:2502.08209).
+
+    From the features x_l of an atom near the masked one, l = 0 … l_max, follow coefficients on the sphere,
+
+        c = Linear(Gate(Linear(Norm(x))))                             32 channels of (l_max + 1)²
+        log q(p) = log_softmax_p[w₂ · SiLU(W₁ Σ_lm c_lm Y_lm(p) + b₁) / T + log area(p)]
+        log q(r) = log_softmax_r[MLP(c_0)]                            128 distances up to 6 Å
+
+    over points p of a grid on the sphere and distances r. Degrees that the encoder does not give are made of its
+    vectors (:class:`~molspectra.layers.degrees.LiftDegrees`). W₁ is applied ahead of the harmonics, which is the same
+    and takes less memory.
+
+    Differences from the released code, undone by `as_released=True`:
+
+    * the softmax counts each point with its area. The released one does not, so that directions near the poles of
+      its 100 × 101 grid are preferred, and the loss of a molecule depends on how it lies (by up to 12 %);
+    * with areas, a Gauss–Legendre grid of 20 × 40 points is enough for l_max = 2, at 1/20 of the memory: under rotation
+      a pair's loss changes by 1e-8 of itself, and by 2e-5 where the head's logits are multiplied by three;
+    * the last direction layer has no bias, a constant that the softmax takes out.
+
+    The public code has other heads, too (raw displacements as labels; one centre a molecule in place of every
+    neighbour), which are not those of its training scripts. The head runs in the weights' own precision under autocast:
+    the temperature multiplies rounding errors by ten.
+
+    Args:
+        channels: Width F of the atom features.
+        l_max: Highest degree that is read, 1 to 11.
+        hidden_channels: Channels of the coefficients.
+        mix_channels: Width of the direction's hidden layer.
+        num_radii: Number of distances.
+        max_radius: Largest distance in Å; the others are evenly spaced from 0.
+        temperature: T, for directions.
+        num_polar: Rings of the grid: n × 2n points, by default n = 10 l_max; when `as_released`
+            n × (n + 1), by default n = 100.
+        as_released: Reproduce the released arithmetic.
+
+    Raises:
+        ValueError: a size or the temperature is out of range.
+
+    Example:
+        >>> encoder = ms.encoders.EquivariantTransformer(32, num_layers=2, num_heads=4)
+        >>> atoms = encoder(torch.tensor([8, 1]), torch.randn(2, 3))
+        >>> PositionDistributionHead(channels=32)(atoms).direction.shape
+        torch.Size([2, 800])
+    """
+
+    radii: Tensor
+
+    def __init__(
+        self,
+        channels: int,
+        l_max: int = 2,
+        *,
+        hidden_channels: int = 32,
+        mix_channels: int = 16,
+        num_radii: int = 128,
+        max_radius: float | int = 6.0,
+        temperature: float | int = 0.1,
+        num_polar: int | None = None,
+        as_released: bool = False,
+    ) -> None:
+        if not 1 <= l_max <= 11:
+            raise ValueError(f"l_max must lie in 1..11; got {l_max}.")
+        if not temperature > 0 or not max_radius > 0:
+            raise ValueError(f"temperature and max_radius (Å) must be positive; got {temperature} and {max_radius}.")
+        if num_radii < 2:
+            raise ValueError(f"num_radii must be at least 2; got {num_radii}.")
+        radii = torch.linspace(0, max_radius, num_radii, dtype=torch.float64, device="cpu")
+        super().__init__(lambda: {"radii": radii})
+        self.temperature = temperature
+        self.lift = LiftDegrees(channels, l_max)
+        self.norm = DegreeNorm(channels, l_max)
+        # Each degree from 1 on has its own gate a channel.
+        self.linear_in = DegreeLinear(channels, channels, l_max, out_scalars=(l_max + 1) * channels)
+        self.gate = Gate()
+        self.linear_out = DegreeLinear(channels, hidden_channels, l_max)
+        self.sphere = SphereHarmonics(_make_grid(num_polar, l_max, as_released), l_max)
+        self.mix = nn.Linear(hidden_channels, mix_channels)
+        self.direction = nn.Linear(mix_channels, 1, bias=as_released)
+        self.radius = nn.Sequential(
+            nn.Linear(hidden_channels, 2 * hidden_channels), nn.SiLU(), nn.Linear(2 * hidden_channels, num_radii)
+        )
+
+    def forward(self, atoms: AtomFeatures) -> PositionDistribution:
+        """Features of an atom a pair, E rows (`atoms.select(index)`), → a distribution a row; E may be 0.
+
+        Raises:
+            ValueError: the encoder gives no vectors.
+        """
+        with torch.autocast(atoms.scalars.device.type, enabled=False):
+            coefficients = self.coefficients(atoms)
+            dtype = coefficients.dtype
+            log_weights = self.sphere.log_weights.to(dtype)
+            direction = self.direction_logits(coefficients) / self.temperature + log_weights
+            return PositionDistribution(
+                direction.log_softmax(dim=1),
+                self.radius(coefficients[:, 0]).log_softmax(dim=1),
+                self.sphere.points.to(dtype),
+                log_weights,
+                self.radii.to(dtype),
+            )
+
+    def coefficients(self, atoms: AtomFeatures) -> Float[Tensor, "pairs dim hidden"]:
+        """Coefficients of the signals on the sphere, (E, (l_max + 1)², hidden_channels), degree by degree."""
+        dtype = self.mix.weight.dtype
+        features = [atoms.degree(l) for l in range(min(atoms.l_max, self.lift.l_max) + 1)]
+        # An encoder of someone else's may give half precision under autocast.
+        features = [of_degree.to(torch.promote_types(of_degree.dtype, dtype)) for of_degree in features]
+        return torch.cat(self.linear_out(self.gate(self.linear_in(self.norm(self.lift(features))))), dim=1)
+
+    def direction_logits(self, coefficients: Float[Tensor, "pairs dim hidden"]) -> Float[Tensor, "pairs points"]:
+        """Coefficients → L(p) ahead of temperature and area, (E, G)."""
+        mixed = self.sphere(F.linear(coefficients, self.mix.weight))
+        hidden = F.silu(mixed + self.mix.bias.unsqueeze(1))
+        logits = (self.direction.weight @ hidden).squeeze(1)
+        return logits if self.direction.bias is None else logits + self.direction.bias
+
+
+def _make_grid(num_polar: int | None, l_max: int, as_released: bool) -> SphereGrid:
+    if as_released:
+        num_polar = 100 if num_polar is None else num_polar
+        return SphereGrid.equal_angle(num_polar, num_polar + 1).unweighted()
+    return SphereGrid.gauss_legendre(10 * l_max if num_polar is None else num_polar)

@@ -1,0 +1,311 @@
+"""EMPP: pre-training, or an auxiliary task, by predicting where a masked atom was."""
+
+import math
+from typing import Literal, NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+from torch_geometric.data import Data
+from torch_geometric.utils import to_dense_batch
+
+from molspectra._batch import molecule_of
+from molspectra.encoders.features import AtomFeatures
+from molspectra.heads.position_distribution import PositionDistributionHead
+from molspectra.layers.conditioning import MaskedAtomEmbedding
+from molspectra.layers.sphere import PositionDistribution
+from molspectra.methods.denoising import Denoised, Denoising
+from molspectra.methods.encoding import Encoder, encode
+from molspectra.noise.empp import EMPPMask, MaskedPairs, masked_pairs
+from molspectra.objectives.position_distribution import PositionDistributionLoss
+
+
+class PredictedPosition(NamedTuple):
+    """Where an atom was found to be missing."""
+
+    pos: Float[Tensor, "molecules 3"]
+    """Predicted position of the atom taken out of each molecule, in Å, (B, 3); NaN where nothing is near it."""
+    error: Float[Tensor, " molecules"]
+    """Distance to its true position in Å, (B,); NaN likewise."""
+    masked: Data
+    """The molecules without it (see :class:`~molspectra.noise.EMPPMask`)."""
+    pairs: MaskedPairs
+    """The atoms that were asked."""
+    distribution: PositionDistribution
+    """What each of them answered."""
+
+
+class EMPP(Denoising):
+    """Equivariant masked position prediction (An et al., ICLR 2025, arXiv:2502.08209).
+
+    One atom of each molecule is taken out. Told its element and, optionally, a property of the whole molecule, each
+    atom within 5 Å of the gap predicts distributions of the direction and the distance at which it was.
+
+    By itself it pre-trains on equilibrium structures. As an auxiliary task hand it to
+    :class:`~molspectra.methods.NoisyNodes` with `separate=True`, with or without the property as `label`. It needs an
+    encoder with vectors that takes `context`.
+
+    Differences from the release, undone by `as_released=True`: directions are weighted with the area they stand for and
+    distances have a normalised label (see :class:`~molspectra.heads.PositionDistributionHead` and
+    :class:`~molspectra.objectives.PositionDistributionLoss`); every molecule weighs the same, however many atoms are
+    near its gap; and copies are averaged, as in the paper, where the release adds them up. In both modes the
+    conditioning goes into the encoder once (see :class:`~molspectra.layers.conditioning.MaskedAtomEmbedding`).
+
+    Args:
+        channels: Width of the encoder's features (`encoder.out_channels`).
+        num_masked: Copies of each molecule, each without another atom, that make one larger batch.
+        heavy_only: Take out hydrogens only where there is nothing else.
+        cutoff: Å, how far from the gap atoms predict. Distances are predicted up to 6 Å.
+        l_max: Highest degree of the predicted signals.
+        label: Field with a property of the molecule, (B,) or (B, 1), to be told; None for none. A label of NaN is a
+            missing one.
+        label_mean: Mean of the property over the training set.
+        label_std: Standard deviation of the property.
+        temperature: T of predicted and true distributions of directions.
+        reduce: What counts equally: "molecule" or "pair"; by default "molecule", or "pair" `as_released`.
+        as_released: Reproduce the released arithmetic.
+
+    Raises:
+        ValueError: an argument is out of range.
+
+    Example:
+        >>> encoder = ms.encoders.EquivariantTransformer(32, num_layers=2, num_heads=4)
+        >>> empp = EMPP(channels=32, label="gap", label_mean=8.0, label_std=2.0)
+        >>> batch = Batch.from_data_list(ms.data.MiniSpectra()[:4])
+        >>> empp(encoder, batch)["loss"].backward()
+        >>> empp.predict_position(encoder, batch).pos.shape
+        torch.Size([4, 3])
+    """
+
+    noise: EMPPMask
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        num_masked: int = 1,
+        heavy_only: bool = False,
+        cutoff: float | int = 5.0,
+        l_max: int = 2,
+        label: str | None = None,
+        label_mean: float | int = 0.0,
+        label_std: float | int = 1.0,
+        temperature: float | int = 0.1,
+        reduce: Literal["pair", "molecule"] | None = None,
+        as_released: bool = False,
+    ) -> None:
+        if not cutoff > 0:
+            raise ValueError(f"cutoff must be positive (Å); got {cutoff}.")
+        if not 0 < label_std < math.inf:
+            raise ValueError(f"label_std must be positive, in units of the label; got {label_std}.")
+        if reduce not in ("pair", "molecule", None):
+            raise ValueError(f'reduce must be "pair" or "molecule"; got {reduce!r}.')
+        super().__init__(
+            EMPPMask(num_masked, heavy_only, () if label is None else (label,)),
+            PositionDistributionHead(channels, l_max, temperature=temperature, as_released=as_released),
+            # How pairs are put together is said by the groups it is handed.
+            PositionDistributionLoss(temperature, l_max=l_max, reduce="molecule", as_released=as_released),
+        )
+        self.condition = MaskedAtomEmbedding(channels, label is not None)
+        self.num_masked = num_masked
+        self.cutoff = cutoff
+        self.label = label
+        self.label_mean = label_mean
+        self.label_std = label_std
+        self.reduce = reduce or ("pair" if as_released else "molecule")
+        self.as_released = as_released
+
+    def forward(self, encoder: Encoder, batch: Data, generator: torch.Generator | None = None) -> dict[str, Tensor]:
+        """Mask, encode, predict, compare.
+
+        Args:
+            encoder: Maps (z, pos, batch) and `context` to atom features with vectors; bonds are handed over if it takes
+                them.
+            batch: Molecules with `z` and `pos` and, if there is one, the label.
+            generator: Source of randomness, on the batch's device.
+
+        Returns:
+            {"loss", "position"}, equal scalars; 0 if no atom is near a gap. If all molecules are lone atoms, nothing is
+            left to encode, and the encoder is not called.
+
+        Raises:
+            ValueError: the label is missing, or the encoder takes no context or gives no vectors.
+        """
+        loss = self._mask_and_compare(encoder, batch, generator).loss
+        return {"loss": loss, "position": loss}
+
+    def denoise(self, encoder: Encoder, batch: Data, generator: torch.Generator | None = None) -> Denoised:
+        """The loss, and the masked molecules with the features of the atoms left, for further losses.
+
+        Raises:
+            ValueError: there are several copies of each molecule.
+        """
+        if self.num_masked != 1:
+            raise ValueError(
+                f"num_masked must be 1 where further losses read the masked molecules, one for each of the batch; got "
+                f"{self.num_masked}. Call the method itself, or pass num_masked=1."
+            )
+        return self._mask_and_compare(encoder, batch, generator)
+
+    @torch.no_grad()
+    def predict_position(
+        self,
+        encoder: Encoder,
+        batch: Data,
+        atom: Int[Tensor, " molecules"] | None = None,
+        generator: torch.Generator | None = None,
+    ) -> PredictedPosition:
+        """Take an atom out of every molecule and say where it was: for evaluation (see :func:`locate`).
+
+        Put encoder and method into evaluation mode first. Which atoms are asked is known from the true position (those
+        within the cutoff), as in training; in a molecule smaller than that, all are.
+
+        Args:
+            encoder: See :meth:`forward`.
+            batch: See :meth:`forward`.
+            atom: Row of the batch, for each molecule in order, of the atom to take out, (B,); drawn if None.
+            generator: Source of randomness for that.
+
+        Returns:
+            Predicted positions and their errors, NaN for a molecule that has no atom near the gap; and what they were
+            made of.
+
+        Raises:
+            ValueError: see :meth:`forward`; or an atom is not in its molecule.
+        """
+        if atom is None:
+            atom = self.noise.draw(batch, generator)
+            atom = atom[: atom.shape[0] // self.num_masked]
+        masked = self.noise.mask(batch, atom)
+        pairs = masked_pairs(masked, self.cutoff)
+        distribution = self.head(self._encode(encoder, masked).select(pairs.atom))
+        anchor = masked.pos.index_select(0, pairs.atom)
+        pos = locate(distribution, anchor, pairs.molecule, masked.masked_z.shape[0])
+        error = torch.linalg.vector_norm(pos - masked.masked_pos, dim=1)
+        return PredictedPosition(pos, error, masked, pairs, distribution)
+
+    def _mask_and_compare(self, encoder: Encoder, batch: Data, generator: torch.Generator | None) -> Denoised:
+        masked = self.noise(batch, generator)
+        atoms = self._encode(encoder, masked)
+        pairs = masked_pairs(masked, self.cutoff)
+        predicted = self.head(atoms.select(pairs.atom))
+        num_groups, group = masked.masked_z.shape[0], pairs.molecule
+        if self.reduce == "pair":
+            # The published batches hold one copy each, whose pairs are averaged.
+            group, num_groups = group // (num_groups // self.num_masked), self.num_masked
+        loss = self.objective(predicted, pairs.displacement, group, num_groups)
+        return Denoised(loss * self.num_masked if self.as_released else loss, atoms, masked)
+
+    def _encode(self, encoder: Encoder, masked: Data) -> AtomFeatures:
+        """Features of the atoms left, which know what has been taken from their molecule."""
+        context = self.condition(masked.masked_z, self._label(masked)).index_select(0, molecule_of(masked))
+        if masked.z.shape[0] == 0:
+            return AtomFeatures(context, context.new_zeros(0, 3, context.shape[1]))
+        return encode(encoder, masked, context=context)
+
+    def _label(self, masked: Data) -> Tensor | None:
+        """The standardised label of each copy."""
+        if self.label is None:
+            return None
+        label = masked[self.label]
+        if label.numel() != masked.masked_z.shape[0]:
+            raise ValueError(
+                f"{self.label!r} must be one number a molecule, (B,) or (B, 1); got rows of shape "
+                f"{tuple(label.shape[1:])}. Name another field with label=."
+            )
+        return (label.reshape(-1) - self.label_mean) / self.label_std
+
+
+def locate(
+    distribution: PositionDistribution,
+    anchor: Float[Tensor, "pairs 3"],
+    molecule: Int[Tensor, " pairs"],
+    num_molecules: int,
+    num_steps: int = 12,
+) -> Float[Tensor, "molecules 3"]:
+    """The position that the atoms of each molecule agree on best.
+
+    What atom i says is as blurred as the labels are that it was trained on. Seen from a position x at the distance r
+    and in the direction u from it, it is smoothed with a kernel of that width, k(p, s) = exp(κ (u · p - 1)) ·
+    exp(-½ ((s - r) / σ)²) over directions p and distances s. The position sought is that of the largest
+
+        Σ_i log Σ_ps q_i(p) q_i(s) k(p, s)
+
+    found by mean shift: x moves to the mean of the places where the atoms see the missing one, each within its kernel
+    about x, weighted with the inverse fourth power of its distance, as the error of one atom's answer grows with the
+    square. The start is what the three closest atoms say, each by its mean and its two likeliest directions; the best
+    end counts. There is no factor r², which would make a density in space of that of a distance: labels are largest
+    at the truth as they stand.
+
+    Args:
+        distribution: What each atom says, E rows.
+        anchor: Positions x_i of these atoms in Å, (E, 3).
+        molecule: Molecule of each, (E,), sorted.
+        num_molecules: Number B of molecules.
+        num_steps: Steps of mean shift, each of which about halves the distance to go.
+
+    Returns:
+        Positions in Å, (B, 3); NaN for molecules without an atom that says something.
+    """
+    if anchor.shape[0] == 0:
+        return anchor.new_full((num_molecules, 3), torch.nan)
+    witnesses = _Witnesses(distribution, anchor, molecule, num_molecules)
+    pos = witnesses.candidates()
+    for _ in range(num_steps):
+        pos = witnesses.ask(pos)[1]
+    best = witnesses.ask(pos)[0].argmax(dim=1)
+    pos = pos.take_along_dim(best[:, None, None], dim=1).squeeze(1)
+    return torch.where(witnesses.present.any(dim=1, keepdim=True), pos, torch.nan)
+
+
+class _Witnesses:
+    """What atoms say, molecules side by side: P of them each, the closest to the gap first, absent ones last."""
+
+    sharpness = 15.0  # κ: about the curvature of the logarithm of a label of temperature 0.1 at its peak
+    radius_std = 0.5  # σ in Å
+
+    def __init__(
+        self, distribution: PositionDistribution, anchor: Tensor, molecule: Tensor, num_molecules: int
+    ) -> None:
+        pairs = torch.arange(anchor.shape[0], device=anchor.device)
+        row, present = to_dense_batch(pairs, molecule, batch_size=num_molecules)
+        distance = torch.where(present, distribution.mean_radius()[row], torch.inf)
+        order = distance.argsort(dim=1)
+        row, self.present = row.gather(1, order), present.gather(1, order)  # (B, P)
+        self.distance = distance.gather(1, order).clamp(min=0.5)
+        self.anchor = anchor.to(distance.dtype)[row]  # (B, P, 3)
+        self.distribution, self.row = distribution, row
+        self.direction, self.radius = distribution.direction.exp()[row], distribution.radius.exp()[row]
+
+    def candidates(self, num_closest: int = 3, num_modes: int = 2) -> Tensor:
+        """Positions to start from, (B, C, 3)."""
+        row, points = self.row[:, :num_closest], self.distribution.points
+        density = (self.distribution.direction - self.distribution.log_weights)[row]
+        directions = [self.distribution.mean_direction()[row]]
+        for _ in range(num_modes):
+            directions.append(points[density.argmax(dim=2)])
+            # The next one is more than 60° from it.
+            density = torch.where(directions[-1] @ points.T > 0.5, -torch.inf, density)
+        radius = self.distribution.mean_radius()[row]
+        pos = self.anchor[:, : row.shape[1], None] + radius[:, :, None, None] * torch.stack(directions, dim=2)
+        return torch.where(self.present[:, : row.shape[1], None, None], pos, pos[:, :1, :1]).flatten(1, 2)
+
+    def ask(self, pos: Tensor) -> tuple[Tensor, Tensor]:
+        """Positions (B, C, 3) → how likely they are (B, C), and the mean of where they should be instead (B, C, 3)."""
+        points, radii = self.distribution.points, self.distribution.radii
+        score, weights, weighted = torch.zeros_like(pos[..., 0]), torch.zeros_like(pos[..., :1]), torch.zeros_like(pos)
+        for slot in range(self.present.shape[1]):
+            present, anchor = self.present[:, slot, None], self.anchor[:, slot, None]
+            displacement = pos - anchor
+            distance = torch.linalg.vector_norm(displacement, dim=2, keepdim=True)
+            cosine = displacement @ points.T / distance.clamp(min=1e-6)
+            direction = torch.exp(self.sharpness * (cosine - 1)) * self.direction[:, slot, None]  # (B, C, G)
+            radius = torch.exp(-0.5 * ((radii - distance) / self.radius_std).square()) * self.radius[:, slot, None]
+            of_direction, of_radius = (part.sum(dim=2).clamp(min=1e-30) for part in (direction, radius))
+            score = score + torch.where(present, of_direction.log() + of_radius.log(), 0.0)
+            towards = F.normalize(direction @ points, dim=2, eps=1e-30)
+            seen_at = anchor + (radius @ radii / of_radius).unsqueeze(2) * towards
+            weight = torch.where(present, self.distance[:, slot, None] ** -4, 0.0).unsqueeze(2)
+            weights, weighted = weights + weight, weighted + weight * seen_at
+        return score, weighted / weights

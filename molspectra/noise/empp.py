@@ -1,0 +1,226 @@
+"""Molecules without one of their atoms, and who its neighbours were: the masking of EMPP."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch_geometric.data import Batch, Data
+from torch_geometric.utils import scatter
+
+from molspectra._batch import molecule_of, num_molecules_of
+from molspectra._config import Configurable
+from molspectra._validation import check_fields, values_are_free
+
+
+class EMPPMask(Configurable):
+    """Takes one atom out of every molecule, `num_masked` times: the masking of EMPP (An et al. 2025, arXiv:2502.08209).
+
+    Copy c of molecule g is molecule c B + g of the result. Which atom it lacks is drawn uniformly, another in each copy
+    (where there are fewer atoms than copies, from the start again). The atom is gone, with its bonds; nothing stands in
+    for it. The fields of the result:
+
+    ==============================  =====================  =====================================================
+    `z` `pos` `batch`               (N',) (N', 3) (N',)    the atoms left, in order; N' = K (N - B)
+    `bond_index` `bond_order`       (2, b) (b,)            the bonds between them, if the data has bonds
+    `masked_z` `masked_pos`         (K B,) (K B, 3)        element and position (Å) of the atom that each copy lacks
+    `masked_atom`                   (K B,)                 its row in the data given
+    `source_batch`                  (K B,)                 molecule of the data given that each copy is made of
+    `kept`                          (N',)                  row, in the data given, of each atom left
+    ==============================  =====================  =====================================================
+
+    It is a `Batch`, with `ptr` and `num_graphs` = K B, also counting molecules that had one atom only, of which no row
+    is left. One copy of a single molecule is a `Data` without `batch`, so that the mask can be a transform in a data
+    loader. Other fields are dropped, save those named in `labels`.
+
+    Runs on the device the data is on; only for the number of bonds, if there are any, the host waits for it.
+
+    Args:
+        num_masked: Number K of copies.
+        heavy_only: Take hydrogens out only of molecules that have no other atom. The published code draws from all.
+        labels: Fields with one row a molecule, (B, …), to be repeated for the copies.
+
+    Raises:
+        ValueError: `num_masked` is not positive.
+
+    Example:
+        >>> water = Data(z=torch.tensor([8, 1, 1]), pos=torch.tensor([[0.0, 0, 0], [0.96, 0, 0], [-0.24, 0.93, 0]]))
+        >>> masked = EMPPMask(heavy_only=True)(water)
+        >>> masked.z, masked.masked_z
+        (tensor([1, 1]), tensor([8]))
+    """
+
+    def __init__(self, num_masked: int = 1, heavy_only: bool = False, labels: Sequence[str] = ()) -> None:
+        if num_masked < 1:
+            raise ValueError(f"num_masked must be at least 1, copies of each molecule; got {num_masked}.")
+        self.num_masked = num_masked
+        self.heavy_only = heavy_only
+        self.labels = tuple(labels)
+
+    def __call__(self, data: Data, generator: torch.Generator | None = None) -> Data:
+        """Copies of the molecules of `data`, each without an atom; `data` itself is left as it is.
+
+        Raises:
+            ValueError: a molecule has no atoms (checked for CPU tensors), or a field of `labels` is missing.
+        """
+        return self.mask(data, self.draw(data, generator))
+
+    def draw(self, data: Data, generator: torch.Generator | None = None) -> Int[Tensor, " copies"]:
+        """Which atoms to take out: rows of `data`, (K B,), copy after copy."""
+        sizes, molecule = _sizes(data), molecule_of(data)
+        light = (data.z == 1) if self.heavy_only else torch.zeros_like(data.z, dtype=torch.bool)
+        # All atoms at random, then by molecule, heavy ones first: uniform among those of one kind in one molecule.
+        shuffled = torch.randperm(data.z.shape[0], generator=generator, device=data.z.device)
+        group = (2 * molecule + light).index_select(0, shuffled)
+        shuffled = shuffled.index_select(0, group.argsort(stable=True))
+        heavy = scatter((~light).long(), molecule, dim_size=sizes.shape[0], reduce="sum")
+        eligible = torch.where(heavy > 0, heavy, sizes)
+        copies = torch.arange(self.num_masked, device=sizes.device).unsqueeze(1)
+        first = sizes.cumsum(0) - sizes
+        return shuffled.index_select(0, (first + copies % eligible).flatten())
+
+    def mask(self, data: Data, masked_atom: Int[Tensor, " copies"]) -> Data:
+        """Take out given atoms.
+
+        Args:
+            data: B molecules with `z` and `pos`.
+            masked_atom: Rows of `data`, (K B,) for any K: one in each molecule in order, copy after copy.
+
+        Returns:
+            The copies without these atoms, as described above.
+
+        Raises:
+            ValueError: an atom is not in its molecule (checked for CPU tensors), or `masked_atom` is not K B long.
+        """
+        check_fields(data, ("z", "pos", *self.labels), "EMPPMask", "Set them, or leave them out of labels=.")
+        sizes, molecule = _sizes(data), molecule_of(data)
+        num_atoms, num_molecules = molecule.shape[0], sizes.shape[0]
+        _check_masked(masked_atom, molecule, num_molecules)
+        for label in self.labels:
+            if data[label].shape[:1] != (num_molecules,):
+                raise ValueError(
+                    f"{label!r} must have a row for each of the {num_molecules} molecules to be repeated for the "
+                    f"copies; got shape {tuple(data[label].shape)}."
+                )
+        num_copies = masked_atom.shape[0] // num_molecules
+        copies = torch.arange(num_copies, device=molecule.device).unsqueeze(1)
+
+        # Rows of all copies one after the other; the stable sort brings those that stay to the front, in order.
+        removed = torch.zeros(num_copies * num_atoms, dtype=torch.bool, device=molecule.device)
+        removed.index_fill_(0, (masked_atom.view(num_copies, -1) + copies * num_atoms).flatten(), True)
+        rows = removed.to(torch.uint8).argsort(stable=True)[: num_copies * (num_atoms - num_molecules)]
+        kept = rows % num_atoms
+        source = torch.arange(num_molecules, device=molecule.device).repeat(num_copies)
+        fields = {
+            "z": data.z.index_select(0, kept),
+            "pos": data.pos.index_select(0, kept),
+            **_bonds(data, removed, num_copies),
+            "masked_z": data.z.index_select(0, masked_atom),
+            "masked_pos": data.pos.index_select(0, masked_atom),
+            "masked_atom": masked_atom,
+            "source_batch": source,
+            "kept": kept,
+            **{label: data[label].index_select(0, source) for label in self.labels},
+        }
+        if data.batch is None and num_copies == 1:
+            return Data(**fields)
+        batch = molecule.index_select(0, kept) + rows // num_atoms * num_molecules
+        ends = (sizes - 1).repeat(num_copies).cumsum(0)
+        return Batch(batch=batch, ptr=torch.cat([torch.zeros_like(ends[:1]), ends]), **fields)
+
+    def __repr__(self) -> str:
+        return f"EMPPMask(num_masked={self.num_masked}, heavy_only={self.heavy_only})"
+
+
+class MaskedPairs(NamedTuple):
+    """Atoms left, and the place in their neighbourhood that has been vacated."""
+
+    atom: Int[Tensor, " pairs"]
+    """Row of the atom that is left, (E,), ascending."""
+    molecule: Int[Tensor, " pairs"]
+    """Its molecule, (E,)."""
+    displacement: Float[Tensor, "pairs 3"]
+    """From it to the place of the atom taken out, in Å, (E, 3)."""
+
+
+def masked_pairs(data: Data, cutoff: float | int) -> MaskedPairs:
+    """Atoms closer than `cutoff` to the place of the atom that their molecule lacks.
+
+    Args:
+        data: Molecules from :class:`EMPPMask`, one by one or put into a batch later.
+        cutoff: Distance in Å, exclusive; published is 5 Å.
+
+    Returns:
+        Each atom at most once, sorted. A molecule with all of its atoms further away, or with none, has no pair.
+
+    Raises:
+        ValueError: `cutoff` is not positive, or the data has not been masked.
+
+    Example:
+        >>> water = Data(z=torch.tensor([8, 1, 1]), pos=torch.tensor([[0.0, 0, 0], [0.96, 0, 0], [-0.24, 0.93, 0]]))
+        >>> masked_pairs(EMPPMask().mask(water, torch.tensor([1])), cutoff=1.0).displacement
+        tensor([[0.9600, 0.0000, 0.0000]])
+    """
+    if not cutoff > 0:
+        raise ValueError(f"cutoff must be positive (Å); got {cutoff}.")
+    check_fields(data, ("masked_pos",), "masked_pairs", "Mask the molecules first, with molspectra.noise.EMPPMask.")
+    molecule = molecule_of(data)
+    displacement = data.masked_pos.index_select(0, molecule) - data.pos
+    # Not `<`: an atom at NaN must keep its pair and show in the loss.
+    near = ~(displacement.square().sum(dim=1) >= cutoff * cutoff)
+    atom = near.nonzero().squeeze(1)
+    return MaskedPairs(atom, molecule.index_select(0, atom), displacement.index_select(0, atom))
+
+
+def _sizes(data: Data) -> Tensor:
+    """Number of atoms of each molecule, (B,)."""
+    if data.batch is None:
+        sizes = torch.full((1,), data.pos.shape[0], dtype=torch.int64, device=data.pos.device)
+    elif "ptr" in data:
+        sizes = data.ptr.diff()
+    else:
+        sizes = torch.bincount(data.batch, minlength=num_molecules_of(data))
+    if values_are_free(sizes) and bool((sizes == 0).any()):
+        raise ValueError(
+            f"Every molecule must have an atom to be taken out; molecule {int((sizes == 0).nonzero()[0])} has none. "
+            "Leave it out of the batch."
+        )
+    return sizes
+
+
+def _check_masked(masked_atom: Tensor, molecule: Tensor, num_molecules: int) -> None:
+    if masked_atom.shape[0] == 0 or masked_atom.shape[0] % num_molecules:
+        raise ValueError(
+            f"masked_atom must have K · {num_molecules} entries, an atom of each molecule for each of K copies; got "
+            f"{masked_atom.shape[0]}."
+        )
+    if not values_are_free(masked_atom):
+        return
+    expected = torch.arange(num_molecules).repeat(masked_atom.shape[0] // num_molecules)
+    inside = (masked_atom >= 0) & (masked_atom < molecule.shape[0])
+    wrong = ~inside | (molecule[masked_atom.clamp(0, molecule.shape[0] - 1)] != expected)
+    if bool(wrong.any()):
+        entry = int(wrong.nonzero()[0])
+        raise ValueError(
+            f"masked_atom[{entry}] must be an atom of molecule {int(expected[entry])}; got row "
+            f"{int(masked_atom[entry])}. Rows are counted through the batch: add batch.ptr[:-1] to numbers that start "
+            "at 0 in each molecule."
+        )
+
+
+def _bonds(data: Data, removed: Tensor, num_copies: int) -> dict[str, Tensor]:
+    """The bonds of all copies between atoms that stay, numbered anew; empty if the data has none."""
+    if "bond_index" not in data:
+        return {}
+    num_atoms = removed.shape[0] // num_copies
+    offset = num_atoms * torch.arange(num_copies, device=removed.device).unsqueeze(1)
+    bonds = (data.bond_index.unsqueeze(1) + offset).flatten(1)
+    broken = removed.index_select(0, bonds.flatten()).view_as(bonds).any(dim=0)
+    intact = (~broken).nonzero().squeeze(1)
+    row = torch.arange(removed.shape[0], device=removed.device) - removed.cumsum(0)
+    bonds = bonds.index_select(1, intact)
+    fields = {"bond_index": row.index_select(0, bonds.flatten()).view_as(bonds)}
+    if "bond_order" in data:
+        fields["bond_order"] = data.bond_order.repeat(num_copies).index_select(0, intact)
+    return fields

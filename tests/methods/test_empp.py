@@ -1,0 +1,358 @@
+"""EMPP against its parts spelled out, and positions read out of distributions that are known."""
+
+import pytest
+import torch
+from torch import nn
+from torch_geometric.data import Batch, Data
+
+import molspectra as ms
+from molspectra.heads.position_distribution import PositionDistributionHead
+from molspectra.layers.sphere import PositionDistribution, SphereGrid
+from molspectra.methods.empp import EMPP, locate
+from molspectra.noise.empp import EMPPMask, masked_pairs
+from molspectra.objectives.position_distribution import PositionDistributionLoss
+from molspectra.testing import EDGE_MOLECULES, edge_molecule, random_orthogonal
+
+
+def make_encoder():
+    return ms.encoders.EquivariantTransformer(16, num_layers=2, num_heads=4, num_rbf=8)
+
+
+def generator(seed=1):
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture
+def batch():
+    return Batch.from_data_list(list(ms.data.MiniSpectra("train")[60:66]))
+
+
+VARIANTS = {
+    "default": {},
+    "three copies": {"num_masked": 3},
+    "label": {"label": "gap", "label_mean": 8.0, "label_std": 2.0, "heavy_only": True},
+    "pairs": {"reduce": "pair", "l_max": 1},
+    "as released": {"as_released": True},
+}
+every_variant = pytest.mark.parametrize("arguments", VARIANTS.values(), ids=VARIANTS)
+
+
+def spelled_out(encoder, empp, batch, masked_atom):
+    """The divergences of each pair, for one copy of one molecule after the other."""
+    divergences = []
+    for number, atom in enumerate(masked_atom.tolist()):
+        molecule = batch.get_example(number % batch.num_graphs)
+        atom -= int(batch.ptr[number % batch.num_graphs])
+        rows = [row for row in range(len(molecule.z)) if row != atom]
+        hidden = empp.condition.embedding(molecule.z[atom])
+        if empp.label:
+            label = (molecule[empp.label] - empp.label_mean) / empp.label_std
+            centers = torch.linspace(-3, 3, 64)
+            hidden = hidden + empp.condition.label_proj(torch.exp(-0.5 * ((label - centers) / (6 / 63)) ** 2))
+        context = empp.condition.out_proj(nn.functional.silu(hidden)).expand(len(rows), -1)
+        atoms = encoder(molecule.z[rows], molecule.pos[rows], context=context)
+        displacement = molecule.pos[atom] - molecule.pos[rows]
+        near = torch.tensor([index for index in range(len(rows)) if displacement[index].norm() < 5.0])
+        parts = empp.objective.per_pair(empp.head(atoms.select(near)), displacement[near])
+        divergences.append(parts[0] + parts[1])
+    return divergences
+
+
+@every_variant
+def test_the_sum_of_its_parts_one_molecule_at_a_time(batch, arguments):
+    encoder, empp = make_encoder(), EMPP(16, **arguments)
+    losses = empp(encoder, batch, generator())
+    assert sorted(losses) == ["loss", "position"]
+    masked_atom = EMPPMask(empp.num_masked, empp.noise.heavy_only).draw(batch, generator())
+    each = spelled_out(encoder, empp, batch, masked_atom)
+    expected = torch.cat(each).mean() if empp.reduce == "pair" else torch.stack([kl.mean() for kl in each]).mean()
+    torch.testing.assert_close(losses["loss"], expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(losses["position"], losses["loss"])
+
+
+def test_the_release_adds_copies_up(batch):
+    encoder, empp = make_encoder(), EMPP(16, num_masked=2, as_released=True)
+    masked_atom = EMPPMask(2).draw(batch, generator())
+    each = spelled_out(encoder, empp, batch, masked_atom)
+    expected = torch.cat(each[:6]).mean() + torch.cat(each[6:]).mean()
+    torch.testing.assert_close(empp(encoder, batch, generator())["loss"], expected, rtol=1e-4, atol=1e-5)
+
+
+@every_variant
+def test_every_parameter_gets_a_gradient(batch, arguments):
+    encoder, empp = make_encoder(), EMPP(16, **arguments)
+    empp(encoder, batch)["loss"].backward()
+    assert all(parameter.grad is not None for parameter in encoder.parameters())
+    assert [name for name, parameter in empp.named_parameters() if not parameter.grad.abs().max() > 0] == []
+
+
+def test_parts_in_the_users_own_loop(batch):
+    encoder, empp = make_encoder(), EMPP(16)
+    masked = EMPPMask()(batch, generator())
+    pairs = masked_pairs(masked, cutoff=5.0)
+    context = empp.condition(masked.masked_z)[masked.batch]
+    atoms = encoder(masked.z, masked.pos, masked.batch, context=context)
+    head = PositionDistributionHead(16)
+    head.load_state_dict(empp.head.state_dict())
+    loss = PositionDistributionLoss()(head(atoms.select(pairs.atom)), pairs.displacement, pairs.molecule)
+    torch.testing.assert_close(empp(encoder, batch, generator())["loss"], loss)
+
+
+@every_variant
+def test_same_generator_same_loss_and_a_single_molecule(batch, arguments):
+    encoder, empp = make_encoder(), EMPP(16, **arguments)
+    first, second, third = (empp(encoder, batch, generator(seed))["loss"] for seed in (1, 1, 2))
+    assert first == second
+    assert first != third
+    assert empp(encoder, batch.get_example(0), generator())["loss"].isfinite()
+
+
+def test_loss_does_not_depend_on_how_molecules_lie(batch):
+    encoder, empp = make_encoder(), EMPP(16)
+    losses = []
+    for _ in range(4):
+        turned = batch.clone()
+        turned.pos = batch.pos @ random_orthogonal(torch.float32).T
+        losses.append(empp(encoder, turned, generator())["loss"])
+    torch.testing.assert_close(torch.stack(losses), losses[0].expand(4), rtol=1e-4, atol=0)
+
+
+@pytest.mark.parametrize("name", EDGE_MOLECULES)
+@pytest.mark.parametrize("num_masked", [1, 2])
+def test_edge_molecules(name, num_masked):
+    """Alone and beside an ordinary molecule: finite losses, gradients and predictions."""
+    z, pos = edge_molecule(name)
+    edge = Data(z=z, pos=pos, y=torch.zeros(1))
+    ordinary = Data(z=torch.tensor([8, 1, 1]), pos=torch.randn(3, 3), y=torch.ones(1, 1)[0])
+    for molecules in ([edge], [edge, ordinary], [ordinary, edge]):
+        encoder, empp = make_encoder(), EMPP(16, num_masked=num_masked, label="y")
+        batch = Batch.from_data_list(molecules)
+        loss = empp(encoder, batch)["loss"]
+        loss.backward()
+        assert loss.isfinite()
+        for parameter in [*encoder.parameters(), *empp.parameters()]:
+            assert parameter.grad is None or parameter.grad.isfinite().all()
+        found = empp.predict_position(encoder, batch)
+        lost = [name in ("lone atom", "apart") if molecule is edge else False for molecule in molecules]
+        assert found.pos.isnan().all(dim=1).tolist() == lost
+        assert found.error.isnan().tolist() == lost
+
+
+def test_where_every_molecule_is_a_lone_atom_nothing_is_encoded():
+    batch = Batch.from_data_list([Data(z=torch.tensor([n]), pos=torch.randn(1, 3)) for n in (1, 8)])
+
+    def encoder(z, pos, batch=None, context=None):
+        raise AssertionError("there is nothing to encode")
+
+    empp = EMPP(16)
+    loss = empp(encoder, batch)["loss"]
+    assert loss == 0
+    loss.backward()
+    assert all(parameter.grad is not None for parameter in empp.parameters())
+    assert empp.predict_position(encoder, batch).error.isnan().all()
+    assert empp.denoise(encoder, batch).atoms.pool(torch.zeros(0, dtype=torch.int64), num_molecules=2).shape == (2, 16)
+
+
+def test_without_a_pair_the_loss_is_0_and_every_gradient_there():
+    z, pos = edge_molecule("apart")
+    encoder, empp = make_encoder(), EMPP(16)
+    loss = empp(encoder, Data(z=z, pos=pos))["loss"]
+    assert loss == 0
+    loss.backward()
+    assert all(parameter.grad is not None for parameter in [*encoder.parameters(), *empp.parameters()])
+
+
+def test_denoising_of_molspectra_and_noisy_nodes(batch):
+    encoder = make_encoder()
+    lengths = {kind: axis.length for kind, axis in ms.data.MiniSpectra.axes.items()}
+    specformer = ms.spectra.SpecFormer(lengths, 100, 50, 16, 2, 4, 16)
+    losses = ms.methods.MolSpectra(EMPP(16), specformer)(encoder, batch, generator())
+    torch.testing.assert_close(losses["loss"], losses["denoising"] + losses["contrastive"] + losses["reconstruction"])
+    auxiliary = ms.methods.NoisyNodes(EMPP(16, label="gap"), ms.heads.ScalarHead(16), label="gap", separate=True)
+    losses = auxiliary(encoder, batch, generator())
+    torch.testing.assert_close(losses["denoising"], auxiliary.denoise(encoder, batch, generator())["loss"])
+    with pytest.raises(ValueError, match="num_masked must be 1 where further losses.*got 2"):
+        ms.methods.MolSpectra(EMPP(16, num_masked=2), specformer)(encoder, batch)
+
+
+def test_float64(batch):
+    encoder, empp = make_encoder().double(), EMPP(16, label="gap").double()
+    in_single = (encoder.float(), empp.float())
+    single = empp(encoder, batch, generator())["loss"]
+    encoder, empp = (module.double() for module in in_single)
+    batch.pos, batch.gap = batch.pos.double(), batch.gap.double()
+    loss = empp(encoder, batch, generator())["loss"]
+    assert loss.dtype == torch.float64
+    torch.testing.assert_close(loss, single.double(), rtol=1e-4, atol=1e-5)
+    assert empp.predict_position(encoder, batch).pos.dtype == torch.float64
+
+
+def test_autocast(batch):
+    encoder, empp = make_encoder(), EMPP(16, label="gap", label_mean=8.0, label_std=2.0)
+    exact = empp(encoder, batch, generator())["loss"]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = empp(encoder, batch, generator())["loss"]
+    assert loss.dtype == torch.float32
+    torch.testing.assert_close(loss, exact, rtol=0.05, atol=0)
+
+
+def test_comes_back_from_disk(batch, tmp_path):
+    encoder, empp = make_encoder(), EMPP(16, num_masked=2, label="gap", label_mean=8.0, label_std=2.0, l_max=1)
+    ms.pretrained.save(empp, tmp_path)
+    again = ms.pretrained.load(tmp_path)
+    assert isinstance(again, EMPP)
+    torch.testing.assert_close(*(each(encoder, batch, generator())["loss"] for each in (empp, again)))
+
+
+class WithoutContext(nn.Module):
+    def forward(self, z, pos, batch=None):
+        return make_encoder()(z, pos, batch)
+
+
+class WithoutVectors(nn.Module):
+    def forward(self, z, pos, batch=None, *, context=None):
+        return ms.encoders.AtomFeatures(context)
+
+
+def test_bad_input(batch):
+    with pytest.raises(ValueError, match="does not take `context`"):
+        EMPP(16)(WithoutContext(), batch)
+    with pytest.raises(ValueError, match="vectors"):
+        EMPP(16)(WithoutVectors(), batch)
+    with pytest.raises(ValueError, match=r"needs the fields \['nothing'\]"):
+        EMPP(16, label="nothing")(make_encoder(), batch)
+    with pytest.raises(ValueError, match=r"'ir' must be one number a molecule.*\(3501,\)"):
+        EMPP(16, label="ir")(make_encoder(), batch)
+    with pytest.raises(ValueError, match="label_std must be positive"):
+        EMPP(16, label="gap", label_std=0.0)
+    with pytest.raises(ValueError, match="cutoff must be positive"):
+        EMPP(16, cutoff=-1.0)
+    with pytest.raises(ValueError, match="must be an atom of molecule 1; got row 0"):
+        EMPP(16).predict_position(make_encoder(), batch, torch.zeros(6, dtype=torch.int64))
+
+
+# Reading positions out of distributions.
+
+GRIDS = {
+    "Gauss-Legendre": lambda: SphereGrid.gauss_legendre(16),
+    "released": lambda: SphereGrid.equal_angle(40, 41).unweighted(),
+}
+
+
+def ideal(grid, displacement, sharpness, radius_std, other=None):
+    """Distributions whose mass sits at the displacements, and at equal parts at others' if there are."""
+    points, log_weights = grid.points.to(displacement.dtype), grid.log_weights.to(displacement.dtype)
+    radii = torch.linspace(0, 6, 128, dtype=displacement.dtype)
+    total = []
+    for each in [displacement] if other is None else [displacement, other]:
+        distance = each.norm(dim=1, keepdim=True)
+        direction = (sharpness * (each / distance) @ points.T + log_weights).softmax(dim=1)
+        total.append((direction, (-0.5 * ((radii - distance) / radius_std).square()).softmax(dim=1)))
+    direction, radius = (torch.stack(parts).mean(dim=0).log() for parts in zip(*total, strict=True))
+    return PositionDistribution(direction, radius, points, log_weights, radii)
+
+
+def a_gap(num_atoms=7, num_molecules=5):
+    """Atoms at 1 to 4.5 Å from the place of one that is missing, for each molecule: anchor, molecule, truth."""
+    truth = 3 * torch.randn(num_molecules, 3)
+    molecule = torch.arange(num_molecules).repeat_interleave(num_atoms)
+    away = nn.functional.normalize(torch.randn(len(molecule), 3), dim=1)
+    anchor = truth[molecule] + away * (1 + 3.5 * torch.rand(len(molecule), 1))
+    return anchor, molecule, truth
+
+
+@pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS)
+@pytest.mark.parametrize(("sharpness", "radius_std"), [(14.3, 0.5), (60.0, 0.1)], ids=["as labels", "sharp"])
+def test_an_ideal_distribution_is_read_exactly(grid, sharpness, radius_std):
+    anchor, molecule, truth = a_gap()
+    distribution = ideal(grid(), truth[molecule] - anchor, sharpness, radius_std)
+    # The unweighted grid leans towards its poles, by some 4° for a label of temperature 0.1.
+    tolerance = 0.25 if torch.equal(distribution.log_weights, distribution.log_weights[:1].expand(1640)) else 0.02
+    found = locate(distribution, anchor, molecule, 5)
+    assert (found - truth).norm(dim=1).max() < tolerance
+
+
+def test_all_mass_at_one_point():
+    """Log-probabilities of -inf everywhere else: no NaN, and the answer is to the resolution of the grids."""
+    anchor, molecule, truth = a_gap(num_atoms=12)
+    blurred = ideal(SphereGrid.gauss_legendre(16), truth[molecule] - anchor, 14.3, 0.5)
+    direction, radius = (
+        torch.full_like(part, -torch.inf).scatter(1, part.sub(offset).argmax(dim=1, keepdim=True), 0.0)
+        for part, offset in ((blurred.direction, blurred.log_weights), (blurred.radius, 0.0))
+    )
+    found = locate(blurred._replace(direction=direction, radius=radius), anchor, molecule, 5)
+    assert (found - truth).norm(dim=1).max() < 0.2
+
+
+def test_atoms_that_cannot_tell_two_places_apart_agree_on_the_one_they_share():
+    """Each is torn between the true direction and one at right angles to it: only the truth is shared."""
+    anchor, molecule, truth = a_gap()
+    displacement = truth[molecule] - anchor
+    across = nn.functional.normalize(torch.linalg.cross(displacement, torch.randn_like(displacement)), dim=1)
+    other = across * displacement.norm(dim=1, keepdim=True)
+    distribution = ideal(SphereGrid.gauss_legendre(16), displacement, 30.0, 0.3, other=other)
+    assert (locate(distribution, anchor, molecule, 5) - truth).norm(dim=1).max() < 0.1
+
+
+def test_positions_turn_with_the_molecule_and_do_not_depend_on_the_batch():
+    anchor, molecule, truth = a_gap()
+    grid, displacement = SphereGrid.gauss_legendre(16), truth[molecule] - anchor + 0.2 * torch.randn(35, 3)
+    found = locate(ideal(grid, displacement, 14.3, 0.5), anchor, molecule, 5)
+    turn = random_orthogonal(torch.float32)
+    turned = locate(ideal(grid, displacement @ turn.T, 14.3, 0.5), anchor @ turn.T, molecule, 5)
+    torch.testing.assert_close(turned, found @ turn.T, rtol=0, atol=2e-3)
+    some = molecule == 3
+    alone = locate(ideal(grid, displacement[some], 14.3, 0.5), anchor[some], molecule[some] - 3, 1)
+    torch.testing.assert_close(alone[0], found[3])
+
+
+def test_predict_position_of_chosen_atoms(batch):
+    class Oracle(nn.Module):
+        """In place of the head: the ideal distributions, as the pairs come."""
+
+        def forward(self, atoms):
+            return ideal(SphereGrid.gauss_legendre(16), pairs.displacement, 14.3, 0.5)
+
+    encoder, empp = make_encoder(), EMPP(16, num_masked=3)
+    chosen = batch.ptr[:-1] + torch.tensor([0, 1, 2, 0, 1, 2])
+    pairs = masked_pairs(EMPPMask().mask(batch, chosen), 5.0)
+    empp.head = Oracle()
+    found = empp.predict_position(encoder, batch, chosen)
+    assert torch.equal(found.masked.masked_atom, chosen)
+    assert torch.equal(found.pairs.atom, pairs.atom)
+    assert found.error.max() < 0.02
+    torch.testing.assert_close(found.error, (found.pos - batch.pos[chosen]).norm(dim=1))
+
+
+def test_predict_position_draws_one_atom_a_molecule(batch):
+    found = EMPP(16, num_masked=3).predict_position(make_encoder(), batch, generator=generator())
+    assert found.pos.shape == (6, 3)
+    assert torch.equal(found.masked.masked_atom, EMPPMask(3).draw(batch, generator())[:6])
+    assert EMPP(16).predict_position(make_encoder(), batch.get_example(0)).pos.shape == (1, 3)
+
+
+@pytest.mark.slow
+def test_training_learns(batch):
+    """A few dozen steps on six molecules: the loss falls, and positions are found."""
+    encoder, empp = make_encoder(), EMPP(16)
+    parameters = [*encoder.parameters(), *empp.parameters()]
+    optimizer = torch.optim.Adam(parameters, lr=5e-3)
+    draws, history = generator(), []
+    for _ in range(150):
+        loss = empp(encoder, batch, draws)["loss"]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        history.append(loss.item())
+    assert sum(history[-20:]) < 0.5 * sum(history[:20])
+
+
+@pytest.mark.cuda
+def test_cuda(batch):
+    encoder, empp = make_encoder().cuda(), EMPP(16, label="gap").cuda()
+    draws = torch.Generator("cuda").manual_seed(0)
+    loss = empp(encoder, batch.to("cuda"), draws)["loss"]
+    loss.backward()
+    assert loss.is_cuda
+    assert loss.isfinite()
+    assert empp.predict_position(encoder, batch, generator=draws).error.isfinite().all()
