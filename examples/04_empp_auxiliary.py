@@ -23,6 +23,7 @@ import molspectra as ms
 
 CHANNELS = 64
 BATCH_SIZE = 64
+SPLIT = "validation"
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
@@ -124,10 +125,10 @@ def main() -> None:
     started = time.perf_counter()
     gaps = torch.stack([molecule.gap[0] for molecule in ms.data.MiniSpectra("train")])
     mean, std = gaps.mean().item(), gaps.std().item()
-    test = Batch.from_data_list(list(ms.data.MiniSpectra("test"))).to(DEVICE)
+    held_out = Batch.from_data_list(list(ms.data.MiniSpectra(SPLIT))).to(DEVICE)
     standardised = {"label": "gap", "label_mean": mean, "label_std": std}
 
-    results = {"guessing the mean gap": (test.gap - mean).abs().mean().item()}
+    results = {"guessing the mean gap": (held_out.gap - mean).abs().mean().item()}
     for name, repeats, auxiliary in (
         ("gap alone", 1, None),
         ("gap alone, twice the steps", 2, None),
@@ -139,14 +140,14 @@ def main() -> None:
         if auxiliary is not None:  # after the head, whose weights are then the same in all
             method.auxiliary = ms.methods.EMPP(CHANNELS, **auxiliary).to(DEVICE)
         train(method, encoder, repeats * arguments.epochs, arguments.seed, name.ljust(26))
-        results[name] = gap_error(method, encoder, test)
+        results[name] = gap_error(method, encoder, held_out)
 
     torch.manual_seed(arguments.seed)
     encoder, empp = make_encoder(), ms.methods.EMPP(CHANNELS).to(DEVICE)
     train(empp, encoder, arguments.epochs, arguments.seed, "EMPP alone".ljust(26))
-    errors = position_errors(empp, encoder, test, repeats=5)
+    errors = position_errors(empp, encoder, held_out, repeats=5)
 
-    print(f"\nmean absolute error of the gap on {test.num_graphs} test molecules")
+    print(f"\nmean absolute error of the gap on the {held_out.num_graphs} molecules of the {SPLIT} split")
     for name, error in results.items():
         print(f"{name:28}{error:.3f} eV")
     print("\nmedian error of the positions of masked atoms in these, by EMPP alone")
