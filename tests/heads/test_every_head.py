@@ -1,0 +1,83 @@
+"""What holds for every head: a batch is its molecules one by one, in either precision, also under autocast and saved."""
+
+import pytest
+import torch
+
+import molspectra as ms
+from molspectra.encoders import AtomFeatures
+from molspectra.testing import assert_close
+
+F = 8
+HEADS = {
+    "VectorHead": ms.heads.VectorHead(F),
+    "ScalarHead, sum": ms.heads.ScalarHead(F, mean=1.0, std=2.0),
+    "ScalarHead, mean": ms.heads.ScalarHead(F, reduce="mean"),
+    "MoleculePooling": ms.heads.MoleculePooling(F),
+    "EnergyHead": ms.heads.EnergyHead(F),
+    "GradientHead": ms.heads.GradientHead(channels=F),
+    "NoiseScaleHead": ms.heads.NoiseScaleHead(F, 5),
+    "PositionDistributionHead": ms.heads.PositionDistributionHead(F, num_polar=6),
+    "ProjectionHead": ms.heads.ProjectionHead(F, 3),
+}
+SIZES = (4, 1, 6)
+every_head = pytest.mark.parametrize("name", HEADS)
+
+
+def molecules(dtype):
+    """Smooth features of positions (N, 3), as an encoder would give, and the molecule of each atom."""
+    generator = torch.Generator().manual_seed(0)
+    pos = torch.randn(sum(SIZES), 3, generator=generator, dtype=torch.float64).to(dtype).requires_grad_()
+    mix = torch.randn(3, F, generator=generator, dtype=torch.float64).to(dtype)
+    scalars, vectors = torch.sin(pos @ mix), pos.unsqueeze(2) * torch.cos(pos @ mix).unsqueeze(1)
+    batch = torch.arange(len(SIZES)).repeat_interleave(torch.tensor(SIZES))
+    return AtomFeatures(scalars, vectors), pos, batch
+
+
+def call(head, atoms, pos, batch):
+    """Any of the heads on the features of molecules."""
+    if isinstance(head, ms.heads.GradientHead):
+        return head(atoms, pos, batch)
+    if isinstance(head, ms.heads.ScalarHead):
+        return head(atoms, batch=batch)
+    if isinstance(head, ms.heads.MoleculePooling | ms.heads.EnergyHead):
+        return head(atoms, batch)
+    if isinstance(head, ms.heads.NoiseScaleHead):
+        pooled = atoms.pool(batch)
+        return head(pooled, 2 * pooled)
+    if isinstance(head, ms.heads.ProjectionHead):
+        return head(atoms.pool(batch))
+    predicted = head(atoms)
+    return predicted.direction if isinstance(head, ms.heads.PositionDistributionHead) else predicted
+
+
+@every_head
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_a_batch_is_its_molecules_one_by_one(name, dtype):
+    head = HEADS[name].to(dtype)
+    atoms, pos, batch = molecules(dtype)
+    together = call(head, atoms, pos, batch)
+    assert together.dtype == dtype
+    rows = []
+    for molecule in range(len(SIZES)):
+        of_molecule = (batch == molecule).nonzero()[:, 0]
+        alone = call(head, atoms.select(of_molecule), pos, None)
+        # The gradient by all positions is 0 for those of other molecules.
+        rows.append(alone[of_molecule] if isinstance(head, ms.heads.GradientHead) else alone)
+    assert_close(together, torch.cat(rows), 1e-5 if dtype == torch.float32 else 1e-12, name)
+
+
+@every_head
+def test_autocast(name):
+    head = HEADS[name].float()
+    atoms, pos, batch = molecules(torch.float32)
+    exact = call(head, atoms, pos, batch)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert_close(call(head, atoms, pos, batch).float(), exact, 0.05, name)
+
+
+@every_head
+def test_saved_and_loaded(name, tmp_path):
+    head = HEADS[name].float()
+    ms.pretrained.save(head, tmp_path)
+    features = molecules(torch.float32)
+    torch.testing.assert_close(call(ms.pretrained.load(tmp_path), *features), call(head, *features))
