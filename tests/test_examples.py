@@ -66,11 +66,48 @@ def test_swap_the_objective(tmp_path):
     out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     rows = {line[:24].strip(): line[24:].split() for line in out.splitlines()}
     assert len(rows["random weights"]) == 4
-    for method in ("Coord", "Frad, torsions", "Frad, vibrations", "SliDe"):
+    for method in ("Coord", "Frad, torsions", "Frad, vibrations", "SliDe", "3D-EMGP"):
         denoising, gap = map(float, rows[method][:2])
         assert 0 < denoising < 1.5
         assert 0 < gap < 3
+    assert 0 < float(rows["EMPP"][0]) < 3
     assert (tmp_path / "noises.png").stat().st_size > 0
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("few_molecules")
+def test_empp_auxiliary(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["04", "--epochs", "1"])
+    runpy.run_path(str(EXAMPLES / "04_empp_auxiliary.py"))["main"]()
+    rows = {line[:44].strip(): line[44:].split() for line in capsys.readouterr().out.splitlines()}
+    assert 0 < float(rows["predicted"][0]) < 5
+    assert 1 < float(rows["at the mean bond length, in any direction"][0]) < 3
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("few_molecules")
+def test_grid(monkeypatch, capsys):
+    """Every cell is tested in tests/test_grid.py; here the script's own loop and table are."""
+    monkeypatch.setattr(sys, "argv", ["05", "--steps", "1"])
+    main = runpy.run_path(str(EXAMPLES / "05_grid.py"))["main"]
+    for name in ("EGNN", "IrrepsTransformer"):
+        del main.__globals__["ENCODERS"][name]
+    main()
+    rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line}
+    assert rows["PaiNN"].count("→") == 5
+    assert rows["Adapter(SchNet)"].count("→") == 4
+    assert "refused" in rows["Adapter(SchNet)"]
+    assert "Directions need atom vectors" in rows["EMPP"]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("few_molecules")
+def test_probe_a_checkpoint(reference, monkeypatch, capsys):
+    checkpoint = reference / "fixtures" / "emgp" / "checkpoint-3dmgp.safetensors"
+    monkeypatch.setattr(sys, "argv", ["10", str(checkpoint), "--seeds", "1"])
+    runpy.run_path(str(EXAMPLES / "10_probe_a_checkpoint.py"))["main"]()
+    rows = {line[:26].strip(): line[26:].split() for line in capsys.readouterr().out.splitlines()}
+    assert 0 < float(rows["the checkpoint"][0]) < float(rows["the mean as the guess"][0])
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""What holds for every head: a batch is its molecules one by one, in either precision, also under autocast and saved."""
+"""What holds for every head: a batch is its molecules one by one, in either precision, under autocast and saved."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""What holds for every noise: the same generator gives the same noise, in either precision, and nothing else changes."""
+"""What holds for every noise: one generator gives one noise, in either precision, and nothing else is touched."""
 
 import copy
 
