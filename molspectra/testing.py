@@ -196,7 +196,7 @@ class EncoderSuite:
         encoder.double()
         z = torch.tensor([6, 8, 7])
         features = []
-        for step in (-1e-6, 1e-6):
+        for step in (-1e-7, 1e-7):
             pos = torch.tensor([[0, 0, 0], [1.2, 0, 0], [encoder.cutoff + step, 0, 0]], dtype=torch.float64)
             features.append(encoder(z, pos))
         assert_features_close(features[1], features[0], 1e-6, "features across the cutoff")

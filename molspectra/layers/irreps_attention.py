@@ -8,9 +8,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch_geometric.utils import scatter
 
+from molspectra.layers.degrees import DegreeLinear
 from molspectra.layers.initialization import init_linears
 from molspectra.layers.irreps_coupling import coupling_paths
-from molspectra.layers.irreps_pointwise import IrrepsLinear
+from molspectra.layers.irreps_pointwise import split_degrees
 
 
 class IrrepsAttention(nn.Module):
@@ -42,6 +43,7 @@ class IrrepsAttention(nn.Module):
         super().__init__()
         self.num_heads = num_heads
         self.num_filters = num_filters
+        self.l_max = l_max
         self.paths = [len(coupling_paths(l_max, degree)) for degree in range(l_max + 1)]
         self.target_proj = nn.Linear(hidden_channels, hidden_channels, bias=False)
         self.source_proj = nn.Linear(hidden_channels, hidden_channels, bias=False)
@@ -51,8 +53,8 @@ class IrrepsAttention(nn.Module):
         self.channel_proj = nn.Linear(hidden_channels, hidden_channels)
         init_linears(self)
         nn.init.ones_(self.channel_proj.bias)
-        self.value_proj = IrrepsLinear(hidden_channels, l_max)
-        self.out_proj = IrrepsLinear(hidden_channels, l_max)
+        self.value_proj = DegreeLinear(hidden_channels, hidden_channels, l_max)
+        self.out_proj = DegreeLinear(hidden_channels, hidden_channels, l_max)
 
     def forward(
         self,
@@ -70,7 +72,8 @@ class IrrepsAttention(nn.Module):
         logits = self.attention_proj(edge)
         path_filter = self.path_proj(edge).unflatten(-1, (self.num_filters, -1))
         channel_filter = self.channel_proj(edge).unflatten(-1, (self.num_heads, -1))
-        value = self.value_proj(features).unflatten(-1, (self.num_filters, -1)).transpose(1, 2)
+        value = torch.cat(self.value_proj(split_degrees(features, self.l_max)), dim=1)
+        value = value.unflatten(-1, (self.num_filters, -1)).transpose(1, 2)
 
         # Under autocast the projections run in half precision; what turns with the molecule is contracted in full.
         with torch.autocast(features.device.type, enabled=False):
@@ -82,7 +85,8 @@ class IrrepsAttention(nn.Module):
             message = self._add_up_paths(path_filter.to(dtype), basis) @ at_source
             message = message * channel_filter.unflatten(1, (self.num_filters, 1, -1))
             gathered = scatter(message.flatten(1), target, dim=0, dim_size=num_atoms, reduce="sum")
-        return self.out_proj(gathered.unflatten(1, value.shape[1:]).transpose(1, 2).flatten(2))
+        gathered = gathered.unflatten(1, value.shape[1:]).transpose(1, 2).flatten(2)
+        return torch.cat(self.out_proj(split_degrees(gathered, self.l_max)), dim=1)
 
     def _add_up_paths(self, weight: Tensor, basis: Sequence[Tensor]) -> Tensor:
         """Filters (E, G, all paths) and the basis → matrices (E, G, (l_max + 1)², (l_max + 1)²)."""

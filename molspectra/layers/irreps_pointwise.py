@@ -1,4 +1,4 @@
-"""What an atom's features of several degrees (N, (l_max + 1)², F) go through by themselves: linear maps, norm, MLP."""
+"""What an atom's features of several degrees (N, (l_max + 1)², F) go through by themselves: norm and MLP."""
 
 import torch
 from jaxtyping import Float
@@ -6,30 +6,6 @@ from torch import Tensor, nn
 
 from molspectra.layers.gated import smooth_norm
 from molspectra.layers.initialization import init_linears
-
-
-class IrrepsLinear(nn.Module):
-    """A linear map of the channels for each degree; with a bias for the scalars alone, which is all that may have one.
-
-    Args:
-        channels: Number F of channels of each degree.
-        l_max: The highest degree.
-        bias: Whether the scalars have a bias.
-    """
-
-    def __init__(self, channels: int, l_max: int, bias: bool = True) -> None:
-        super().__init__()
-        self.linears = nn.ModuleList(
-            nn.Linear(channels, channels, bias=bias and degree == 0) for degree in range(l_max + 1)
-        )
-        init_linears(self)
-
-    def forward(
-        self, features: Float[Tensor, "atoms components channels"]
-    ) -> Float[Tensor, "atoms components channels"]:
-        """(N, (l_max + 1)², F) → the same shape."""
-        degrees = split_degrees(features, len(self.linears) - 1)
-        return torch.cat([linear(part) for linear, part in zip(self.linears, degrees, strict=True)], dim=1)
 
 
 class IrrepsNorm(nn.Module):

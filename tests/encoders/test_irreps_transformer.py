@@ -107,7 +107,7 @@ def explicit_messages(layer, features, harmonics, edge_index, rbf, envelope, l_m
     paths = [path for degree in range(l_max + 1) for path in coupling_paths(l_max, degree)]
 
     def linear(module, atom):
-        return torch.stack([module.linears[math.isqrt(row)](atom[row]) for row in range(components)])
+        return torch.stack([module.degrees[math.isqrt(row)](atom[row]) for row in range(components)])
 
     values = [linear(layer.value_proj, atom) for atom in features]
     gathered = torch.zeros_like(features)
