@@ -17,6 +17,12 @@ from tests.conformers import PublishedConformers
 _REPOSITORY = Path(__file__).parents[1]
 
 
+@pytest.fixture(autouse=True)
+def seed() -> None:
+    """Random weights and molecules are the same in every run, and in every order of the tests."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture(scope="session")
 def reference() -> Path:
     """Folder of golden numbers of the published implementations, which is not part of the repository."""

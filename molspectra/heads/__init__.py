@@ -4,6 +4,7 @@ from molspectra.heads.energy import EnergyHead, GradientHead, MoleculePooling
 from molspectra.heads.noise_scale import NoiseScaleHead
 from molspectra.heads.patches import PatchReconstructionHead
 from molspectra.heads.position_distribution import PositionDistributionHead
+from molspectra.heads.position_readout import locate
 from molspectra.heads.projection import ProjectionHead
 from molspectra.heads.scalar import ScalarHead
 from molspectra.heads.vector import VectorHead
@@ -18,4 +19,5 @@ __all__ = [
     "ProjectionHead",
     "ScalarHead",
     "VectorHead",
+    "locate",
 ]

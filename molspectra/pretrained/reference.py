@@ -9,8 +9,7 @@ from torch import Tensor, nn
 
 from molspectra.data.scaling import IdentityScaling, Log10Scaling, LogScaling, MinMaxScaling
 from molspectra.encoders import EquivariantTransformer
-from molspectra.heads import EnergyHead, PatchReconstructionHead, ScalarHead, VectorHead
-from molspectra.heads.noise_scale import NoiseScaleHead
+from molspectra.heads import EnergyHead, NoiseScaleHead, PatchReconstructionHead, ScalarHead, VectorHead
 from molspectra.objectives import TargetNormalizer
 from molspectra.pretrained.keymaps import (
     EQUIVARIANT_TRANSFORMER,

@@ -1,4 +1,4 @@
-"""EMPP against its parts spelled out, and positions read out of distributions that are known."""
+"""EMPP against its parts spelled out."""
 
 import pytest
 import torch
@@ -7,11 +7,12 @@ from torch_geometric.data import Batch, Data
 
 import molspectra as ms
 from molspectra.heads.position_distribution import PositionDistributionHead
-from molspectra.layers.sphere import PositionDistribution, SphereGrid
-from molspectra.methods.empp import EMPP, locate
+from molspectra.layers.sphere import SphereGrid
+from molspectra.methods.empp import EMPP
 from molspectra.noise.empp import EMPPMask, masked_pairs
 from molspectra.objectives.position_distribution import PositionDistributionLoss
 from molspectra.testing import EDGE_MOLECULES, edge_molecule, random_orthogonal
+from tests.oracles.empp import ideal_distribution
 
 
 def make_encoder():
@@ -231,87 +232,12 @@ def test_bad_input(batch):
         EMPP(16).predict_position(make_encoder(), batch, torch.zeros(6, dtype=torch.int64))
 
 
-# Reading positions out of distributions.
-
-GRIDS = {
-    "Gauss-Legendre": lambda: SphereGrid.gauss_legendre(16),
-    "released": lambda: SphereGrid.equal_angle(40, 41).unweighted(),
-}
-
-
-def ideal(grid, displacement, sharpness, radius_std, other=None):
-    """Distributions whose mass sits at the displacements, and at equal parts at others' if there are."""
-    points, log_weights = grid.points.to(displacement.dtype), grid.log_weights.to(displacement.dtype)
-    radii = torch.linspace(0, 6, 128, dtype=displacement.dtype)
-    total = []
-    for each in [displacement] if other is None else [displacement, other]:
-        distance = each.norm(dim=1, keepdim=True)
-        direction = (sharpness * (each / distance) @ points.T + log_weights).softmax(dim=1)
-        total.append((direction, (-0.5 * ((radii - distance) / radius_std).square()).softmax(dim=1)))
-    direction, radius = (torch.stack(parts).mean(dim=0).log() for parts in zip(*total, strict=True))
-    return PositionDistribution(direction, radius, points, log_weights, radii)
-
-
-def a_gap(num_atoms=7, num_molecules=5):
-    """Atoms at 1 to 4.5 Å from the place of one that is missing, for each molecule: anchor, molecule, truth."""
-    truth = 3 * torch.randn(num_molecules, 3)
-    molecule = torch.arange(num_molecules).repeat_interleave(num_atoms)
-    away = nn.functional.normalize(torch.randn(len(molecule), 3), dim=1)
-    anchor = truth[molecule] + away * (1 + 3.5 * torch.rand(len(molecule), 1))
-    return anchor, molecule, truth
-
-
-@pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS)
-@pytest.mark.parametrize(("sharpness", "radius_std"), [(14.3, 0.5), (60.0, 0.1)], ids=["as labels", "sharp"])
-def test_an_ideal_distribution_is_read_exactly(grid, sharpness, radius_std):
-    anchor, molecule, truth = a_gap()
-    distribution = ideal(grid(), truth[molecule] - anchor, sharpness, radius_std)
-    # The unweighted grid leans towards its poles, by some 4° for a label of temperature 0.1.
-    tolerance = 0.25 if torch.equal(distribution.log_weights, distribution.log_weights[:1].expand(1640)) else 0.02
-    found = locate(distribution, anchor, molecule, 5)
-    assert (found - truth).norm(dim=1).max() < tolerance
-
-
-def test_all_mass_at_one_point():
-    """Log-probabilities of -inf everywhere else: no NaN, and the answer is to the resolution of the grids."""
-    anchor, molecule, truth = a_gap(num_atoms=12)
-    blurred = ideal(SphereGrid.gauss_legendre(16), truth[molecule] - anchor, 14.3, 0.5)
-    direction, radius = (
-        torch.full_like(part, -torch.inf).scatter(1, part.sub(offset).argmax(dim=1, keepdim=True), 0.0)
-        for part, offset in ((blurred.direction, blurred.log_weights), (blurred.radius, 0.0))
-    )
-    found = locate(blurred._replace(direction=direction, radius=radius), anchor, molecule, 5)
-    assert (found - truth).norm(dim=1).max() < 0.2
-
-
-def test_atoms_that_cannot_tell_two_places_apart_agree_on_the_one_they_share():
-    """Each is torn between the true direction and one at right angles to it: only the truth is shared."""
-    anchor, molecule, truth = a_gap()
-    displacement = truth[molecule] - anchor
-    across = nn.functional.normalize(torch.linalg.cross(displacement, torch.randn_like(displacement)), dim=1)
-    other = across * displacement.norm(dim=1, keepdim=True)
-    distribution = ideal(SphereGrid.gauss_legendre(16), displacement, 30.0, 0.3, other=other)
-    assert (locate(distribution, anchor, molecule, 5) - truth).norm(dim=1).max() < 0.1
-
-
-def test_positions_turn_with_the_molecule_and_do_not_depend_on_the_batch():
-    anchor, molecule, truth = a_gap()
-    grid, displacement = SphereGrid.gauss_legendre(16), truth[molecule] - anchor + 0.2 * torch.randn(35, 3)
-    found = locate(ideal(grid, displacement, 14.3, 0.5), anchor, molecule, 5)
-    turn = random_orthogonal(torch.float32)
-    turned = locate(ideal(grid, displacement @ turn.T, 14.3, 0.5), anchor @ turn.T, molecule, 5)
-    torch.testing.assert_close(turned, found @ turn.T, rtol=0, atol=2e-3)
-    some = molecule == 3
-    alone = locate(ideal(grid, displacement[some], 14.3, 0.5), anchor[some], molecule[some] - 3, 1)
-    torch.testing.assert_close(alone[0], found[3])
-
-
 def test_predict_position_of_chosen_atoms(batch):
     class Oracle(nn.Module):
         """In place of the head: the ideal distributions, as the pairs come."""
 
         def forward(self, atoms):
-            return ideal(SphereGrid.gauss_legendre(16), pairs.displacement, 14.3, 0.5)
+            return ideal_distribution(SphereGrid.gauss_legendre(16), pairs.displacement, 14.3, 0.5)
 
     encoder, empp = make_encoder(), EMPP(16, num_masked=3)
     chosen = batch.ptr[:-1] + torch.tensor([0, 1, 2, 0, 1, 2])

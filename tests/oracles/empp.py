@@ -9,6 +9,7 @@ from scipy.special import eval_legendre
 
 from molspectra.encoders import AtomFeatures
 from molspectra.heads.position_distribution import PositionDistributionHead
+from molspectra.layers import PositionDistribution
 from molspectra.testing import wigner
 
 
@@ -102,3 +103,16 @@ def turned(atoms, turn):
     degrees = [atoms.degree(l) for l in range(atoms.l_max + 1)]
     scalars, *others = (wigner(l, turn).to(degree.dtype) @ degree for l, degree in enumerate(degrees))
     return AtomFeatures(scalars.squeeze(1), others[0], tuple(others[1:]))
+
+
+def ideal_distribution(grid, displacement, sharpness, radius_std, other=None):
+    """Distributions whose mass sits at the displacements, and at equal parts at others' if there are."""
+    points, log_weights = grid.points.to(displacement.dtype), grid.log_weights.to(displacement.dtype)
+    radii = torch.linspace(0, 6, 128, dtype=displacement.dtype)
+    total = []
+    for each in [displacement] if other is None else [displacement, other]:
+        distance = each.norm(dim=1, keepdim=True)
+        direction = (sharpness * (each / distance) @ points.T + log_weights).softmax(dim=1)
+        total.append((direction, (-0.5 * ((radii - distance) / radius_std).square()).softmax(dim=1)))
+    direction, radius = (torch.stack(parts).mean(dim=0).log() for parts in zip(*total, strict=True))
+    return PositionDistribution(direction, radius, points, log_weights, radii)
