@@ -16,9 +16,13 @@ class Configurable:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if "__init__" not in cls.__dict__:
-            return
         init, signature = cls.__init__, inspect.signature(cls.__init__)
+        if "__init__" not in cls.__dict__:
+            # Inherited: from a class that records already, or from one (someone else's) that does not. A constructor
+            # that takes anything, nn.Module's own, says nothing that could be recorded.
+            takes_any = any(parameter.kind.name.startswith("VAR") for parameter in signature.parameters.values())
+            if getattr(init, "_records", False) or takes_any:
+                return
 
         @functools.wraps(init)
         def recording_init(self: Any, *args: Any, **keywords: Any) -> None:
@@ -29,4 +33,5 @@ class Configurable:
             self.__dict__.setdefault("config", arguments)
             init(self, *args, **keywords)
 
+        recording_init._records = True  # type: ignore[attr-defined]
         cls.__init__ = recording_init  # type: ignore[method-assign]

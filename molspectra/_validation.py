@@ -68,6 +68,42 @@ def check_molecules(z: Tensor, pos: Tensor, batch: Tensor | None, max_z: int = 1
         )
 
 
+def check_bonds(bond_index: Tensor, num_atoms: int, values: bool | None = None) -> None:
+    """Refuse what cannot be bonds (2, B) of so many atoms.
+
+    `values` says whether to look at values too; by default only where that is free (see `values_are_free`).
+
+    Raises:
+        TypeError: the dtype is wrong.
+        ValueError: the shape or a value is wrong.
+    """
+    if bond_index.dtype != torch.int64:
+        raise TypeError(f"bond_index must be int64; got {bond_index.dtype}. Convert with bond_index.long().")
+    if bond_index.dim() != 2 or bond_index.shape[0] != 2:
+        raise ValueError(
+            f"bond_index must have shape (2, B), atoms i and j of each bond; got {tuple(bond_index.shape)}. For rows "
+            "of pairs use bond_index.t().contiguous(), for no bonds torch.empty(2, 0, dtype=torch.int64)."
+        )
+    if values_are_free(bond_index) if values is None else values:
+        refuse_bonds(
+            ((bond_index < 0) | (bond_index >= num_atoms)).any(dim=0),
+            bond_index,
+            f"bond_index must hold atoms 0..{num_atoms - 1}",
+            "Number atoms from 0, within the molecule; torch_geometric.data.Batch offsets them.",
+        )
+
+
+def refuse_bonds(wrong: Tensor, bond_index: Tensor, expected: str, remedy: str) -> None:
+    """Refuse bonds (2, B) by naming the first of those that are `wrong`, (B,).
+
+    Raises:
+        ValueError: there are some.
+    """
+    if bool(wrong.any()):
+        bond = int(wrong.nonzero()[0])
+        raise ValueError(f"{expected}; got bond {bond} = {tuple(bond_index[:, bond].tolist())}. {remedy}")
+
+
 def check_spectra(spectra: Mapping[str, Tensor], lengths: Mapping[str, int]) -> None:
     """Refuse spectra that do not fit their axes.
 
@@ -115,6 +151,42 @@ def check_dtype(name: str, tensor: Tensor, weight: Tensor) -> None:
         raise TypeError(
             f"{name} must be {weight.dtype}, as the weights are; got {tensor.dtype}. Convert the input "
             f"({name}.to({weight.dtype})) or the module (module.to({tensor.dtype}))."
+        )
+
+
+def check_sizes(**sizes: int) -> None:
+    """Refuse sizes that are not positive, by their name.
+
+    Raises:
+        ValueError: one is not.
+    """
+    for name, size in sizes.items():
+        if size < 1:
+            raise ValueError(f"{name} must be at least 1; got {size}.")
+
+
+def add_context(scalars: Tensor, context: Tensor | None) -> Tensor:
+    """An encoder's initial scalars (N, F) plus its context, if there is one.
+
+    Raises:
+        ValueError: the context has another shape.
+    """
+    if context is None:
+        return scalars
+    check_context(context, scalars.shape)
+    return scalars + context.to(scalars.dtype)
+
+
+def check_context(context: Tensor, shape: tuple[int, ...]) -> None:
+    """Refuse a context that would be broadcast over atoms or channels, or not fit at all.
+
+    Raises:
+        ValueError: it has another shape.
+    """
+    if context.shape != shape:
+        raise ValueError(
+            f"context is added to the initial scalars, of shape {tuple(shape)}, one row an atom; got "
+            f"{tuple(context.shape)}. Repeat a row for each atom of a molecule by context[batch]."
         )
 
 

@@ -9,6 +9,7 @@ Inherit :class:`EncoderSuite` in a test module, say how to build the encoder, an
 Needs the extra `test` (pytest); register the markers `cuda` and `compile` in your pytest configuration.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -154,6 +155,8 @@ class EncoderSuite:
         zero = torch.zeros(len(z), encoder.out_channels)
         assert_close(encoder(z, pos, batch, context=zero).scalars, plain, 1e-6, "a context of zeros")
         assert not torch.allclose(encoder(z, pos, batch, context=zero + torch.randn_like(zero)).scalars, plain)
+        with without_shape_checks(), pytest.raises(ValueError, match="context"):
+            encoder(z, pos, batch, context=zero[:1])
 
     @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
     def test_equivariance(self, encoder: Any, dtype: torch.dtype) -> None:
@@ -191,8 +194,8 @@ class EncoderSuite:
         assert grad[batch != 2].abs().max() == 0
 
     def test_smooth_at_the_cutoff(self, encoder: Any) -> None:
-        if not self.smooth_at_cutoff:
-            pytest.skip("smooth_at_cutoff is False for this encoder")
+        if not self.smooth_at_cutoff or math.isinf(encoder.cutoff):
+            pytest.skip("smooth_at_cutoff is False for this encoder, or it has no cutoff")
         encoder.double()
         z = torch.tensor([6, 8, 7])
         features = []
@@ -230,13 +233,18 @@ class EncoderSuite:
         encoder.double()
         assert torch.autograd.gradgradcheck(lambda p: self._energies(encoder, z, p, batch), pos.requires_grad_())
 
-    def test_autocast(self, encoder: Any) -> None:
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
+    def test_autocast(self, encoder: Any, dtype: torch.dtype) -> None:
         z, pos, batch = random_molecules()
-        exact = encoder(z, pos, batch)
+        pos = pos.to(dtype)
+        context = torch.randn(len(z), encoder.out_channels)
+        exact = encoder(z, pos.float(), batch, context=context)
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            atoms = encoder(z, pos, batch)
+            atoms = encoder(z, pos, batch, context=context.bfloat16())
+            same = encoder(z, pos.float(), batch, context=context.bfloat16())
         assert all(feature.dtype == torch.float32 for feature in by_degree(atoms))
         assert_features_close(atoms, exact, 0.1, "features under autocast(bfloat16)")
+        assert_features_close(atoms, same, 1e-6, f"features under autocast(bfloat16), of positions in {dtype}")
 
     @pytest.mark.compile
     def test_compile(self, encoder: Any) -> None:

@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Batch, Data
 
-from molspectra._validation import check_molecules, check_spectra
+from molspectra._validation import check_bonds, check_molecules, check_spectra, refuse_bonds
 
 
 def validate(data: Data, max_z: int = 118, kinds: Sequence[str] = ("uv_vis", "ir", "raman")) -> None:
@@ -83,36 +83,24 @@ def _check_bonds(data: Data) -> None:
         if bond_order is not None:
             raise ValueError("bond_order needs bond_index (2, B), the bonds it belongs to; data has none. Set both.")
         return
-    if bond_index.dtype != torch.int64:
-        raise TypeError(f"bond_index must be int64; got {bond_index.dtype}. Convert with bond_index.long().")
-    if bond_index.dim() != 2 or bond_index.shape[0] != 2:
-        raise ValueError(
-            f"bond_index must have shape (2, B), atoms i and j of each bond; got {tuple(bond_index.shape)}. For rows "
-            "of pairs use bond_index.t().contiguous(), for no bonds torch.empty(2, 0, dtype=torch.int64)."
-        )
     num_atoms = data.z.shape[0]
+    check_bonds(bond_index, num_atoms, values=True)
     i, j = bond_index
-    _refuse_bonds(
-        ((bond_index < 0) | (bond_index >= num_atoms)).any(dim=0),
-        bond_index,
-        f"bond_index must hold atoms 0..{num_atoms - 1}",
-        "Number atoms from 0, within the molecule; batching offsets them.",
-    )
-    _refuse_bonds(
+    refuse_bonds(
         i >= j,
         bond_index,
         "bond_index must list each bond once, with i < j",
         "Sort each bond's two atoms (bond_index.sort(dim=0)), then drop duplicates and bonds of an atom with itself.",
     )
     pair, count = (i * num_atoms + j).unique(return_counts=True)
-    _refuse_bonds(
+    refuse_bonds(
         torch.isin(i * num_atoms + j, pair[count > 1]),
         bond_index,
         "bond_index must list each bond once, and lists one again",
         "Drop duplicates with bond_index.unique(dim=1); of edges in both directions keep those with i < j.",
     )
     if data.batch is not None:
-        _refuse_bonds(
+        refuse_bonds(
             data.batch[i] != data.batch[j],
             bond_index,
             "bond_index must join atoms of one molecule",
@@ -127,7 +115,7 @@ def _check_bonds(data: Data) -> None:
             f"bond_order must have shape {tuple(i.shape)}, one entry for each bond of bond_index; got "
             f"{tuple(bond_order.shape)}."
         )
-    _refuse_bonds(
+    refuse_bonds(
         ~((bond_order > 0) & bond_order.isfinite()),
         bond_index,
         "bond_order must be positive and finite",
@@ -165,12 +153,6 @@ def _check_terms(data: Data) -> None:
                 f"{constants} must have shape {tuple(index.shape[1:])}, one finite constant that is not negative for "
                 f"each term of {field}; got {tuple(k.shape)}. Set it with molspectra.data.transforms.ForceConstants."
             )
-
-
-def _refuse_bonds(wrong: Tensor, bond_index: Tensor, expected: str, remedy: str) -> None:
-    if bool(wrong.any()):
-        bond = int(wrong.nonzero()[0])
-        raise ValueError(f"{expected}; got bond {bond} = {tuple(bond_index[:, bond].tolist())}. {remedy}")
 
 
 def _check_spectrum(kind: str, spectrum: object, num_graphs: int) -> None:

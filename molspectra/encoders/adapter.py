@@ -1,6 +1,8 @@
 """Making an encoder of PyG's models, of any function of (z, pos, batch) and of any graph network."""
 
+import functools
 import math
+import operator
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -8,12 +10,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch_geometric.nn.models import SchNet, ViSNet
-from torch_geometric.nn.models.basic_gnn import BasicGNN
-from torch_geometric.nn.models.dimenet import DimeNetPlusPlus
+from torch_geometric.nn.models.dimenet import DimeNet, DimeNetPlusPlus
 
 from molspectra._config import Configurable
-from molspectra._signature import takes
-from molspectra._validation import check_dtype, check_molecules
+from molspectra._signature import parameters_of, takes
+from molspectra._validation import check_context, check_dtype, check_molecules
 from molspectra.encoders.features import AtomFeatures
 from molspectra.encoders.pyg import (
     DimeNetFeatures,
@@ -23,6 +24,7 @@ from molspectra.encoders.pyg import (
     ViSNetFeatures,
     with_context,
 )
+from molspectra.geometry.bonds import bond_graph
 from molspectra.geometry.neighbors import edge_geometry, radius_graph
 from molspectra.layers.radial import CosineCutoff, ExpNormalBasis
 
@@ -35,11 +37,12 @@ class Adapter(Configurable, nn.Module):
       The model's parts are shared, not copied; its output layers are no part of the adapter, so that no parameter goes
       without a gradient. No neighbour is dropped, whatever the model's `max_num_neighbors`, and neither torch-cluster
       nor torch-sparse is needed.
-    * **A graph network** (x, edge_index, …): PyG's GCN, GIN, GAT, PNA, …, or yours, told by `in_channels`. Elements are
-      embedded and edges are made here.
+    * **A graph network** (x, edge_index, …): PyG's GCN, GIN, GAT, PNA, …, one of their layers, or yours, told by an
+      `edge_index`, and no `pos`, in its signature, or by `in_channels=`. Elements are embedded and edges are made here.
     * **Any callable** (z, pos, batch) that returns scalars (N, F), a pair of scalars and vectors (N, 3, F), or
       :class:`~molspectra.encoders.AtomFeatures`. `context`, `bond_index` and `bond_order` are handed over if its
-      signature has them.
+      signature has them. The modules of a bound method or a `functools.partial` become part of the adapter; those that
+      a function finds elsewhere do not, and are not trained with it.
 
     What a model does not have stays None: a head that needs vectors says so.
 
@@ -51,15 +54,16 @@ class Adapter(Configurable, nn.Module):
     Args:
         module: The model.
         out_channels: Width F of the features, unless the model has an attribute of this name or is one of the three.
-        cutoff: r_c in Å, likewise; a callable may do without (it is then ∞).
-        in_channels: Width of the node features of a graph network; read off PyG's own.
+        cutoff: r_c in Å, likewise; a callable, and a graph network of bonds, may do without (it is then ∞).
+        in_channels: Width of the node features of a graph network, unless the network has an attribute of this name.
         max_z: Largest atomic number: of a graph network's embedding (default 100), or a callable's (default 118).
-        edges: Edges of a graph network: "radius", all pairs within the cutoff, or "bonds", in both directions.
+        edges: Edges of a graph network: "radius", all pairs within the cutoff, or "bonds", each in both directions.
         num_rbf: Hand a graph network `edge_attr` (E, num_rbf), a radial basis of the distance.
         edge_weight: Hand a graph network `edge_weight` (E,), the cosine cutoff of the distance.
 
     Raises:
-        ValueError: a size is needed that the model does not tell, or an argument has to do with another sort of model.
+        ValueError: a size is needed that the model does not tell, or one is not positive; an argument has to do with
+            another sort of model; the model is PyG's DimeNet, or keeps the first graph that it meets (`cached=True`).
 
     Example:
         >>> from torch_geometric.nn import GCN, SchNet
@@ -88,7 +92,9 @@ class Adapter(Configurable, nn.Module):
         if isinstance(module, SchNet | DimeNetPlusPlus | ViSNet):
             _refuse(sizes | of_graphs, f"{type(module).__name__} tells its sizes itself and makes its own edges")
             features = _features_of(module)
-        elif in_channels is not None or isinstance(module, BasicGNN):
+        elif isinstance(module, DimeNet):
+            raise ValueError(f"{type(module).__name__} is a DimeNet, which is not read. Use PyG's DimeNetPlusPlus.")
+        elif in_channels is not None or _is_graph_network(module):
             features = GraphNetworkFeatures(
                 module,
                 _size("in_channels", in_channels, module),
@@ -106,6 +112,7 @@ class Adapter(Configurable, nn.Module):
         self.out_channels = features.out_channels
         self.cutoff = features.cutoff
         self.max_z = features.max_z
+        _refuse_cached(self)
 
     def forward(
         self,
@@ -123,22 +130,26 @@ class Adapter(Configurable, nn.Module):
             z: Atomic numbers (N,), 1..max_z.
             pos: Positions in Å, (N, 3).
             batch: Molecule of each atom (N,), sorted; None for one molecule. The model is always given a tensor.
-            bond_index: Bonds (2, B), for graph networks with `edges="bonds"` and callables that take them.
+            bond_index: Bonds (2, B), for graph networks with `edges="bonds"`, each once or in both directions, and for
+                callables that take them.
             bond_order: (B,), for callables that take them.
             context: (N, F), added to the embedding of the elements, whose width must be F; or handed to the callable.
 
         Returns:
-            Scalars (N, F), and what else the model has.
+            Scalars (N, F), and what else the model has, in the dtype of the weights.
 
         Raises:
-            ValueError: see :func:`molspectra.data.validate`; the model cannot take the context or needs bonds; or what
-                it returns are not features of atoms.
-            TypeError: `pos` has another dtype than the weights.
+            ValueError: see :func:`molspectra.data.validate`; the model cannot take the context; it needs bonds that are
+                not there or not (2, B) or (seen on the CPU only) name atoms that there are not; or what it returns has
+                other shapes than features of these atoms.
+            TypeError: `pos` has another dtype than the weights, bonds that the model needs are not int64, or what the
+                model returns is nothing that it may return.
         """
         check_molecules(z, pos, batch, self.max_z)
         weight = next(self.parameters(), None)
         if weight is not None:
             check_dtype("pos", pos, weight)
+            pos = pos.to(weight.dtype)  # under autocast it may have another; geometry is never halved
         batch = torch.zeros_like(z) if batch is None else batch
         return self.features(Molecules(z, pos, batch, bond_index, bond_order, context))
 
@@ -164,6 +175,7 @@ class GraphNetworkFeatures(FeatureSource):
         super().__init__()
         if edges not in ("radius", "bonds"):
             raise ValueError(f'edges must be "radius" or "bonds"; got {edges!r}.')
+        cutoff = _cutoff(cutoff, module)
         if cutoff is None and (edges == "radius" or num_rbf is not None or edge_weight):
             raise ValueError(
                 "Edges within a radius, and functions of their length, need a cutoff (Å); got cutoff=None."
@@ -171,7 +183,7 @@ class GraphNetworkFeatures(FeatureSource):
         for name, asked in (("edge_attr", num_rbf is not None), ("edge_weight", edge_weight)):
             if asked and not (takes(module, name) and getattr(module, f"supports_{name}", True)):
                 raise ValueError(f"{type(module).__name__} takes no {name}. Leave out num_rbf= or edge_weight=.")
-        self.module = module
+        self.module, self.owners = module, _owners(module)
         self.out_channels, self.max_z = out_channels, max_z
         self.cutoff = math.inf if cutoff is None else cutoff
         self.by_bonds = edges == "bonds"
@@ -202,7 +214,7 @@ class GraphNetworkFeatures(FeatureSource):
                 'edges="bonds" needs bond_index (2, B); got None. Give the encoder the bonds of the data '
                 '(molspectra.data finds them), or make the adapter with edges="radius".'
             )
-        return torch.cat([molecules.bond_index, molecules.bond_index.flip(0)], dim=1)
+        return bond_graph(molecules.bond_index, molecules.z.shape[0])
 
 
 class CallableFeatures(FeatureSource):
@@ -212,9 +224,10 @@ class CallableFeatures(FeatureSource):
         self, module: Callable, out_channels: int, cutoff: float | int | None = None, max_z: int | None = None
     ) -> None:
         super().__init__()
-        self.module = module
+        self.module, self.owners = module, _owners(module)
         self.out_channels = out_channels
-        self.cutoff = getattr(module, "cutoff", math.inf) if cutoff is None else cutoff
+        cutoff = _cutoff(cutoff, module)
+        self.cutoff = math.inf if cutoff is None else cutoff
         self.max_z = getattr(module, "max_z", 118) if max_z is None else max_z
         self.takes = {name: takes(module, name) for name in ("bond_index", "bond_order", "context")}
 
@@ -225,6 +238,8 @@ class CallableFeatures(FeatureSource):
                 f"{getattr(self.module, '__name__', type(self.module).__name__)} does not take `context`. Give it the "
                 "keyword context=None, (N, F), added to its initial scalars, or call the encoder without."
             )
+        if molecules.context is not None:
+            check_context(molecules.context, (molecules.z.shape[0], self.out_channels))
         optional = {name: getattr(molecules, name) for name in self.takes}
         keywords = {name: value for name, value in optional.items() if value is not None and self.takes[name]}
         features = self.module(molecules.z, molecules.pos, molecules.batch, **keywords)
@@ -237,20 +252,41 @@ def _features_of(model: SchNet | DimeNetPlusPlus | ViSNet) -> FeatureSource:
     return DimeNetFeatures(model) if isinstance(model, DimeNetPlusPlus) else ViSNetFeatures(model)
 
 
+def _is_graph_network(module: Callable) -> bool:
+    """Whether its signature has an `edge_index`, and no `pos` as that of a callable (z, pos, batch) has."""
+    names = parameters_of(module)
+    return "edge_index" in names and "pos" not in names
+
+
+def _owners(call: Callable) -> nn.ModuleList:
+    """The modules inside a bound method or a partial application, which are not registered by themselves."""
+    if isinstance(call, nn.Module):
+        return nn.ModuleList()
+    held = [call.func, *call.args, *call.keywords.values()] if isinstance(call, functools.partial) else [call]
+    held += [getattr(part, "__self__", None) for part in held]
+    return nn.ModuleList(part for part in held if isinstance(part, nn.Module))
+
+
+def _refuse_cached(adapter: Adapter) -> None:
+    for name, part in adapter.named_modules():
+        if getattr(part, "cached", None) is True:
+            raise ValueError(
+                f"{name}, a {type(part).__name__}, has cached=True and would take the first batch's edges for those of "
+                "all others. Make it with cached=False."
+            )
+
+
 def _as_features(given: Any, molecules: Molecules, channels: int) -> AtomFeatures:
     """Scalars, a pair or AtomFeatures as AtomFeatures in the dtype of the positions; refuses what are none."""
-    if isinstance(given, Tensor):
-        given = AtomFeatures(given)
-    elif not isinstance(given, AtomFeatures):
-        if not (isinstance(given, tuple) and len(given) == 2):
-            raise TypeError(
-                "The model must return scalars (N, F), a pair (scalars, vectors (N, 3, F)) or AtomFeatures; got a "
-                f"{type(given).__name__}."
-            )
-        given = AtomFeatures(*given)
+    parts = _by_degree(given)
+    if not parts or not all(isinstance(part, Tensor) for part in parts):
+        of = f" of {', '.join(type(part).__name__ for part in given)}" if isinstance(given, tuple) else ""
+        raise TypeError(
+            "The model must return scalars (N, F), a pair (scalars, vectors (N, 3, F)) or AtomFeatures; got a "
+            f"{type(given).__name__}{of}."
+        )
     num_atoms, dtype = molecules.z.shape[0], molecules.pos.dtype
-    parts = [part for part in (given.scalars, given.vectors, *given.tensors) if part is not None]
-    expected = [(num_atoms, channels), *((num_atoms, 2 * l + 1, channels) for l in range(1, given.l_max + 1))]
+    expected = [(num_atoms, channels), *((num_atoms, 2 * l + 1, channels) for l in range(1, len(parts)))]
     if (shapes := [tuple(part.shape) for part in parts]) != expected:
         raise ValueError(
             f"The model must return features of {num_atoms} atoms and out_channels={channels}, of shape {expected}; "
@@ -260,12 +296,44 @@ def _as_features(given: Any, molecules: Molecules, channels: int) -> AtomFeature
     return AtomFeatures(scalars, others[0] if others else None, tuple(others[1:]))
 
 
+def _by_degree(given: Any) -> list[Any]:
+    """Scalars, vectors, …, as far as there are any, of what a model has returned; nothing if it may not return that."""
+    if isinstance(given, Tensor):
+        return [given]
+    if isinstance(given, AtomFeatures):
+        parts = [given.scalars, given.vectors, *given.tensors]
+    elif isinstance(given, tuple) and len(given) == 2:
+        parts = [*given]
+    else:
+        return []
+    return parts[:1] if parts[1] is None else parts
+
+
 def _size(name: str, given: int | None, module: Any) -> int:
     """A size as given, or as the model tells it by an attribute of this name."""
-    size = getattr(module, name, None) if given is None else given
-    if not isinstance(size, int) or size < 1:
-        raise ValueError(f"{name} must be a positive int; got {size!r}. The model does not tell it: pass {name}=.")
-    return size
+    size: Any = getattr(module, name, None) if given is None else given
+    try:
+        number = operator.index(size)
+    except TypeError:
+        number = 0
+    if number < 1:
+        remedy = "" if given is not None else f" The model does not tell it (a lazy one says -1): pass {name}=."
+        raise ValueError(f"{name} must be a positive int; got {size!r}.{remedy}")
+    return number
+
+
+def _cutoff(given: float | int | None, module: Any) -> float | None:
+    """r_c in Å as given, or as the model tells it; None if neither does."""
+    cutoff = getattr(module, "cutoff", None) if given is None else given
+    if cutoff is None:
+        return None
+    try:
+        number = float(cutoff)
+    except (TypeError, ValueError):  # a module that bears the name, say
+        number = math.nan
+    if not number > 0:
+        raise ValueError(f"cutoff must be a positive number (Å); got {cutoff!r}. Pass another one as cutoff=.")
+    return number
 
 
 def _refuse(given: dict[str, Any], reason: str) -> None:

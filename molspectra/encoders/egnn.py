@@ -9,10 +9,11 @@ from torch import Tensor, nn
 from torch_geometric.utils import scatter
 
 from molspectra._config import Configurable
-from molspectra._validation import check_dtype, check_molecules
+from molspectra._validation import add_context, check_dtype, check_molecules, check_sizes
 from molspectra.encoders.features import AtomFeatures
 from molspectra.geometry.hops import hop_counts
 from molspectra.geometry.neighbors import edge_geometry, radius_graph
+from molspectra.layers.constants import ExactConstants
 from molspectra.layers.egnn import EGNNLayer, Neighborhood
 from molspectra.layers.radial import CosineCutoff
 
@@ -26,12 +27,12 @@ class EGNN(Configurable, nn.Module):
 
         m_ij = φ_e[h_i ‖ h_j ‖ ln(1 + |x_i - x_j|²) ‖ t_ij]           messages, eqn 3
         m_ij ← C_ij σ(w·m_ij + b) m_ij                                attention, eqn 8
-        h_i += φ_h[h_i ‖ Σ_j m_ij]                                    eqns 5 and 6
+        h_i += φ_h[h_i ‖ s_i Σ_j m_ij]                                eqns 5 and 6
         x_i += Σ_j w_ij (x_i - x_j) φ_x(m_ij)                         where atoms move, eqn 4
-        w_ij = C_ij / (1 + Σ_k C_ik)                                  a mean; the atom itself counts as one
+        w_ij = C_ij / n_i,   s_i = 1 / √n_i,   n_i = 1 + Σ_k C_ik     the atom itself counts as one
 
     The scalars are h after the last layer, and the vectors, which have no weights of their own,
-    v_i = Σ_j (x_j - x_i) / (1 + r_ij) ⊗ m_ij of its messages, plus the displacement of the atom where atoms move.
+    v_i = s_i Σ_j (x_j - x_i) / (1 + r_ij) ⊗ m_ij of its messages, plus the displacement of the atom where atoms move.
     Edges and C are those of the positions that come in, in all layers; all else is of the positions as they then are.
 
     Differences from the released code of 3D-EMGP (arXiv:2207.08824), all undone by `as_released=True`:
@@ -40,8 +41,10 @@ class EGNN(Configurable, nn.Module):
       all else in a message (energies of strongly perturbed molecules reach 90 in the published weights);
     * elements have an embedding; in the release, it is Σ_p a_zp (z/100)^p with p = 0, 1, 2, of which the terms with
       p > 0 are tiny for light elements;
-    * the mean over n neighbours divides by Σ_k C_ik + 1, which changes smoothly when a neighbour crosses the cutoff;
-      the release divides by n, or by 1 for a lone atom;
+    * sums over neighbours are scaled by s_i; in the release they are not, and where all atoms of a molecule are
+      connected, features grow without bounds with its size (to 10³ for an alkane of a hundred atoms);
+    * the mean over the neighbours is w_ij, which changes smoothly when one crosses the cutoff; the release divides by
+      their number, or by 1 for a lone atom;
     * with `layer_norm`, messages are normalised ahead of the attention; in the release behind it, which takes the
       attention out again;
     * the networks on the edges start from Xavier's weights; in the release from PyTorch's own, which make for messages
@@ -85,7 +88,8 @@ class EGNN(Configurable, nn.Module):
         as_released: bool = False,
     ) -> None:
         super().__init__()
-        _check_arguments(num_layers, cutoff, max_hops, coordinates, max_z, as_released)
+        check_sizes(hidden_channels=hidden_channels, num_layers=num_layers)
+        _check_arguments(cutoff, max_hops, coordinates, max_z, as_released)
         first_moving = {"never": num_layers, "last": num_layers - 1, "every": 0}[coordinates]
         self.out_channels = hidden_channels
         self.cutoff = math.inf if cutoff is None else cutoff
@@ -159,9 +163,7 @@ class EGNN(Configurable, nn.Module):
         edge_index = radius_graph(pos, batch, self.cutoff)
         geometry = self._geometry(pos, edge_index)
         neighborhood = self._neighborhood(geometry.distance, edge_index, bond_index, z.shape[0])
-        scalars = self.embedding(z)
-        if context is not None:
-            scalars = scalars + context
+        scalars = add_context(self.embedding(z), context)
         for layer, moves in zip(self.layers, self.moves, strict=True):
             delta, messages, displacement = layer(
                 scalars, geometry.radial, neighborhood, geometry.edge_vec if moves else None
@@ -174,6 +176,7 @@ class EGNN(Configurable, nn.Module):
         along = geometry.edge_vec / (1 + geometry.distance)
         vectors = along.unsqueeze(2) * messages.unsqueeze(1)
         vectors = scatter(vectors, edge_index[1], dim=0, dim_size=z.shape[0], reduce="sum")
+        vectors = vectors * neighborhood.scale.unsqueeze(2)
         if any(self.moves):
             vectors = vectors + (pos - start).unsqueeze(2)
         return AtomFeatures(self.out_norm(scalars), vectors), pos
@@ -194,6 +197,7 @@ class EGNN(Configurable, nn.Module):
         count = scatter(envelope, target, dim=0, dim_size=num_atoms, reduce="sum")
         count = count.clamp(min=1) if self.as_released else count + 1
         weight = envelope / count.index_select(0, target)
+        scale = torch.ones_like(count) if self.as_released else torch.rsqrt(count)
         edge_type = None
         if self.max_hops:
             if bond_index is None:
@@ -202,10 +206,10 @@ class EGNN(Configurable, nn.Module):
                     "without any have torch.empty(2, 0, dtype=torch.int64)), or build the encoder with max_hops=0."
                 )
             edge_type = hop_counts(bond_index, edge_index, num_atoms, self.max_hops)
-        return Neighborhood(edge_index, envelope, weight, edge_type)
+        return Neighborhood(edge_index, envelope, weight, scale, edge_type)
 
 
-class ElementPolynomial(nn.Module):
+class ElementPolynomial(ExactConstants):
     """E(z) = Σ_p a_zp (z/100)^p + b with p = 0, 1, 2: a linear map of the released 3D-EMGP's features of elements.
 
     Args:
@@ -216,10 +220,9 @@ class ElementPolynomial(nn.Module):
     powers: Tensor
 
     def __init__(self, hidden_channels: int, max_z: int) -> None:
-        super().__init__()
+        # In the precision of the release, which the published weights were trained with.
+        super().__init__(lambda: {"powers": ((torch.arange(max_z + 1) / 100).unsqueeze(1) ** torch.arange(3)).double()})
         self.linear = nn.Linear(3 * (max_z + 1), hidden_channels)
-        scaled = torch.arange(max_z + 1).unsqueeze(1) / 100
-        self.register_buffer("powers", scaled ** torch.arange(3), persistent=False)
 
     def forward(self, z: Int[Tensor, " atoms"]) -> Float[Tensor, "atoms channels"]:
         """Atomic numbers (N,) → (N, F)."""
@@ -237,10 +240,8 @@ class _Geometry(NamedTuple):
 
 
 def _check_arguments(
-    num_layers: int, cutoff: float | int | None, max_hops: int, coordinates: str, max_z: int, as_released: bool
+    cutoff: float | int | None, max_hops: int, coordinates: str, max_z: int, as_released: bool
 ) -> None:
-    if num_layers < 1:
-        raise ValueError(f"num_layers must be at least 1; got {num_layers}.")
     if max_hops < 0:
         raise ValueError(f"max_hops must not be negative; got {max_hops}.")
     if coordinates not in ("never", "last", "every"):

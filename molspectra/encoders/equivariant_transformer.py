@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch_geometric.utils import scatter
 
 from molspectra._config import Configurable
-from molspectra._validation import check_dtype, check_heads, check_molecules
+from molspectra._validation import add_context, check_dtype, check_heads, check_molecules
 from molspectra.encoders.features import AtomFeatures
 from molspectra.geometry.neighbors import edge_geometry, radius_graph
 from molspectra.layers.equivariant_attention import EquivariantAttention
@@ -139,6 +139,7 @@ class EquivariantTransformer(Configurable, nn.Module):
         """
         check_molecules(z, pos, batch, self.max_z)
         check_dtype("pos", pos, self.out_norm.weight)
+        pos = pos.to(self.out_norm.weight.dtype)  # under autocast it may have another; geometry is never halved
         edge_index = radius_graph(pos, batch, self.cutoff, loop=True)
         distance, direction = edge_geometry(pos, edge_index)
         rbf = self.radial_basis(distance)
@@ -146,9 +147,7 @@ class EquivariantTransformer(Configurable, nn.Module):
 
         scalars = self.neighbor_embedding(z, self.embedding(z), edge_index, rbf, envelope)
         # Under autocast the projections run in half precision; what they add up to stays in the weights' own.
-        scalars = scalars.to(self.embedding.weight.dtype)
-        if context is not None:
-            scalars = scalars + context
+        scalars = add_context(scalars.to(self.embedding.weight.dtype), context)
         vectors = scalars.new_zeros(scalars.shape[0], 3, scalars.shape[1])
         for index, layer in enumerate(self.layers):
             delta_scalars, delta_vectors = layer(scalars, vectors, edge_index, rbf, envelope, direction)

@@ -12,7 +12,7 @@ from torch.utils import _pytree
 from torch_geometric.utils import scatter
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # == of tensors has no truth value
 class AtomFeatures:
     """Features of each atom, by degree: how they turn with the molecule. Every degree has the same F channels.
 
@@ -25,6 +25,10 @@ class AtomFeatures:
     """Equivariant features in Cartesian x, y, z, (N, 3, F), or None."""
     tensors: tuple[Float[Tensor, "atoms _ channels"], ...] = ()
     """Features of degrees 2, 3, …, (N, 2l + 1, F) each, components in e3nn's order, parity (-1)^l; mostly none."""
+
+    def __post_init__(self) -> None:
+        if self.vectors is None and self.tensors:
+            raise ValueError("tensors, degrees 2, 3, …, need vectors, degree 1, as well; got vectors=None.")
 
     def __iter__(self) -> Iterator[Tensor | None]:
         return iter((self.scalars, self.vectors))
@@ -67,13 +71,15 @@ class AtomFeatures:
             features: (N, irreps.dim).
 
         Raises:
-            ValueError: degrees are missing, out of order or of different widths.
+            ValueError: degrees are missing, out of order or of different widths, or `features` is not as wide.
 
         Example:
             >>> AtomFeatures.from_irreps("4x0e+4x1o", torch.randn(5, 16)).vectors.shape
             torch.Size([5, 3, 4])
         """
         irreps = o3.Irreps(irreps)
+        if features.shape[1] != irreps.dim:
+            raise ValueError(f"features must have {irreps.dim} columns for {irreps}; got {features.shape[1]}.")
         widths, degrees = [part.mul for part in irreps], [part.ir.l for part in irreps]
         if degrees != list(range(len(degrees))) or len(set(widths)) != 1:
             raise ValueError(

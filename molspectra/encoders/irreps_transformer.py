@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch_geometric.utils import scatter
 
 from molspectra._config import Configurable
-from molspectra._validation import check_dtype, check_heads, check_molecules
+from molspectra._validation import add_context, check_dtype, check_heads, check_molecules, check_sizes
 from molspectra.encoders.features import AtomFeatures
 from molspectra.geometry.neighbors import edge_geometry, radius_graph
 from molspectra.layers.initialization import init_linears
@@ -64,6 +64,7 @@ class IrrepsTransformer(Configurable, nn.Module):
         num_filters: int = 4,
     ) -> None:
         super().__init__()
+        check_sizes(num_layers=num_layers, num_heads=num_heads, num_filters=num_filters)
         check_heads(hidden_channels, num_heads)
         if hidden_channels % num_filters:
             raise ValueError(
@@ -125,9 +126,7 @@ class IrrepsTransformer(Configurable, nn.Module):
         harmonics = self.spherical_harmonics(direction)
         basis = self.steerable_basis(harmonics)
 
-        scalars = self.embedding(z)
-        if context is not None:
-            scalars = scalars + context
+        scalars = add_context(self.embedding(z), context)
         features = self.neighbor_density(z, edge_index, rbf, envelope, harmonics)
         features = features + nn.functional.pad(scalars.unsqueeze(1), (0, 0, 0, features.shape[1] - 1))
         for layer in self.layers:

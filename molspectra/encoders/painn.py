@@ -4,7 +4,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from molspectra._config import Configurable
-from molspectra._validation import check_dtype, check_molecules
+from molspectra._validation import add_context, check_dtype, check_molecules, check_sizes
 from molspectra.encoders.features import AtomFeatures
 from molspectra.geometry.neighbors import edge_geometry, radius_graph
 from molspectra.layers.painn import PaiNNMessage, PaiNNUpdate
@@ -17,7 +17,7 @@ class PaiNN(Configurable, nn.Module):
     Atoms carry scalars x (F), at first an embedding of their element, and vectors v (3 × F), at first 0. Every layer
     adds messages from the atoms within the cutoff (:class:`~molspectra.layers.painn.PaiNNMessage`), then lets scalars
     and vectors of each atom act on each other (:class:`~molspectra.layers.painn.PaiNNUpdate`). The radial basis is
-    sin(n π r / r_c) / r.
+    sin(n π r / r_c) / r, scaled to be at most 1 (:class:`~molspectra.layers.BesselBasis`).
 
     Coincident atoms see each other in no direction, at the basis functions' limit for r → 0; the norm in the update is
     smooth at 0. As in the paper, nothing is normalised: features grow with the number of layers and neighbours.
@@ -48,8 +48,7 @@ class PaiNN(Configurable, nn.Module):
         max_z: int = 100,
     ) -> None:
         super().__init__()
-        if num_layers < 1:
-            raise ValueError(f"num_layers must be at least 1, or there are no vectors; got {num_layers}.")
+        check_sizes(hidden_channels=hidden_channels, num_layers=num_layers)
         if not 1 <= max_z <= 118:
             raise ValueError(f"max_z must lie in 1..118; got {max_z}.")
         self.out_channels = hidden_channels
@@ -97,9 +96,7 @@ class PaiNN(Configurable, nn.Module):
         rbf = self.radial_basis(distance)
         envelope = self.envelope(distance).unsqueeze(-1)
 
-        scalars = self.embedding(z)
-        if context is not None:
-            scalars = scalars + context
+        scalars = add_context(self.embedding(z), context)
         vectors = scalars.new_zeros(scalars.shape[0], 3, scalars.shape[1])
         for message, update in zip(self.messages, self.updates, strict=True):
             delta_scalars, delta_vectors = message(scalars, vectors, edge_index, rbf, envelope, direction)

@@ -14,8 +14,10 @@ from torch_geometric.utils import scatter
 from molspectra.encoders.features import AtomFeatures
 from molspectra.geometry.neighbors import edge_geometry, radius_graph
 
-# Å. DimeNet++'s Bessel functions are quotients by powers of the distance; atoms that come closer count as this far.
-_CLOSEST = 0.1
+# Å, a little less than the shortest bond there is, H-H of 0.74 Å: atoms that come closer count as this far. DimeNet++'s
+# Bessel functions are quotients by powers of the distance, and features of atoms that strong noise has pushed into each
+# other would grow a thousandfold.
+_CLOSEST = 0.7
 
 
 class Molecules(NamedTuple):
@@ -40,18 +42,19 @@ class FeatureSource(nn.Module):
 class SchNetFeatures(FeatureSource):
     """The scalars behind the last interaction of a SchNet, which its output layers `lin1`, `lin2` would read.
 
-    A SchNet that was given an `interaction_graph` of its own keeps it.
+    A SchNet that was given an `interaction_graph` of its own keeps it. Of PyG's RadiusInteractionGraph only the cutoff
+    is read.
     """
 
     def __init__(self, model: SchNet) -> None:
         super().__init__()
-        self.out_channels, self.cutoff = model.hidden_channels, model.cutoff
-        self.max_z = model.embedding.num_embeddings - 1
+        own = model.interaction_graph
+        self.out_channels, self.max_z = model.hidden_channels, model.embedding.num_embeddings - 1
+        self.cutoff = own.cutoff if isinstance(own, RadiusInteractionGraph) else model.cutoff
         self.embedding = model.embedding
         self.distance_expansion = model.distance_expansion
         self.interactions = model.interactions
-        own = model.interaction_graph
-        self.interaction_graph = None if isinstance(own, RadiusInteractionGraph) else own
+        self.interaction_graph = None if type(own) is RadiusInteractionGraph else own
 
     def forward(self, molecules: Molecules) -> AtomFeatures:
         """Scalars (N, F)."""
@@ -76,7 +79,8 @@ class DimeNetFeatures(FeatureSource):
 
     The angle enters only by spherical harmonics of order 0, Legendre polynomials of its cosine. They are computed from
     the cosine, which unlike the angle has derivatives where three atoms lie on a line. The spherical Bessel functions
-    of the distance lose too many digits in single precision and are computed in double precision.
+    of the distance lose too many digits in single precision and are computed in double precision; atoms closer than
+    0.7 Å count as 0.7 Å apart.
     """
 
     def __init__(self, model: DimeNetPlusPlus) -> None:
@@ -188,7 +192,7 @@ def with_context(embedded: Tensor, context: Tensor | None) -> Tensor:
             f"{tuple(context.shape)}. Build the model with features as wide as its embedding (DimeNetPlusPlus: "
             "out_emb_channels=hidden_channels; graph networks: out_channels=in_channels)."
         )
-    return embedded + context
+    return embedded + context.to(embedded.dtype)
 
 
 def _order_zero_harmonics(cosine: Tensor, degrees: int) -> Tensor:

@@ -2,6 +2,7 @@
 
 from molspectra.geometry import topology
 from molspectra.geometry.alignment import remove_mean, superpose
+from molspectra.geometry.bonds import bond_graph
 from molspectra.geometry.deformation import deform
 from molspectra.geometry.hops import hop_counts
 from molspectra.geometry.internal_coordinates import (
@@ -18,6 +19,7 @@ from molspectra.geometry.torsion import rotate_torsions
 
 __all__ = [
     "InternalJacobian",
+    "bond_graph",
     "defined_terms",
     "deform",
     "edge_geometry",

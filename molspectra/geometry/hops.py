@@ -4,7 +4,8 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from molspectra._validation import values_are_free
+from molspectra._validation import check_bonds
+from molspectra.geometry.bonds import bond_graph
 
 
 def hop_counts(
@@ -37,18 +38,7 @@ def hop_counts(
     """
     if max_hops < 1:
         raise ValueError(f"max_hops must be at least 1; got {max_hops}.")
-    if bond_index.dtype != torch.int64:
-        raise TypeError(f"bond_index must be int64; got {bond_index.dtype}. Convert with bond_index.long().")
-    if bond_index.dim() != 2 or bond_index.shape[0] != 2:
-        raise ValueError(
-            f"bond_index must have shape (2, B), one column a bond; got {tuple(bond_index.shape)}. Without "
-            "any bonds it is torch.empty(2, 0, dtype=torch.int64)."
-        )
-    if values_are_free(bond_index) and bool(((bond_index < 0) | (bond_index >= num_atoms)).any()):
-        raise ValueError(
-            f"bond_index must hold atoms 0..{num_atoms - 1}; got values from {int(bond_index.min())} to "
-            f"{int(bond_index.max())}. Batch molecules with torch_geometric.data.Batch, which offsets them."
-        )
+    check_bonds(bond_index, num_atoms)
     return _hop_counts(bond_index, edge_index, num_atoms, max_hops)
 
 
@@ -56,9 +46,7 @@ def hop_counts(
 def _hop_counts(bond_index: Tensor, edge_index: Tensor, num_atoms: int, max_hops: int) -> Tensor:
     hops = edge_index.new_zeros(edge_index.shape[1])
     edges = _key(edge_index[0], edge_index[1], num_atoms)
-    # Bonds in both directions, each once, sorted by their first atom.
-    first, second = torch.cat([bond_index, bond_index.flip(0)], dim=1)
-    first, second = _atoms(_key(first, second, num_atoms).unique(), num_atoms)
+    second, first = bond_graph(bond_index, num_atoms)
     degree = edges.new_zeros(num_atoms).scatter_add_(0, first, torch.ones_like(first))
     bonds_before = degree.cumsum(0) - degree
 

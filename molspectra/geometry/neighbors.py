@@ -8,6 +8,8 @@ from molspectra._validation import values_are_free
 
 # Candidate pairs looked at in one go; bounds the memory of large molecules at about 100 MB beyond the edges themselves.
 _PAIRS_AT_ONCE = 1 << 21
+# Å², below which a pair has no direction: products of its derivatives, which grow as 1/r, must not overflow in float32.
+_COINCIDENT = 1e-12
 
 
 def radius_graph(
@@ -50,7 +52,8 @@ def edge_geometry(
 ) -> tuple[Float[Tensor, " edges"], Float[Tensor, "edges 3"]]:
     """Length and direction of each edge, seen from its target i towards its source j.
 
-    Where the two atoms coincide (a self-loop, say) the length and the direction are 0, and every derivative is finite.
+    Where the two atoms coincide (a self-loop, say), to 10⁻⁶ Å, the length and the direction are 0, and every derivative
+    is finite: those of a direction grow without bounds as two atoms approach.
 
     Args:
         pos: Positions in Å, (N, 3).
@@ -62,7 +65,7 @@ def edge_geometry(
     source, target = edge_index
     displacement = pos.index_select(0, source) - pos.index_select(0, target)
     square = displacement.square().sum(dim=-1)
-    coincident = square == 0
+    coincident = square < _COINCIDENT
     # Both branches of a `where` are differentiated, so the unused one must be finite too: √1 in place of √0.
     distance = torch.sqrt(torch.where(coincident, 1.0, square))
     return torch.where(coincident, 0.0, distance), displacement / distance.unsqueeze(-1)

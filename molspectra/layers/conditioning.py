@@ -68,13 +68,17 @@ class MaskedAtomEmbedding(nn.Module):
             (M, F).
 
         Raises:
-            ValueError: a label is given where none is expected, or the reverse, or an element is out of range (checked
-                for CPU tensors).
+            ValueError: a label is given where none is expected, or the reverse, or has another shape, or an element is
+                out of range (checked for CPU tensors).
         """
         if label is None and self.label_proj is not None:
             raise ValueError("label must be given, (M,): the embedding was made with label=True. Got none.")
         if label is not None and self.label_proj is None:
             raise ValueError("label must be None: the embedding was made without label=True. Make it so, or drop it.")
+        if label is not None and label.shape != masked_z.shape:
+            raise ValueError(
+                f"label must have shape {tuple(masked_z.shape)}, one a masked atom; got {tuple(label.shape)}."
+            )
         if values_are_free(masked_z) and bool(((masked_z < 1) | (masked_z > self.max_z)).any()):
             raise ValueError(
                 f"masked_z must lie in 1..{self.max_z} (atomic numbers); got values from {int(masked_z.min())} to "

@@ -19,6 +19,8 @@ class Neighborhood(NamedTuple):
     """C_ij, by which messages are damped."""
     weight: Float[Tensor, "edges 1"]
     """w_ij, by which a mean over the neighbours is taken."""
+    scale: Float[Tensor, "atoms 1"]
+    """s_i, by which sums over the neighbours are multiplied."""
     edge_type: Int[Tensor, " edges"] | None
     """Number of the one-hot entry of an edge, if edges have types."""
 
@@ -96,7 +98,7 @@ class EGNNLayer(nn.Module):
             messages = self.message_norm(messages)
         messages = messages * neighborhood.envelope
         heard = scatter(messages, neighborhood.edge_index[1], dim=0, dim_size=scalars.shape[0], reduce="sum")
-        delta = self.node_mlp(torch.cat([normed, heard], dim=-1))
+        delta = self.node_mlp(torch.cat([normed, neighborhood.scale * heard], dim=-1))
         displacement = None if edge_vec is None else self._displacement(edge_vec, messages, neighborhood, len(scalars))
         return delta.to(scalars.dtype), messages, displacement
 

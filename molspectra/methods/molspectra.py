@@ -42,6 +42,9 @@ class MolSpectra(Configurable, nn.Module):
         weights: Weights of "denoising", "contrastive" and "reconstruction".
         as_released: Released masking and contrast, where not given.
 
+    Raises:
+        TypeError: the spectrum encoder is no SpecFormer.
+
     Example:
         >>> encoder = ms.encoders.EquivariantTransformer(32, num_layers=2, num_heads=4)
         >>> specformer = ms.spectra.SpecFormer({"ir": 3501}, 50, 25, 32, num_heads=4, out_channels=32)
@@ -63,6 +66,12 @@ class MolSpectra(Configurable, nn.Module):
         as_released: bool = False,
     ) -> None:
         super().__init__()
+        if not isinstance(specformer, SpecFormer):
+            raise TypeError(
+                "specformer must be a SpecFormer, whose patches can be hidden and reconstructed; got "
+                f"{type(specformer).__name__}. For a contrast alone call objectives.InfoNCELoss on atoms.pool(batch) "
+                "and the spectrum encoder's embedding."
+            )
         self.denoise = denoise
         self.specformer = specformer
         self.molecule_projection = molecule_projection or nn.Identity()

@@ -38,7 +38,8 @@ def save(module: nn.Module, directory: str | Path) -> None:
     described = {"format": _FORMAT, **_describe(module, "module")}
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    weights = {name: tensor.detach().contiguous() for name, tensor in module.state_dict().items()}
+    # Cloned, as some modules (torch_geometric's SchNet) hold one tensor under two names, which the format refuses.
+    weights = {name: tensor.detach().clone().contiguous() for name, tensor in module.state_dict().items()}
     save_file(weights, directory / (_WEIGHTS + ".part"))
     (directory / (_CONFIG + ".part")).write_text(json.dumps(described, indent=2) + "\n")
     for name in (_WEIGHTS, _CONFIG):

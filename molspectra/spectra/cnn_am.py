@@ -23,9 +23,10 @@ class CNNAM(Configurable, nn.Module):
     flattened, is one part of f = [f_1 ‖ … ‖ f_K], of which dense layers make the embedding
     LayerNorm(W₂ GELU(W₁ f + b₁) + b₂).
 
-    The call and its result are those of :class:`SpecFormer`, in whose place it can stand in a contrast; there are no
-    patches to reconstruct. A spectrum may be missing, for a sample (a row of NaN) or for a batch (the kind is not in
-    the dict): its f is 0. A sample without any spectrum gets a constant embedding. Norms are over the channels and
+    The call and its result are those of :class:`SpecFormer`, in whose place it can stand in a contrast of your own loop
+    (:class:`~molspectra.objectives.InfoNCELoss`). It has no patches to hide and reconstruct, and so no place in
+    `methods.MolSpectra`. A spectrum may be missing, for a sample (a row of NaN) or for a batch (the kind is not in the
+    dict): its f is 0. A sample without any spectrum gets a constant embedding. Norms are over the channels and
     positions of a sample alone, so that neither a missing spectrum nor a batch of one is a special case.
 
     This is the kind of encoder, not a reproduction: there are no published numbers to compare with, and layer sizes,

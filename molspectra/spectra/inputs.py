@@ -53,6 +53,8 @@ def complete(
     check_spectra(spectra, lengths)
     for kind, spectrum in spectra.items():
         check_dtype(f"spectra[{kind!r}]", spectrum, weight)
+    # Under autocast the dtype may be another; scaling is never done in half precision.
+    spectra = {kind: spectrum.to(weight.dtype) for kind, spectrum in spectra.items()}
     given = next(iter(spectra.values()))
     return {
         kind: spectra[kind] if kind in spectra else given.new_full((given.shape[0], length), torch.nan)

@@ -4,13 +4,15 @@ import copy
 import functools
 import inspect
 
+import numpy as np
 import pytest
 import torch
 from e3nn import o3
 from torch import nn
 from torch_geometric.data import Batch
-from torch_geometric.nn import GAT, GCN, GIN, PNA
-from torch_geometric.nn.models import DimeNetPlusPlus, SchNet, ViSNet
+from torch_geometric.nn import GAT, GCN, GIN, PNA, GCNConv
+from torch_geometric.nn.models import DimeNet, DimeNetPlusPlus, SchNet, ViSNet
+from torch_geometric.nn.models.schnet import RadiusInteractionGraph
 from torch_geometric.utils import scatter
 
 from molspectra.data import MiniSpectra
@@ -22,7 +24,7 @@ from molspectra.heads import VectorHead
 from molspectra.methods import Coord
 from molspectra.methods.encoding import encode
 from molspectra.pretrained import load, save
-from molspectra.testing import EncoderSuite, by_degree, random_molecules
+from molspectra.testing import EncoderSuite, by_degree, random_molecules, without_shape_checks
 
 
 def schnet(**changes):
@@ -150,6 +152,25 @@ def test_schnet_with_its_output_layers_is_schnet():
         torch.testing.assert_close(actual, expected, rtol=1e-10, atol=1e-10)
 
 
+class OwnGraph(RadiusInteractionGraph):
+    """A user's, of pairs that PyG's would not connect."""
+
+    def forward(self, pos, batch):
+        return explicit_graph(2 * self.cutoff)(pos, batch)
+
+
+@pytest.mark.parametrize(("graph", "reach"), [(RadiusInteractionGraph(2.0), 2.0), (OwnGraph(2.0), 4.0)])
+def test_schnet_keeps_the_interaction_graph_that_it_was_given(graph, reach):
+    molecules = random_molecules((7, 5, 1))
+    model = schnet(cutoff=5.0, interaction_graph=graph)
+    expected = schnet(cutoff=5.0, interaction_graph=explicit_graph(reach))
+    expected.load_state_dict(model.state_dict())
+    encoder = Adapter(model)
+    energies = molecule_energies_of_schnet(model, encoder(*molecules), molecules[2])
+    torch.testing.assert_close(energies, expected(*molecules))
+    assert encoder.cutoff == 2.0
+
+
 @pytest.mark.parametrize("lmax", [1, 2])
 @pytest.mark.parametrize("vecnorm_type", [None, "max_min"])
 def test_visnet_with_its_output_layers_is_visnet(lmax, vecnorm_type):
@@ -243,6 +264,30 @@ def test_second_derivatives_of_dimenet_on_a_line():
     assert torch.autograd.gradgradcheck(energy, pos)
 
 
+def test_dimenet_tells_a_bond_from_what_is_too_close():
+    """H-H bonds are pulled at; atoms in each other are no further in than those 0.7 Å apart."""
+    encoder = Adapter(as_trained(dimenet()))
+    z, axis = torch.tensor([1, 1]), torch.tensor([[0.0, 0, 0], [0, 0, 1]])
+
+    def derivative(distance):
+        distance = torch.tensor(distance, requires_grad=True)
+        return torch.autograd.grad(encoder(z, distance * axis).scalars.sum(), distance)[0]
+
+    assert derivative(0.74) != 0
+    for distance in (0.0, 1e-3, 0.3, 0.69):
+        assert derivative(distance) == 0
+        torch.testing.assert_close(encoder(z, distance * axis).scalars, encoder(z, 0.7 * axis).scalars)
+
+
+def test_dimenet_bears_strong_noise():
+    """Its features stay within two orders of the size that they have for molecules, where they grew by four."""
+    encoder = Adapter(dimenet(num_spherical=7, num_radial=6))
+    z, pos, batch = random_molecules((15,) * 8)
+    size = encoder(z, pos, batch).scalars.abs().max()
+    for _ in range(5):
+        assert encoder(z, pos + torch.randn_like(pos), batch).scalars.abs().max() < 200 * size
+
+
 MODELS = {
     "SchNet": lambda: Adapter(schnet()),
     "DimeNet++": lambda: Adapter(dimenet()),
@@ -263,6 +308,67 @@ def test_every_parameter_gets_a_gradient(name):
     atoms = encoder(*random_molecules((5, 8)))
     sum((features * torch.randn_like(features)).sum() for features in by_degree(atoms)).backward()
     assert [name for name, parameter in encoder.named_parameters() if parameter.grad is None] == []
+
+
+def apply_model(model, z, pos, batch):
+    return model(z, pos, batch)
+
+
+@pytest.mark.parametrize(
+    "of",
+    [
+        lambda model: model.forward,
+        lambda model: functools.partial(model, context=None),
+        lambda model: functools.partial(model.forward, context=None),
+        lambda model: functools.partial(apply_model, model),
+    ],
+    ids=["bound method", "partial of a module", "partial of a bound method", "partial with a module"],
+)
+def test_the_module_behind_a_callable_is_part_of_the_adapter(of):
+    model = Gaussians(16)
+    encoder = Adapter(of(model), out_channels=16)
+    assert [id(parameter) for parameter in encoder.parameters()] == [id(model.embedding.weight)]
+    other = copy.deepcopy(encoder).double()
+    other(*random_molecules(dtype=torch.float64)).scalars.sum().backward()
+    assert next(other.parameters()).grad is not None
+    assert model.embedding.weight.dtype == torch.float32
+
+
+class Summing(nn.Module):
+    """A user's graph network; it tells its sizes."""
+
+    in_channels, out_channels, cutoff = 8, 8, 3.0
+
+    def forward(self, x, edge_index):
+        return scatter(x[edge_index[0]], edge_index[1], dim=0, dim_size=len(x))
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute")  # read by the compiler
+@pytest.mark.parametrize(
+    ("make", "keywords"),
+    [
+        (Summing, {}),
+        (lambda: GCNConv(8, 8), {"cutoff": 3.0}),
+        (lambda: GCN(8, 8, 2), {"cutoff": 3.0}),
+        (lambda: GCN(-1, 8, 2), {"cutoff": 3.0, "in_channels": 8}),
+        (lambda: torch.compile(GCNConv(8, 8), backend="eager"), {"cutoff": 3.0}),
+        (
+            lambda: functools.partial(GCNConv(8, 8), edge_weight=None),
+            {"cutoff": 3.0, "in_channels": 8, "out_channels": 8},
+        ),
+    ],
+    ids=["told by all attributes", "layer", "model", "lazy model", "compiled layer", "partial of a layer"],
+)
+def test_a_graph_network_reads_embedded_elements_and_edges(make, keywords):
+    torch._dynamo.reset()
+    torch.manual_seed(0)
+    network, molecules = make(), random_molecules()
+    encoder = Adapter(network, **keywords)
+    with without_shape_checks():
+        actual = encoder(*molecules).scalars
+        expected = network(encoder.features.embedding(molecules[0]), radius_graph(*molecules[1:], 3.0))
+    torch.testing.assert_close(actual, expected)
+    assert encoder.cutoff == 3.0
 
 
 def test_the_model_is_shared_and_keeps_its_output_layers():
@@ -358,8 +464,36 @@ def test_a_graph_network_of_bonds():
         expected[i] = expected[i] + embedded[j]
         expected[j] = expected[j] + embedded[i]
     torch.testing.assert_close(actual, expected)
+    for others in (batch.bond_index.flip(0), batch.bond_index[:, :1]):  # in both directions, or one of them twice
+        given = torch.cat([batch.bond_index, others], dim=1)
+        again = encoder(batch.z, batch.pos, batch.batch, bond_index=given).scalars
+        torch.testing.assert_close(again, expected)
     with pytest.raises(ValueError, match="needs bond_index"):
         encoder(batch.z, batch.pos, batch.batch)
+
+
+@pytest.mark.compile
+def test_a_graph_network_of_bonds_compiles():
+    encoder = Adapter(GCN(8, 8, 2), edges="bonds").eval()
+    compiled = torch.compile(encoder, fullgraph=True, backend="aot_eager")
+    for start in (0, 3):
+        batch = Batch.from_data_list(MiniSpectra()[start : start + 2])
+        with without_shape_checks():
+            actual = compiled(batch.z, batch.pos, batch.batch, bond_index=batch.bond_index).scalars
+        torch.testing.assert_close(actual, encode(encoder, batch).scalars)
+
+
+@pytest.mark.usefixtures("no_shape_checks")
+def test_numbers_of_numpy():
+    encoder = Adapter(model_of_atoms, np.int64(3), np.float32(4.0))
+    assert (encoder.out_channels, encoder.cutoff) == (3, 4.0)
+    assert encoder(*random_molecules()).scalars.shape == (14, 3)
+
+
+def test_a_callable_without_a_cutoff():
+    model = Gaussians(16)
+    model.cutoff = None
+    assert Adapter(model).cutoff == float("inf")
 
 
 def test_a_copy_is_independent():
@@ -381,6 +515,15 @@ def test_saving(tmp_path):
     assert torch.equal(load(tmp_path, [Adapter])(*molecules).scalars, encoder(*molecules).scalars)
 
 
+def with_cutoff(model, cutoff):
+    model.cutoff = cutoff
+    return model
+
+
+def model_of_atoms(z, pos, batch):
+    return pos
+
+
 def model_of_molecules(z, pos, batch):
     return scatter(pos, batch, dim=0)
 
@@ -398,6 +541,15 @@ def model_of_molecules(z, pos, batch):
         (lambda: Adapter(GIN(8, 8, 2), cutoff=4.0, num_rbf=4), "GIN takes no edge_attr"),
         (lambda: Adapter(GAT(8, 8, 2), cutoff=4.0, edge_weight=True), "GAT takes no edge_weight"),
         (lambda: Adapter(lambda x, edge_index: x, in_channels=8, cutoff=4.0), "out_channels must be a positive int"),
+        (lambda: Adapter(lambda x, edge_index: x, 8, cutoff=4.0), "in_channels must be .*got None.*pass in_channels="),
+        (lambda: Adapter(GCN(-1, 8, 2), cutoff=4.0), "in_channels must be .*got -1.*pass in_channels="),
+        (lambda: Adapter(model_of_molecules, 3.0), "out_channels must be a positive int; got 3.0.$"),
+        (lambda: Adapter(model_of_molecules, 3, cutoff=0), "cutoff must be a positive number"),
+        (lambda: Adapter(GCN(8, 8, 2), cutoff=-1.0), "cutoff must be a positive number"),
+        (lambda: Adapter(with_cutoff(GCN(8, 8, 2), nn.Identity())), r"got Identity\(\). Pass another one as cutoff="),
+        (lambda: Adapter(GCN(8, 8, 2, cached=True), cutoff=4.0), "convs.0, a GCNConv, has cached=True"),
+        (lambda: Adapter(functools.partial(apply_model, GCN(8, 8, 2, cached=True)), 8), "cached=False"),
+        (lambda: Adapter(DimeNet(8, 1, 1, 2, 2, 1)), "DimeNet, which is not read. Use PyG's DimeNetPlusPlus"),
     ],
 )
 def test_impossible_arguments_are_refused(make, message):
@@ -413,8 +565,15 @@ def test_what_a_model_cannot_do_is_refused():
         Adapter(model_of_molecules, 3)(*molecules, context=context)
     with pytest.raises(ValueError, match=r"features of 14 atoms.*got \[\(3, 3\)\]"):
         Adapter(model_of_molecules, 3)(*molecules)
-    with pytest.raises(TypeError, match="got a dict"):
-        Adapter(lambda z, pos, batch: {}, 3)(*molecules)
+    for returned, message in (
+        ({}, "got a dict"),
+        ((molecules[1], 3), "got a tuple of Tensor, int"),
+        ((None, None), "got a tuple of NoneType, NoneType"),
+        (tuple([molecules[1]] * 3), "got a tuple of Tensor, Tensor, Tensor"),
+        (AtomFeatures(3), "got a AtomFeatures"),
+    ):
+        with pytest.raises(TypeError, match=message):
+            Adapter(lambda z, pos, batch, returned=returned: returned, 3)(*molecules)
     with pytest.raises(ValueError, match="context .* is added to the embedding"):
         Adapter(dimenet(out_emb_channels=3, num_spherical=2))(*molecules, context=context)
     with pytest.raises(TypeError, match=r"pos must be torch.float32"):

@@ -187,7 +187,7 @@ def test_impossible_arguments_are_refused(arguments, message):
 
 def test_a_layer_that_cannot_move_atoms_says_so():
     empty = torch.empty(0, 1)
-    neighborhood = Neighborhood(torch.empty(2, 0, dtype=torch.int64), empty, empty, None)
+    neighborhood = Neighborhood(torch.empty(2, 0, dtype=torch.int64), empty, empty, torch.ones(3, 1), None)
     with pytest.raises(ValueError, match="build this one with moves=True"):
         EGNNLayer(8)(torch.randn(3, 8), empty, neighborhood, torch.empty(0, 3))
 

@@ -78,3 +78,11 @@ def test_tensors_are_found_in_it():
     again = _pytree.tree_unflatten(leaves, structure)
     assert isinstance(again, AtomFeatures)
     assert again.tensors[1] is atoms.tensors[1]
+
+
+def test_what_makes_no_features_is_refused():
+    scalars, degree_2 = torch.randn(2, 4), torch.randn(2, 5, 4)
+    with pytest.raises(ValueError, match="need vectors"):
+        AtomFeatures(scalars, None, (degree_2,))
+    with pytest.raises(ValueError, match="16"):
+        AtomFeatures.from_irreps("4x0e + 4x1o", torch.randn(2, 15))

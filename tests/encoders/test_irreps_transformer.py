@@ -244,15 +244,3 @@ def test_another_dtype_is_refused():
     z, pos, batch = random_molecules(dtype=torch.float64)
     with pytest.raises(TypeError, match=r"pos must be torch.float32, as the weights are; got torch.float64"):
         IrrepsTransformer(8, 1, 2, 1, 4)(z, pos, batch)
-
-
-@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16], ids=str)
-def test_autocast_takes_positions_of_any_dtype(dtype):
-    encoder = IrrepsTransformer(8, 1, 2, 1, 4)
-    z, pos, batch = random_molecules()
-    pos = pos.to(dtype)
-    expected = encoder(z, pos.float(), batch)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        scalars, vectors = encoder(z, pos, batch)
-    assert scalars.dtype == vectors.dtype == torch.float32
-    torch.testing.assert_close(vectors, expected.vectors, rtol=0.1, atol=0.05)

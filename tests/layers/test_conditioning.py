@@ -105,12 +105,15 @@ def test_autocast_and_no_atoms():
     assert embedding(z[:0], label[:0]).shape == (0, 4)
 
 
+@pytest.mark.usefixtures("no_shape_checks")
 def test_bad_input():
     z, label = torch.tensor([6]), torch.tensor([0.0])
     with pytest.raises(ValueError, match="label must be given"):
         MaskedAtomEmbedding(4, label=True)(z)
     with pytest.raises(ValueError, match="label must be None"):
         MaskedAtomEmbedding(4)(z, label)
+    with pytest.raises(ValueError, match=r"label must have shape \(1,\), one a masked atom; got \(2,\)"):
+        MaskedAtomEmbedding(4, label=True)(z, torch.zeros(2))
     with pytest.raises(ValueError, match=r"masked_z must lie in 1..10.*from 17 to 17"):
         MaskedAtomEmbedding(4, max_z=10)(torch.tensor([17]))
     with pytest.raises(ValueError, match="num_basis must be at least 2"):

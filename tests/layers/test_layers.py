@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 
 from molspectra.encoders import AtomFeatures
 from molspectra.heads import ProjectionHead, ScalarHead, VectorHead
-from molspectra.layers import CosineCutoff, ExpNormalBasis, GatedEquivariantBlock
+from molspectra.layers import BesselBasis, CosineCutoff, ExpNormalBasis, GatedEquivariantBlock
 from molspectra.layers.gated import plain_norm, smooth_norm
 from molspectra.pretrained.keymaps import GATED_HEAD, rename
 from tests.published import PublishedTransformer
@@ -30,6 +30,13 @@ def test_radial_basis_by_its_formula():
             beta = (2 / 8 * (1 - math.exp(-4))) ** -2
             expected = 0.5 * (math.cos(math.pi * r / 4) + 1) * math.exp(-beta * (math.exp(-1.25 * r) - center) ** 2)
             assert basis(torch.tensor([r]))[0, k].item() == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("basis", [ExpNormalBasis, BesselBasis])
+@pytest.mark.parametrize("cutoff", [0.0, math.inf, math.nan])
+def test_a_basis_needs_a_cutoff(basis, cutoff):
+    with pytest.raises(ValueError, match="cutoff must be positive and finite"):
+        basis(8, cutoff)
 
 
 def test_smooth_norm_has_finite_second_derivatives_at_zero_where_the_plain_one_jumps():

@@ -6,6 +6,7 @@ from torch import nn
 from torch_geometric.data import Batch
 
 import molspectra as ms
+from molspectra._signature import takes
 from molspectra.methods.encoding import encode
 
 
@@ -34,17 +35,6 @@ class TakesAnything(Recorder):
         return self.record(z, **given)
 
 
-class Wrapper(nn.Module):
-    """As DistributedDataParallel has it."""
-
-    def __init__(self, module):
-        super().__init__()
-        self.module = module
-
-    def forward(self, *inputs, **keywords):
-        return self.module(*inputs, **keywords)
-
-
 @pytest.fixture
 def batch():
     return Batch.from_data_list(list(ms.data.MiniSpectra()[:3]))
@@ -60,8 +50,7 @@ def test_only_what_the_signature_has(batch):
 
 def test_what_is_wrapped_is_asked(batch):
     for encoder in (Plain(), WithBonds()):
-        encode(Wrapper(encoder), batch)
-        encode(Wrapper(Wrapper(encoder)), batch)
+        encode(nn.DataParallel(encoder), batch)
     assert torch.equal(encoder.given["bond_index"], batch.bond_index)
 
 
@@ -71,6 +60,16 @@ def test_a_compiled_encoder_is_asked(batch):
         compiled.forward = encoder.forward  # it need not be compiled to be asked
         encode(compiled, batch)
         assert encoder.given.get("bond_index") is expected
+
+
+@pytest.mark.filterwarnings("ignore")  # tracing is deprecated, but not gone
+def test_a_traced_encoder_is_given_nothing_but_what_it_must_have(batch):
+    class Traceable(nn.Module):
+        def forward(self, z, pos, batch):
+            return pos * z.unsqueeze(1)
+
+    traced = torch.jit.trace(Traceable(), (batch.z, batch.pos, batch.batch))
+    assert takes(traced, "context") is False
 
 
 def test_an_attribute_called_module_does_not_hide_the_signature(batch):

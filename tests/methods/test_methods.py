@@ -305,12 +305,15 @@ def test_methods_come_back_from_disk(batch, tmp_path):
         torch.testing.assert_close(*losses)
 
 
+@pytest.mark.usefixtures("no_shape_checks")
 def test_bad_arguments(batch):
     method = ms.methods.Denoising(ms.noise.SliDeNoise(), ms.heads.VectorHead(16), ms.objectives.SliDeLoss())
     with pytest.raises(ValueError, match=r"noise must add pos_target \(N, 3\); SliDeNoise.*override denoise"):
         method(make_encoder(), batch)
     with pytest.raises(ValueError, match="coord_weight must not be negative"):
         ms.methods.SliDe(16, coord_weight=-1.0)
+    with pytest.raises(TypeError, match="specformer must be a SpecFormer.*; got CNNAM. For a contrast alone"):
+        ms.methods.MolSpectra(ms.methods.Coord(16), ms.spectra.CNNAM(LENGTHS))
 
 
 @pytest.mark.cuda

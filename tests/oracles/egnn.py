@@ -45,7 +45,7 @@ def explicit_egnn(
             messages[i, j] = damping[i, j] * m
         zero = torch.zeros_like(h[0])
         heard = [sum((m for (k, _), m in messages.items() if k == i), zero) for i in range(num_atoms)]
-        h = [h[i] + layer.node_mlp(torch.cat([normed[i], heard[i]])) for i in range(num_atoms)]
+        h = [h[i] + layer.node_mlp(torch.cat([normed[i], heard[i] / total[i] ** 0.5])) for i in range(num_atoms)]
         if encoder.moves[number]:
             moved = list(x)
             for (i, j), m in messages.items():
@@ -55,6 +55,6 @@ def explicit_egnn(
     vectors = [(x[i] - pos[i])[:, None].expand(3, len(h[0])) for i in range(num_atoms)]
     for (i, j), m in messages.items():
         edge_vec = x[j] - x[i]
-        vectors[i] = vectors[i] + torch.outer(edge_vec / (1 + edge_vec.norm()), m)
+        vectors[i] = vectors[i] + torch.outer(edge_vec / (1 + edge_vec.norm()), m) / total[i] ** 0.5
     scalars = torch.stack([encoder.out_norm(row) for row in h])
     return AtomFeatures(scalars, torch.stack(vectors)), torch.stack(x)

@@ -28,6 +28,7 @@ def explicit_painn(encoder: PaiNN, z: Tensor, pos: Tensor, batch: Tensor) -> Ato
                     continue
                 damping = 0.5 * (torch.cos(math.pi * r / r_c) + 1)
                 rbf = torch.stack([torch.sin(n * math.pi / r_c * r) / r for n in range(1, num_rbf + 1)])
+                rbf = rbf * r_c / (num_rbf * math.pi)
                 w = (message.filter_proj.weight @ rbf + message.filter_proj.bias) * damping
                 hidden = F.silu(message.mlp[0].weight @ x[j] + message.mlp[0].bias)
                 phi = message.mlp[2].weight @ hidden + message.mlp[2].bias

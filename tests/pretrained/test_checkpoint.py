@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 from torch import nn
+from torch_geometric.nn.models import SchNet
 
 import molspectra as ms
 from molspectra.pretrained import load, load_strictly, save
@@ -115,6 +116,19 @@ def test_a_subclass_without_a_constructor(tmp_path):
     module = OnlyForward(8, as_released=True)
     save(module, tmp_path)
     assert load(tmp_path, classes=[OnlyForward]).config == {"channels": 8, "as_released": True}
+
+
+class Inheriting(ms._config.Configurable, SchNet):
+    """Someone else's model, as it is."""
+
+
+def test_a_model_of_others_that_holds_a_tensor_twice(tmp_path):
+    """Its constructor is recorded though it is inherited; a SchNet holds its filters under two names."""
+    module = Inheriting(hidden_channels=8, num_interactions=1, num_filters=8)
+    save(module, tmp_path)
+    loaded = load(tmp_path, classes=[Inheriting])
+    assert loaded.embedding.embedding_dim == 8
+    assert torch.equal(loaded.interactions[0].conv.nn[0].weight, module.interactions[0].mlp[0].weight)
 
 
 def test_a_part_put_in_place_of_another_is_saved_as_it_is(tmp_path):

@@ -1,0 +1,45 @@
+"""Bonds as the edges of a graph."""
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from molspectra._validation import check_bonds
+
+
+def bond_graph(bond_index: Int[Tensor, "2 bonds"], num_atoms: int) -> Int[Tensor, "2 edges"]:
+    """Bonds as edges: in both directions, each once, sorted by target and then by source.
+
+    Inside a compiled graph this is one opaque operator.
+
+    Args:
+        bond_index: Bonds (2, B), each once or in both directions; there may be none.
+        num_atoms: Number of atoms N.
+
+    Returns:
+        Rows [source, target], (2, E).
+
+    Raises:
+        TypeError: `bond_index` is not int64.
+        ValueError: it is not (2, B), or (seen on the CPU only) names atoms that there are not.
+
+    Example:
+        >>> bond_graph(torch.tensor([[0, 1], [1, 2]]), num_atoms=3)
+        tensor([[1, 0, 2, 1],
+                [0, 1, 1, 2]])
+    """
+    check_bonds(bond_index, num_atoms)
+    return _bond_graph(bond_index, num_atoms)
+
+
+@torch.library.custom_op("molspectra::bond_graph", mutates_args=())
+def _bond_graph(bond_index: Tensor, num_atoms: int) -> Tensor:
+    source, target = torch.cat([bond_index, bond_index.flip(0)], dim=1)
+    key = (target * num_atoms + source).unique()
+    return torch.stack([key % num_atoms, key // num_atoms])
+
+
+@_bond_graph.register_fake
+def _(bond_index: Tensor, num_atoms: int) -> Tensor:
+    edges = torch.library.get_ctx().new_dynamic_size()
+    return bond_index.new_empty(2, edges)
