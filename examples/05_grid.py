@@ -1,7 +1,7 @@
 """Every pre-training method on every encoder: what trains, and what is refused with a reason.
 
-    python examples/05_grid.py                  some minutes on two cores
-    python examples/05_grid.py --steps 200
+    python examples/05_grid.py                 some minutes on two cores
+    python examples/05_grid.py --steps 1000
 
 A cell trains an encoder and a method for some steps on MiniSpectra, and shows the loss on held-out molecules before
 and after, under the same noise. SchNet, from torch_geometric, has no vectors: it denoises by the gradient of an energy.
@@ -86,7 +86,7 @@ def train(method: torch.nn.Module, encoder: torch.nn.Module, loader: DataLoader,
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     train_molecules = ms.data.MiniSpectra("train", pre_transform=prepare())
