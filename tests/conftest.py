@@ -33,6 +33,15 @@ def reference() -> Path:
 
 
 @pytest.fixture(scope="session")
+def dataset_files(reference: Path) -> Path:
+    """Folder of sample files in published layouts, beside the golden numbers; no part of the repository either."""
+    folder = reference.parent / "dataset"
+    if not (folder / "public").is_dir():
+        pytest.skip(f"no sample files at {folder}")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def load_fixture(reference: Path) -> Callable[[str], Any]:
     """Read a file below fixtures/ by its name: tensors from a .safetensors, plain values from a .json."""
 

@@ -93,6 +93,13 @@ class AtomFeatures:
         )
         return cls(scalars.squeeze(1), others[0] if others else None, tuple(others[1:]))
 
+    def with_vectors(self) -> "AtomFeatures":
+        """The same, with vectors of 0 where there are none: what a scalar is read from need not have any."""
+        if self.vectors is not None:
+            return self
+        atoms, channels = self.scalars.shape
+        return AtomFeatures(self.scalars, self.scalars.new_zeros(atoms, 3, channels))
+
     def select(self, index: Int[Tensor, " selected"]) -> "AtomFeatures":
         """The features of some atoms, in the order of `index` (E,)."""
         return AtomFeatures(

@@ -8,6 +8,7 @@ from molspectra.methods.encoding import encode
 from molspectra.methods.frad import Frad
 from molspectra.methods.molspectra import MolSpectra
 from molspectra.methods.noisy_nodes import NoisyNodes
+from molspectra.methods.regression import Predicted, Regression
 from molspectra.methods.slide import SliDe
 
 __all__ = [
@@ -18,7 +19,9 @@ __all__ = [
     "Frad",
     "MolSpectra",
     "NoisyNodes",
+    "Predicted",
     "PredictedPosition",
+    "Regression",
     "SliDe",
     "encode",
     "predict_vectors",

@@ -1,18 +1,15 @@
 """Noisy Nodes: denoising as an auxiliary task while a property or forces are learnt."""
 
 from collections.abc import Mapping
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch_geometric.data import Data
 
-from molspectra._batch import num_molecules_of
 from molspectra._config import Configurable
-from molspectra.encoders.features import AtomFeatures
 from molspectra.methods.denoising import Denoising
-from molspectra.methods.encoding import Encoder, encode
+from molspectra.methods.encoding import Encoder
+from molspectra.methods.regression import Loss, Regression
 from molspectra.objectives.weighted_sum import WeightedSum
 
 
@@ -56,7 +53,7 @@ class NoisyNodes(Configurable, nn.Module):
         forces: str | None = None,
         separate: bool = False,
         weights: Mapping[str, float | int] | None = None,
-        loss: Literal["mse", "l1", "smooth_l1"] = "mse",
+        loss: Loss = "mse",
     ) -> None:
         super().__init__()
         if forces is not None and not separate:
@@ -65,15 +62,9 @@ class NoisyNodes(Configurable, nn.Module):
                 "ones."
             )
         self.denoise = denoise
-        self.head = head
-        self.label = label
-        self.forces = forces
+        self.regression = Regression(head, label=label, forces=forces, loss=loss)
         self.separate = separate
-        self.compare = {"mse": F.mse_loss, "l1": F.l1_loss, "smooth_l1": F.smooth_l1_loss}[loss]
-        if weights is None:
-            weights = {"property": 1.0} if forces is None else {"property": 0.2, "forces": 0.8}
-            weights = {**weights, "denoising": 0.1}
-        self.total = WeightedSum(weights)
+        self.total = WeightedSum({**self.regression.total.weights, "denoising": 0.1} if weights is None else weights)
 
     def forward(self, encoder: Encoder, batch: Data, generator: torch.Generator | None = None) -> dict[str, Tensor]:
         """The losses of a batch.
@@ -89,34 +80,12 @@ class NoisyNodes(Configurable, nn.Module):
         Raises:
             ValueError: a label is missing or has a wrong shape.
         """
-        losses = {"denoising": torch.zeros((), dtype=batch.pos.dtype, device=batch.pos.device)}
+        denoising = torch.zeros((), dtype=batch.pos.dtype, device=batch.pos.device)
         if self.training:
-            losses["denoising"], atoms, noisy = self.denoise.denoise(encoder, batch, generator)
+            denoising, atoms, noisy = self.denoise.denoise(encoder, batch, generator)
         if self.training and not self.separate:
-            losses["property"] = self._compare(self._predict(atoms, noisy, noisy.pos), batch, self.label)
-            return self.total(losses)
-        if self.forces is None:
-            atoms = encode(encoder, batch)
-            losses["property"] = self._compare(self._predict(atoms, batch, batch.pos), batch, self.label)
-            return self.total(losses)
-        with torch.enable_grad():
-            pos = batch.pos.detach().requires_grad_()
-            energy = self._predict(encode(encoder, batch, pos=pos), batch, pos)
-            (gradient,) = torch.autograd.grad(energy.sum(), pos, create_graph=self.training)
-        losses["property"] = self._compare(energy, batch, self.label)
-        losses["forces"] = self._compare(-gradient, batch, self.forces)
-        return self.total(losses)
-
-    def _predict(self, atoms: AtomFeatures, batch: Data, pos: Tensor) -> Tensor:
-        num_molecules = num_molecules_of(batch)
-        return self.head(atoms, z=batch.z, pos=pos, batch=batch.batch, num_molecules=num_molecules)
-
-    def _compare(self, predicted: Tensor, batch: Data, label: str) -> Tensor:
-        target = batch.get(label)
-        if target is None or target.numel() != predicted.numel():
-            got = "none" if target is None else f"{tuple(target.shape)}"
-            raise ValueError(
-                f"The batch must have the field {label!r} of shape {tuple(predicted.shape)}; got {got}. Its fields are "
-                f"{list(batch.keys())}; name another with label= or forces=."
-            )
-        return self.compare(predicted, target.reshape(predicted.shape).to(predicted.dtype))
+            regression = self.regression
+            losses = {"property": regression.error(regression.read(atoms, noisy), batch, regression.label)}
+        else:
+            losses = self.regression.losses(encoder, batch)
+        return self.total({**losses, "denoising": denoising})

@@ -12,6 +12,10 @@ HEADS = {
     "VectorHead": ms.heads.VectorHead(F),
     "ScalarHead, sum": ms.heads.ScalarHead(F, mean=1.0, std=2.0),
     "ScalarHead, mean": ms.heads.ScalarHead(F, reduce="mean"),
+    "ScalarHead, references": ms.heads.ScalarHead(F, references=ms.heads.AtomicReferences([6], [-1.0])),
+    "DipoleHead": ms.heads.DipoleHead(F),
+    "DipoleHead, vector": ms.heads.DipoleHead(F, magnitude=False),
+    "SpatialExtentHead": ms.heads.SpatialExtentHead(F),
     "MoleculePooling": ms.heads.MoleculePooling(F),
     "EnergyHead": ms.heads.EnergyHead(F),
     "GradientHead": ms.heads.GradientHead(channels=F),
@@ -19,6 +23,7 @@ HEADS = {
     "PositionDistributionHead": ms.heads.PositionDistributionHead(F, num_polar=6),
     "ProjectionHead": ms.heads.ProjectionHead(F, 3),
 }
+PROPERTY_HEADS = ms.heads.ScalarHead | ms.heads.DipoleHead | ms.heads.SpatialExtentHead
 SIZES = (4, 1, 6)
 every_head = pytest.mark.parametrize("name", HEADS)
 
@@ -37,8 +42,8 @@ def call(head, atoms, pos, batch):
     """Any of the heads on the features of molecules."""
     if isinstance(head, ms.heads.GradientHead):
         return head(atoms, pos, batch)
-    if isinstance(head, ms.heads.ScalarHead):
-        return head(atoms, batch=batch)
+    if isinstance(head, PROPERTY_HEADS):
+        return head(atoms, z=torch.full((len(pos),), 6), pos=pos, batch=batch)
     if isinstance(head, ms.heads.MoleculePooling | ms.heads.EnergyHead):
         return head(atoms, batch)
     if isinstance(head, ms.heads.NoiseScaleHead):
@@ -56,13 +61,15 @@ def test_a_batch_is_its_molecules_one_by_one(name, dtype):
     head = HEADS[name].to(dtype)
     atoms, pos, batch = molecules(dtype)
     together = call(head, atoms, pos, batch)
-    assert together.dtype == dtype
+    totals = "references" in name  # are never rounded
+    assert together.dtype == (torch.float64 if totals else dtype)
     rows = []
     for molecule in range(len(SIZES)):
         of_molecule = (batch == molecule).nonzero()[:, 0]
-        alone = call(head, atoms.select(of_molecule), pos, None)
-        # The gradient by all positions is 0 for those of other molecules.
-        rows.append(alone[of_molecule] if isinstance(head, ms.heads.GradientHead) else alone)
+        # A gradient is by the positions that the features have come from; of others it is 0.
+        by_all = isinstance(head, ms.heads.GradientHead)
+        alone = call(head, atoms.select(of_molecule), pos if by_all else pos[of_molecule], None)
+        rows.append(alone[of_molecule] if by_all else alone)
     assert_close(together, torch.cat(rows), 1e-5 if dtype == torch.float32 else 1e-12, name)
 
 

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from molspectra.encoders import AtomFeatures
-from molspectra.heads import ProjectionHead, ScalarHead, VectorHead
+from molspectra.heads import DipoleHead, ProjectionHead, ScalarHead, SpatialExtentHead, VectorHead
 from molspectra.layers import BesselBasis, CosineCutoff, ExpNormalBasis, GatedEquivariantBlock
 from molspectra.layers.gated import plain_norm, smooth_norm
 from molspectra.pretrained.keymaps import GATED_HEAD, rename
@@ -99,6 +99,29 @@ def test_published_energies_forces_and_their_gradient(reference, variant, reduce
     if key in expected:
         error = (encoder.layers[0].q_proj.weight.grad - expected[key]).abs().max()
         assert error <= 5e-3 * expected[key].abs().max()
+
+
+@pytest.mark.parametrize("batch", ["noisy4", "clean4", "linear", "linear_axis", "lone", "mixed6"])
+@pytest.mark.parametrize(
+    ("head", "name", "keys"),
+    [
+        (DipoleHead, "EquivariantDipoleMoment", GATED_HEAD),
+        (SpatialExtentHead, "EquivariantElectronicSpatialExtent", [(r"^output_network\.", "mlp.")]),
+    ],
+    ids=["dipole", "extent"],
+)
+def test_published_heads_about_the_centre_of_mass(load_fixture, head, name, keys, batch):
+    heads = load_fixture("torchmd_et/heads.safetensors")
+    features = load_fixture("torchmd_et/molspectra_default.outputs.safetensors")
+    molecules = load_fixture("torchmd_et/batches.safetensors")
+    z, pos, molecule = (molecules[f"{batch}.{field}"] for field in ("z", "pos", "batch"))
+    prefix = f"{name}.weights."
+    weights = {key.removeprefix(prefix): value for key, value in heads.items() if key.startswith(prefix)}
+    module = head(features[f"{batch}.f32.x"].shape[1], as_released=True)
+    module.load_state_dict(rename(weights, keys))
+    atoms = AtomFeatures(features[f"{batch}.f32.x"], features[f"{batch}.f32.vec"])
+    expected = heads[f"{name}.{batch}.post_reduce"]
+    torch.testing.assert_close(module(atoms, z=z, pos=pos, batch=molecule), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_heads_refuse_an_encoder_without_vectors():
