@@ -190,6 +190,18 @@ def check_context(context: Tensor, shape: tuple[int, ...]) -> None:
         )
 
 
+def check_same_shape(predicted: Tensor, target: Tensor) -> None:
+    """Refuse a prediction and a target that would be broadcast against each other.
+
+    Raises:
+        ValueError: their shapes differ.
+    """
+    if predicted.shape != target.shape:
+        raise ValueError(
+            f"predicted and target must have the same shape; got {tuple(predicted.shape)} and {tuple(target.shape)}."
+        )
+
+
 def check_std(name: str, value: float | int, unit: str) -> None:
     """Refuse a standard deviation, or the like, that is negative or not finite.
 
@@ -219,3 +231,15 @@ def check_fields(data: Data, fields: Sequence[str], user: str, remedy: str) -> N
     missing = [field for field in fields if field not in data]
     if missing:
         raise ValueError(f"{user} needs the fields {missing}; the data has {list(data.keys())}. {remedy}")
+
+
+def check_positions(data: Data, user: str, fields: Sequence[str] = ("pos",)) -> None:
+    """Refuse molecules without positions, or whatever else is needed.
+
+    Raises:
+        ValueError: one of them is missing.
+        TypeError: the positions are not floating point.
+    """
+    check_fields(data, fields, user, "Set data.z (N,), atomic numbers, and data.pos (N, 3), in Å.")
+    if not data.pos.is_floating_point():
+        raise TypeError(f"pos must be floating point; got {data.pos.dtype}. Convert with pos.float().")

@@ -39,7 +39,8 @@ class MoleculePooling(Configurable, nn.Module):
 class EnergyHead(Configurable, nn.Module):
     """E = MLP(g) with g from :class:`MoleculePooling`: the energy whose gradient 3D-EMGP (arXiv:2207.08824) trains.
 
-    By default the last layer has no bias: an energy that is only ever differentiated has no use for a constant.
+    By default the last layer has no bias: an energy that is only ever differentiated has no use for a constant, whose
+    gradient would never come. The published one is there `as_released`, and is not trained.
 
     Args:
         channels: Width F of the atom features.
@@ -50,6 +51,8 @@ class EnergyHead(Configurable, nn.Module):
         super().__init__()
         self.pool = MoleculePooling(channels, as_released)
         self.mlp = nn.Sequential(nn.Linear(channels, channels), nn.SiLU(), nn.Linear(channels, 1, bias=as_released))
+        if as_released:
+            self.mlp[-1].bias.requires_grad_(False)
 
     def forward(
         self, atoms: AtomFeatures, batch: Int[Tensor, " atoms"] | None = None, num_molecules: int | None = None
@@ -97,14 +100,40 @@ class GradientHead(Configurable, nn.Module):
         """Atom features and the positions they were computed from, with `requires_grad`, → (N, 3).
 
         Raises:
-            ValueError: `pos` does not require a gradient.
+            ValueError: the features were not computed from `pos` with gradients.
         """
-        if not pos.requires_grad:
-            raise ValueError(
-                "GradientHead needs positions that require a gradient, and features computed from these; got positions "
-                "that do not. Call pos.requires_grad_() ahead of the encoder, with gradients enabled."
-            )
-        # An energy that no position enters (lone atoms, say) has the gradient 0.
-        energy = self.energy(atoms, batch, num_molecules).sum() + 0.0 * pos.sum()
-        (gradient,) = torch.autograd.grad(energy, pos, create_graph=True)
-        return -gradient
+        return forces_of(self.energy(atoms, batch, num_molecules), pos)
+
+
+def differentiable(pos: Float[Tensor, "atoms 3"]) -> Float[Tensor, "atoms 3"]:
+    """The same positions, to encode and differentiate by.
+
+    Raises:
+        ValueError: no gradients can be had, in `torch.inference_mode()`.
+    """
+    if torch.is_inference_mode_enabled():
+        raise ValueError(
+            "Forces are a gradient of the energy, and torch.inference_mode() allows for none. Evaluate under "
+            "torch.no_grad(), in which they are computed (lightning: Trainer(inference_mode=False))."
+        )
+    return pos.detach().requires_grad_()
+
+
+def forces_of(
+    energy: Float[Tensor, "*molecules"], pos: Float[Tensor, "atoms 3"], create_graph: bool = True
+) -> Float[Tensor, "atoms 3"]:
+    """-∂ΣE/∂x, (N, 3).
+
+    Raises:
+        ValueError: the energies were not computed from these positions.
+    """
+    gradient = None
+    if pos.requires_grad and energy.requires_grad:
+        (gradient,) = torch.autograd.grad(energy.sum(), pos, create_graph=create_graph, allow_unused=True)
+    if gradient is None:
+        raise ValueError(
+            "A gradient by the positions needs positions that require one, and features computed from these; these do "
+            "not. Call pos.requires_grad_() ahead of the encoder, with gradients enabled, and neither detach positions "
+            "in it nor wrap it in torch.no_grad()."
+        )
+    return -gradient

@@ -42,11 +42,12 @@ def locate(
     """
     if anchor.shape[0] == 0:
         return anchor.new_full((num_molecules, 3), torch.nan)
-    witnesses = _Witnesses(distribution, anchor, molecule, num_molecules)
-    pos = witnesses.candidates()
-    for _ in range(num_steps):
-        pos = witnesses.ask(pos)[1]
-    best = witnesses.ask(pos)[0].argmax(dim=1)
+    with torch.autocast(anchor.device.type, enabled=False):  # hundredths of an Å are beyond half precision
+        witnesses = _Witnesses(distribution, anchor, molecule, num_molecules)
+        pos = witnesses.candidates()
+        for _ in range(num_steps):
+            pos = witnesses.ask(pos)[1]
+        best = witnesses.ask(pos)[0].argmax(dim=1)
     pos = pos.take_along_dim(best[:, None, None], dim=1).squeeze(1)
     return torch.where(witnesses.present.any(dim=1, keepdim=True), pos, torch.nan)
 

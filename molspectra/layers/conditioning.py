@@ -6,6 +6,9 @@ from torch import Tensor, nn
 
 from molspectra._validation import values_are_free
 
+FARTHEST_LABEL = 3.3
+"""Standard deviations from the mean, beyond which all Gaussians are close to 0."""
+
 
 class MaskedAtomEmbedding(nn.Module):
     """c = W SiLU(E(z) + V s(y)): element of the atom taken out and, if given, a label of the molecule.

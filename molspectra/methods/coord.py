@@ -16,7 +16,8 @@ class Coord(Denoising):
         std: Standard deviation σ of the noise in Å.
         remove_translation: See :class:`~molspectra.noise.CoordNoise`.
         prediction: "vector", from the encoder's vectors, or "gradient", of an energy, for encoders without vectors.
-        as_released: Reproduce the released arithmetic in head and normaliser.
+        as_released: Reproduce the released arithmetic in head and normaliser; a gradient has no
+            released form.
 
     Example:
         >>> encoder = ms.encoders.EquivariantTransformer(32, num_layers=2, num_heads=4)

@@ -1,7 +1,7 @@
 """What the denoising methods share: perturb, encode, predict, compare."""
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +10,7 @@ from torch_geometric.data import Data
 from molspectra._batch import num_molecules_of
 from molspectra._config import Configurable
 from molspectra.encoders.features import AtomFeatures
-from molspectra.heads.energy import GradientHead
+from molspectra.heads.energy import GradientHead, differentiable
 from molspectra.heads.vector import VectorHead
 from molspectra.methods.encoding import Encoder, encode
 
@@ -41,6 +41,9 @@ class Denoising(Configurable, nn.Module):
         >>> encoder = ms.encoders.EquivariantTransformer(32, num_layers=2, num_heads=4)
         >>> losses = Denoising(noise, head, objective)(encoder, ms.data.MiniSpectra()[0])
     """
+
+    keeps_atoms: ClassVar[bool] = True
+    """Whether the perturbed molecules have the atoms of those that come in."""
 
     def __init__(self, noise: Noise, head: nn.Module, objective: nn.Module) -> None:
         super().__init__()
@@ -96,6 +99,6 @@ def predict_vectors(encoder: Encoder, head: nn.Module, data: Data) -> tuple[Tens
         atoms = encode(encoder, data)
         return head(atoms), atoms
     with torch.enable_grad():
-        pos = data.pos.detach().requires_grad_()
+        pos = differentiable(data.pos)
         atoms = encode(encoder, data, pos=pos)
         return head(atoms, pos, data.batch, num_molecules_of(data)), atoms

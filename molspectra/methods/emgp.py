@@ -76,13 +76,13 @@ class EMGP(Denoising):
             VectorHead(channels, as_released) if energy is None else GradientHead(energy),
             ForceMatchingLoss("sum" if as_released else "mean"),
         )
-        # Of an energy that is only differentiated, the constant would wait for a gradient that never comes.
-        if energy is not None and as_released:
-            energy.mlp[-1].bias.requires_grad_(False)
         self.pooling = MoleculePooling(channels, as_released) if energy is None else None
         self.noise_scale_head = NoiseScaleHead(channels, num_levels)
         self.noise_scale_objective = NoiseScaleLoss()
-        self.total = WeightedSum({"denoising": 1.0, "noise_scale": 0.2} if weights is None else weights)
+        weights = {"denoising": 1.0, "noise_scale": 0.2} if weights is None else weights
+        if set(weights) != {"denoising", "noise_scale"}:
+            raise ValueError(f'weights must be of "denoising" and "noise_scale"; got {sorted(weights)}.')
+        self.total = WeightedSum(weights)
 
     def forward(self, encoder: Encoder, batch: Data, generator: torch.Generator | None = None) -> dict[str, Tensor]:
         """Perturb, encode before and after, predict forces and noise levels, compare.

@@ -1,6 +1,7 @@
 """EMPP: pre-training, or an auxiliary task, by predicting where a masked atom was."""
 
 import math
+import warnings
 from typing import Literal, NamedTuple
 
 import torch
@@ -9,10 +10,11 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from molspectra._batch import molecule_of
+from molspectra._validation import values_are_free
 from molspectra.encoders.features import AtomFeatures
 from molspectra.heads.position_distribution import PositionDistributionHead
 from molspectra.heads.position_readout import locate
-from molspectra.layers.conditioning import MaskedAtomEmbedding
+from molspectra.layers.conditioning import FARTHEST_LABEL, MaskedAtomEmbedding
 from molspectra.layers.sphere import PositionDistribution
 from molspectra.methods.denoising import Denoised, Denoising
 from molspectra.methods.encoding import Encoder, encode
@@ -59,7 +61,8 @@ class EMPP(Denoising):
         l_max: Highest degree of the predicted signals.
         label: Field with a property of the molecule, (B,) or (B, 1), to be told; None for none. A label of NaN is a
             missing one.
-        label_mean: Mean of the property over the training set.
+        label_mean: Mean of the property over the training set. Labels further than 3.3 standard deviations from it
+            count as missing; a warning says so where most of them do.
         label_std: Standard deviation of the property.
         temperature: T of predicted and true distributions of directions.
         reduce: What counts equally: "molecule" or "pair"; by default "molecule", or "pair" `as_released`.
@@ -78,6 +81,7 @@ class EMPP(Denoising):
     """
 
     noise: EMPPMask
+    keeps_atoms = False
 
     def __init__(
         self,
@@ -96,8 +100,10 @@ class EMPP(Denoising):
     ) -> None:
         if not cutoff > 0:
             raise ValueError(f"cutoff must be positive (Å); got {cutoff}.")
-        if not 0 < label_std < math.inf:
-            raise ValueError(f"label_std must be positive, in units of the label; got {label_std}.")
+        if not (0 < label_std < math.inf and math.isfinite(label_mean)):
+            raise ValueError(
+                f"label_mean and label_std > 0 must be finite, in units of the label; got {label_mean} and {label_std}."
+            )
         if reduce not in ("pair", "molecule", None):
             raise ValueError(f'reduce must be "pair" or "molecule"; got {reduce!r}.')
         super().__init__(
@@ -107,13 +113,17 @@ class EMPP(Denoising):
             PositionDistributionLoss(temperature, l_max=l_max, reduce="molecule", as_released=as_released),
         )
         self.condition = MaskedAtomEmbedding(channels, label is not None)
-        self.num_masked = num_masked
         self.cutoff = cutoff
         self.label = label
         self.label_mean = label_mean
         self.label_std = label_std
         self.reduce = reduce or ("pair" if as_released else "molecule")
         self.as_released = as_released
+
+    @property
+    def num_masked(self) -> int:
+        """Copies of each molecule."""
+        return self.noise.num_masked
 
     def forward(self, encoder: Encoder, batch: Data, generator: torch.Generator | None = None) -> dict[str, Tensor]:
         """Mask, encode, predict, compare.
@@ -125,8 +135,7 @@ class EMPP(Denoising):
             generator: Source of randomness, on the batch's device.
 
         Returns:
-            {"loss", "position"}, equal scalars; 0 if no atom is near a gap. If all molecules are lone atoms, nothing is
-            left to encode, and the encoder is not called.
+            {"loss", "position"}, equal scalars; 0 if no atom is near a gap.
 
         Raises:
             ValueError: the label is missing, or the encoder takes no context or gives no vectors.
@@ -194,14 +203,22 @@ class EMPP(Denoising):
             # The published batches hold one copy each, whose pairs are averaged.
             group, num_groups = group // (num_groups // self.num_masked), self.num_masked
         loss = self.objective(predicted, pairs.displacement, group, num_groups)
-        return Denoised(loss * self.num_masked if self.as_released else loss, atoms, masked)
+        if self.as_released and self.reduce == "pair":
+            # A sum over the copies that have pairs, of which the objective has taken the mean.
+            loss = loss * torch.zeros_like(loss).expand(num_groups).index_fill(0, group, 1.0).sum().clamp(min=1)
+        elif self.as_released:
+            loss = loss * self.num_masked
+        return Denoised(loss, atoms, masked)
 
     def _encode(self, encoder: Encoder, masked: Data) -> AtomFeatures:
         """Features of the atoms left, which know what has been taken from their molecule."""
-        context = self.condition(masked.masked_z, self._label(masked)).index_select(0, molecule_of(masked))
-        if masked.z.shape[0] == 0:
-            return AtomFeatures(context, context.new_zeros(0, 3, context.shape[1]))
-        return encode(encoder, masked, context=context)
+        context = self.condition(masked.masked_z, self._label(masked))
+        if masked.z.shape[0] > 0:
+            return encode(encoder, masked, context=context.index_select(0, molecule_of(masked)))
+        # Nothing is left of molecules of one atom. The encoder is called all the same, on an atom of which nothing is
+        # read: its weights get gradients of 0, and other processes do not wait for them.
+        atom = Data(z=masked.masked_z[:1], pos=masked.masked_pos[:1], **_no_bonds(masked))
+        return encode(encoder, atom, context=context[:1]).select(masked.z)
 
     def _label(self, masked: Data) -> Tensor | None:
         """The standardised label of each copy."""
@@ -213,4 +230,17 @@ class EMPP(Denoising):
                 f"{self.label!r} must be one number a molecule, (B,) or (B, 1); got rows of shape "
                 f"{tuple(label.shape[1:])}. Name another field with label=."
             )
-        return (label.reshape(-1) - self.label_mean) / self.label_std
+        label = (label.reshape(-1) - self.label_mean) / self.label_std
+        if values_are_free(label) and bool((label.abs() > FARTHEST_LABEL).double().mean() > 0.5):
+            warnings.warn(
+                f"Most labels {self.label!r} are further than {FARTHEST_LABEL} standard deviations from the mean, "
+                f"where they count as missing. label_mean={self.label_mean} and label_std={self.label_std} should be "
+                "those of the training set.",
+                stacklevel=2,
+            )
+        return label
+
+
+def _no_bonds(masked: Data) -> dict[str, Tensor]:
+    """The (empty) bonds of molecules of which no atom is left, if they have any such fields."""
+    return {name: masked[name] for name in ("bond_index", "bond_order") if name in masked}

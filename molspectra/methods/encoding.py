@@ -6,6 +6,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from molspectra._signature import takes
+from molspectra._validation import check_positions
 from molspectra.encoders.features import AtomFeatures
 
 Encoder = Callable[..., AtomFeatures]
@@ -25,8 +26,10 @@ def encode(encoder: Encoder, data: Data, *, pos: Tensor | None = None, context: 
         Atom features.
 
     Raises:
-        ValueError: there is a context, and the encoder takes none.
+        ValueError: there are no elements or positions; or there is a context, and the encoder takes none.
+        TypeError: the positions are not floating point.
     """
+    check_positions(data, "An encoder", ("z", "pos"))
     keywords = {name: data[name] for name in ("bond_index", "bond_order") if name in data and takes(encoder, name)}
     if context is not None:
         if not takes(encoder, "context"):

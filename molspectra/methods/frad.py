@@ -25,7 +25,8 @@ class Frad(Denoising):
         decay: Less turning of inner bonds; see :class:`~molspectra.noise.FradNoise`.
         remove_translation: See :class:`~molspectra.noise.CoordNoise`.
         prediction: See :class:`Coord`.
-        as_released: Reproduce the released arithmetic in noise, head and normaliser.
+        as_released: Reproduce the released arithmetic in noise, head and normaliser; a gradient has no
+            released form.
 
     Example:
         >>> encoder = ms.encoders.EquivariantTransformer(32, num_layers=2, num_heads=4)

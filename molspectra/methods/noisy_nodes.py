@@ -19,7 +19,8 @@ class NoisyNodes(Configurable, nn.Module):
     In one pass, as Coord, Frad and SliDe are fine-tuned on QM9: property head and denoising head read the same
     features, of perturbed molecules. `separate=True`, as on MD17 (Frad, arXiv:2307.10683, calls it so): energy, and
     forces as its gradient, come from the molecules as they are, and denoising from a second pass over perturbed ones;
-    forces of a perturbed frame would not be those of the label. In evaluation mode nothing is perturbed in either form.
+    forces of a perturbed frame would not be those of the label. So for EMPP, and EMGP,
+    whose noise of up to 10 Å leaves nothing of a molecule. In evaluation mode nothing is perturbed in either form.
 
     The released settings: on QM9 `Coord(channels, std=0.005)` and weight 0.1 of the denoising; on MD17
     `Frad(channels, std=0.005, rotatable_std=math.radians(20))`, `separate=True`, `forces="forces"`, a smooth L1 loss,
@@ -35,7 +36,7 @@ class NoisyNodes(Configurable, nn.Module):
         loss: How predictions and labels are compared.
 
     Raises:
-        ValueError: forces are asked for in one pass.
+        ValueError: forces, or EMPP, which takes atoms out, are asked for in one pass.
 
     Example:
         >>> encoder = ms.encoders.EquivariantTransformer(32, num_layers=2, num_heads=4)
@@ -61,6 +62,11 @@ class NoisyNodes(Configurable, nn.Module):
                 f"forces={forces!r} needs separate=True: labels hold for the molecules as they are, not for perturbed "
                 "ones."
             )
+        if not (separate or denoise.keeps_atoms):
+            raise ValueError(
+                f"{type(denoise).__name__} takes atoms out of molecules, whose labels are then not theirs; it needs "
+                "separate=True, for a pass of its own."
+            )
         self.denoise = denoise
         self.regression = Regression(head, label=label, forces=forces, loss=loss)
         self.separate = separate
@@ -80,12 +86,13 @@ class NoisyNodes(Configurable, nn.Module):
         Raises:
             ValueError: a label is missing or has a wrong shape.
         """
-        denoising = torch.zeros((), dtype=batch.pos.dtype, device=batch.pos.device)
-        if self.training:
-            denoising, atoms, noisy = self.denoise.denoise(encoder, batch, generator)
+        regression = self.regression
         if self.training and not self.separate:
-            regression = self.regression
+            denoising, atoms, noisy = self.denoise.denoise(encoder, batch, generator)
             losses = {"property": regression.error(regression.read(atoms, noisy), batch, regression.label)}
         else:
-            losses = self.regression.losses(encoder, batch)
+            losses = regression.losses(encoder, batch)
+            denoising = torch.zeros((), dtype=batch.pos.dtype, device=batch.pos.device)
+            if self.training:
+                denoising = self.denoise(encoder, batch, generator)["loss"]
         return self.total({**losses, "denoising": denoising})

@@ -11,6 +11,7 @@ from torch_geometric.data import Data
 from molspectra._batch import num_molecules_of
 from molspectra._config import Configurable
 from molspectra.encoders.features import AtomFeatures
+from molspectra.heads.energy import differentiable, forces_of
 from molspectra.methods.encoding import Encoder, encode
 from molspectra.objectives.weighted_sum import WeightedSum
 
@@ -112,12 +113,9 @@ class Regression(Configurable, nn.Module):
             forces = None if self.force_head is None else self.force_head(atoms)
             return Predicted(self.read(atoms, batch), forces)
         with torch.enable_grad():
-            pos = batch.pos.detach().requires_grad_()
+            pos = differentiable(batch.pos)
             energy = self.read(encode(encoder, batch, pos=pos), batch, pos)
-            # An energy that no position enters (of lone atoms, say) has the gradient 0.
-            total = energy.sum() + 0.0 * pos.sum()
-            (gradient,) = torch.autograd.grad(total, pos, create_graph=self.training)
-        return Predicted(energy, -gradient)
+            return Predicted(energy, forces_of(energy, pos, create_graph=self.training))
 
     def read(self, atoms: AtomFeatures, batch: Data, pos: Tensor | None = None) -> Tensor:
         """The property, from features of the atoms of a batch, or of the same molecules at other positions."""

@@ -7,7 +7,7 @@ from torch_geometric.data import Data
 
 from molspectra._batch import num_molecules_of
 from molspectra._config import Configurable
-from molspectra._validation import check_std
+from molspectra._validation import check_positions, check_std
 from molspectra.geometry.alignment import remove_mean
 
 
@@ -38,6 +38,7 @@ class CoordNoise(Configurable):
 
     def __call__(self, data: Data, generator: torch.Generator | None = None) -> Data:
         """A shallow copy of `data` with `pos` perturbed and `pos_target` added."""
+        check_positions(data, "CoordNoise")
         pos = data.pos
         noise = self.std * torch.randn(pos.shape, generator=generator, dtype=pos.dtype, device=pos.device)
         if self.remove_translation:

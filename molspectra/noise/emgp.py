@@ -12,7 +12,7 @@ from torch_geometric.utils import scatter
 
 from molspectra._batch import num_molecules_of
 from molspectra._config import Configurable
-from molspectra._validation import values_are_free
+from molspectra._validation import check_positions, values_are_free
 from molspectra.geometry.alignment import remove_mean, superpose
 
 NoiseMode = Literal["riemann", "kabsch", "gaussian"]
@@ -82,6 +82,7 @@ class EMGPNoise(Configurable):
 
     def __call__(self, data: Data, generator: torch.Generator | None = None) -> Data:
         """A shallow copy of `data`, `pos` perturbed, with `force_target`, `noise_level` and `noise_scale`."""
+        check_positions(data, "EMGPNoise")
         options = {"generator": generator, "device": data.pos.device}
         return self.perturb(data, torch.randint(self.num_levels, (num_molecules_of(data),), **options), generator)
 
@@ -102,6 +103,7 @@ class EMGPNoise(Configurable):
             normals: ε of each step, (steps, N, 3); drawn if not given.
 
         Raises:
+            TypeError: the levels are not int64.
             ValueError: there are not as many levels as molecules, (on the CPU) a level is out of range, or the normals
                 are of another shape.
         """
@@ -144,6 +146,8 @@ class EMGPNoise(Configurable):
             raise ValueError(
                 f"noise_level must have shape ({num_molecules},), one level a molecule; got {tuple(noise_level.shape)}."
             )
+        if noise_level.dtype != torch.int64:
+            raise TypeError(f"noise_level must be int64; got {noise_level.dtype}. Convert with noise_level.long().")
         if values_are_free(noise_level) and bool(((noise_level < 0) | (noise_level >= self.num_levels)).any()):
             raise ValueError(
                 f"noise_level must lie in 0..{self.num_levels - 1}; got {int(noise_level.min())} to "

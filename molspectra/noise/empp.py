@@ -11,7 +11,7 @@ from torch_geometric.utils import scatter
 
 from molspectra._batch import molecule_of, num_molecules_of
 from molspectra._config import Configurable
-from molspectra._validation import check_fields, values_are_free
+from molspectra._validation import check_fields, check_positions, values_are_free
 
 
 class EMPPMask(Configurable):
@@ -32,7 +32,8 @@ class EMPPMask(Configurable):
 
     It is a `Batch`, with `ptr` and `num_graphs` = K B, also counting molecules that had one atom only, of which no row
     is left. One copy of a single molecule is a `Data` without `batch`, so that the mask can be a transform in a data
-    loader. Other fields are dropped, save those named in `labels`.
+    loader; several copies are a batch already, which collation would not count right: mask after collation then. Other
+    fields are dropped, save those named in `labels`.
 
     Runs on the device the data is on; only for the number of bonds, if there are any, the host waits for it.
 
@@ -42,7 +43,8 @@ class EMPPMask(Configurable):
         labels: Fields with one row a molecule, (B, …), to be repeated for the copies.
 
     Raises:
-        ValueError: `num_masked` is not positive.
+        ValueError: `num_masked` is not a positive number.
+        TypeError: `labels` is a string.
 
     Example:
         >>> water = Data(z=torch.tensor([8, 1, 1]), pos=torch.tensor([[0.0, 0, 0], [0.96, 0, 0], [-0.24, 0.93, 0]]))
@@ -52,8 +54,10 @@ class EMPPMask(Configurable):
     """
 
     def __init__(self, num_masked: int = 1, heavy_only: bool = False, labels: Sequence[str] = ()) -> None:
-        if num_masked < 1:
-            raise ValueError(f"num_masked must be at least 1, copies of each molecule; got {num_masked}.")
+        if num_masked < 1 or num_masked != int(num_masked):
+            raise ValueError(f"num_masked must be 1 or more, whole copies of each molecule; got {num_masked}.")
+        if isinstance(labels, str):
+            raise TypeError(f"labels must be a sequence of names; got the string {labels!r}. Pass [{labels!r}].")
         self.num_masked = num_masked
         self.heavy_only = heavy_only
         self.labels = tuple(labels)
@@ -68,6 +72,7 @@ class EMPPMask(Configurable):
 
     def draw(self, data: Data, generator: torch.Generator | None = None) -> Int[Tensor, " copies"]:
         """Which atoms to take out: rows of `data`, (K B,), copy after copy."""
+        check_positions(data, "EMPPMask", ("z", "pos"))
         sizes, molecule = _sizes(data), molecule_of(data)
         light = (data.z == 1) if self.heavy_only else torch.zeros_like(data.z, dtype=torch.bool)
         # All atoms at random, then by molecule, heavy ones first: uniform among those of one kind in one molecule.

@@ -4,6 +4,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from molspectra._config import Configurable
+from molspectra._validation import check_same_shape
 from molspectra.objectives.target_normalizer import TargetNormalizer
 
 
@@ -24,6 +25,7 @@ class DenoisingLoss(Configurable, nn.Module):
 
     def forward(self, predicted: Float[Tensor, "atoms 3"], target: Float[Tensor, "atoms 3"]) -> Float[Tensor, ""]:
         """Predicted and true displacements, (N, 3) each; the target in Å, the prediction in units of its scale."""
+        check_same_shape(predicted, target)
         if self.normalizer is not None:
             target = self.normalizer(target)
         return (predicted.to(target.dtype) - target).square().mean()

@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from molspectra._config import Configurable
+from molspectra._validation import check_same_shape
 
 
 class ForceMatchingLoss(Configurable, nn.Module):
@@ -55,6 +56,7 @@ class ForceMatchingLoss(Configurable, nn.Module):
         Returns:
             The loss, a scalar, in the unit squared.
         """
+        check_same_shape(predicted, target)
         target = target.to(torch.promote_types(target.dtype, torch.float32))
         square = (predicted.to(target.dtype) - target).square().sum(dim=1)
         if self.reduce == "mean":

@@ -98,6 +98,11 @@ class PositionDistributionLoss(Configurable, nn.Module):
         Returns:
             The loss, a scalar; 0 without pairs.
         """
+        if displacement.shape[0] != predicted.direction.shape[0]:
+            raise ValueError(
+                f"displacement must have a row for each of {predicted.direction.shape[0]} predicted distributions; got "
+                f"{tuple(displacement.shape)}."
+            )
         direction, radius = self.per_pair(predicted, displacement)
         loss = self.direction_weight * direction + self.radius_weight * radius
         if self.reduce == "pair" or molecule is None:

@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from molspectra._config import Configurable
+from molspectra._validation import check_same_shape
 from molspectra.objectives.target_normalizer import TargetNormalizer
 
 
@@ -55,6 +56,7 @@ class SliDeLoss(Configurable, nn.Module):
         generator: torch.Generator | None = None,
     ) -> Float[Tensor, ""]:
         """Predicted field and true gradient, (N, 3) each; the molecule of each atom and randomness are for slices."""
+        check_same_shape(predicted, gradient)
         if self.normalizer is not None:
             gradient = self.normalizer(gradient)
         residual = predicted.to(gradient.dtype) - gradient

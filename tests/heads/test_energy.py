@@ -71,8 +71,18 @@ def test_the_gradient_head_is_equivariant_and_sums_to_zero():
 
 def test_positions_without_a_gradient_are_refused():
     encoder, (z, pos, batch) = Distances(), random_molecules()
-    with pytest.raises(ValueError, match="positions that require a gradient.*requires_grad_"):
-        ms.heads.GradientHead(channels=8)(encoder(z, pos, batch), pos, batch)
+    head, refused = ms.heads.GradientHead(channels=8), "features computed from these.*requires_grad_"
+    with pytest.raises(ValueError, match=refused):
+        head(encoder(z, pos, batch), pos, batch)
+    atoms = encoder(z, pos, batch)
+    with pytest.raises(ValueError, match=refused):  # too late
+        head(atoms, pos.requires_grad_(), batch)
+    with torch.no_grad():
+        atoms = encoder(z, pos, batch)
+    with pytest.raises(ValueError, match=refused):
+        head(atoms, pos, batch)
+    with torch.inference_mode(), pytest.raises(ValueError, match=r"inference_mode\(\) allows for none.*no_grad"):
+        ms.methods.Coord(8, prediction="gradient")(encoder, Data(z=z, pos=pos, batch=batch))
     with pytest.raises(ValueError, match="energy=.* or channels="):
         ms.heads.GradientHead()
 

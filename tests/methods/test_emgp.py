@@ -238,7 +238,7 @@ def test_comes_back_from_disk(batch, tmp_path, arguments):
 def test_bad_arguments(batch):
     with pytest.raises(ValueError, match='prediction must be "gradient" or "vector"; got \'energy\''):
         EMGP(16, prediction="energy")
-    with pytest.raises(ValueError, match=r"losses must be named \['denoising'\]"):
+    with pytest.raises(ValueError, match=r"weights must be of .denoising. and .noise_scale.; got \['denoising'\]"):
         EMGP(16, weights={"denoising": 1.0})(make_encoder(), batch)
 
 

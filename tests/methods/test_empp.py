@@ -139,19 +139,66 @@ def test_edge_molecules(name, num_masked):
         assert found.error.isnan().tolist() == lost
 
 
-def test_where_every_molecule_is_a_lone_atom_nothing_is_encoded():
-    batch = Batch.from_data_list([Data(z=torch.tensor([n]), pos=torch.randn(1, 3)) for n in (1, 8)])
-
-    def encoder(z, pos, batch=None, context=None):
-        raise AssertionError("there is nothing to encode")
-
-    empp = EMPP(16)
+@pytest.mark.parametrize("bonds", [False, True])
+def test_where_every_molecule_is_a_lone_atom_every_weight_still_gets_a_gradient(bonds):
+    """Of 0: other processes wait for the gradients of all."""
+    fields = {"bond_index": torch.zeros(2, 0, dtype=torch.int64)} if bonds else {}
+    batch = Batch.from_data_list([Data(z=torch.tensor([n]), pos=torch.randn(1, 3), **fields) for n in (1, 8)])
+    encoder, empp = ms.encoders.EGNN(16, 2, max_hops=2) if bonds else make_encoder(), EMPP(16)
     loss = empp(encoder, batch)["loss"]
     assert loss == 0
     loss.backward()
-    assert all(parameter.grad is not None for parameter in empp.parameters())
+    for parameter in [*encoder.parameters(), *empp.parameters()]:
+        assert parameter.grad is not None
+        assert parameter.grad.abs().sum() == 0
     assert empp.predict_position(encoder, batch).error.isnan().all()
     assert empp.denoise(encoder, batch).atoms.pool(torch.zeros(0, dtype=torch.int64), num_molecules=2).shape == (2, 16)
+
+
+def test_another_mask_may_take_the_place_of_the_first(batch):
+    encoder, one, three = make_encoder(), EMPP(16, as_released=True), EMPP(16, num_masked=3, as_released=True)
+    three.load_state_dict(one.state_dict())
+    one.noise = ms.noise.EMPPMask(num_masked=3)
+    torch.testing.assert_close(one(encoder, batch, generator())["loss"], three(encoder, batch, generator())["loss"])
+    assert one.predict_position(encoder, batch).pos.shape == (batch.num_graphs, 3)
+
+
+def test_released_copies_are_added_up_where_they_have_pairs():
+    """C-C with another C far away: of three copies, one has no pair."""
+    far = Data(z=torch.tensor([6, 6, 6]), pos=torch.tensor([[0.0, 0, 0], [1.5, 0, 0], [50.0, 0, 0]]))
+    encoder, empp = make_encoder(), EMPP(16, num_masked=3, as_released=True)
+    total = empp(encoder, far)["loss"]
+    alone = EMPP(16, as_released=True)
+    alone.load_state_dict(empp.state_dict())
+    copies = []
+    for atom in range(3):
+        alone.noise.draw = lambda data, generator, atom=atom: torch.tensor([atom])
+        copies.append(alone(encoder, far)["loss"])
+    assert copies[2] == 0
+    torch.testing.assert_close(total, sum(copies))
+
+
+def test_labels_that_would_all_count_as_missing_are_pointed_out(batch):
+    with pytest.warns(UserWarning, match="Most labels 'gap' are further than 3.3 standard deviations"):
+        EMPP(16, label="gap")(make_encoder(), batch)
+
+
+def test_positions_are_read_off_in_full_precision_under_autocast(batch):
+    encoder, empp = make_encoder(), EMPP(16)
+    found = empp.predict_position(encoder, batch, generator=generator())
+    anchor = found.masked.pos.index_select(0, found.pairs.atom)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        again = ms.heads.locate(found.distribution, anchor, found.pairs.molecule, batch.num_graphs)
+    assert torch.equal(again, found.pos)
+
+
+def test_beside_a_property_only_in_a_pass_of_its_own(batch):
+    head = ms.heads.ScalarHead(16)
+    with pytest.raises(ValueError, match="EMPP takes atoms out of molecules.*separate=True"):
+        ms.methods.NoisyNodes(EMPP(16), head, label="gap")
+    losses = ms.methods.NoisyNodes(EMPP(16, num_masked=3), head, label="gap", separate=True)(make_encoder(), batch)
+    losses["loss"].backward()
+    assert losses["denoising"] > 0
 
 
 def test_without_a_pair_the_loss_is_0_and_every_gradient_there():
@@ -169,7 +216,7 @@ def test_denoising_of_molspectra_and_noisy_nodes(batch):
     specformer = ms.spectra.SpecFormer(lengths, 100, 50, 16, 2, 4, 16)
     losses = ms.methods.MolSpectra(EMPP(16), specformer)(encoder, batch, generator())
     torch.testing.assert_close(losses["loss"], losses["denoising"] + losses["contrastive"] + losses["reconstruction"])
-    auxiliary = ms.methods.NoisyNodes(EMPP(16, label="gap"), ms.heads.ScalarHead(16), label="gap", separate=True)
+    auxiliary = ms.methods.NoisyNodes(EMPP(16, label="gap", label_mean=8.0, label_std=2.0), ms.heads.ScalarHead(16), label="gap", separate=True)
     losses = auxiliary(encoder, batch, generator())
     torch.testing.assert_close(losses["denoising"], auxiliary.denoise(encoder, batch, generator())["loss"])
     with pytest.raises(ValueError, match="num_masked must be 1 where further losses.*got 2"):
@@ -177,7 +224,7 @@ def test_denoising_of_molspectra_and_noisy_nodes(batch):
 
 
 def test_float64(batch):
-    encoder, empp = make_encoder().double(), EMPP(16, label="gap").double()
+    encoder, empp = make_encoder().double(), EMPP(16, label="gap", label_mean=8.0, label_std=2.0).double()
     in_single = (encoder.float(), empp.float())
     single = empp(encoder, batch, generator())["loss"]
     encoder, empp = (module.double() for module in in_single)
@@ -224,7 +271,7 @@ def test_bad_input(batch):
         EMPP(16, label="nothing")(make_encoder(), batch)
     with pytest.raises(ValueError, match=r"'ir' must be one number a molecule.*\(3501,\)"):
         EMPP(16, label="ir")(make_encoder(), batch)
-    with pytest.raises(ValueError, match="label_std must be positive"):
+    with pytest.raises(ValueError, match="label_mean and label_std > 0 must be finite"):
         EMPP(16, label="gap", label_std=0.0)
     with pytest.raises(ValueError, match="cutoff must be positive"):
         EMPP(16, cutoff=-1.0)
@@ -275,7 +322,7 @@ def test_training_learns(batch):
 
 @pytest.mark.cuda
 def test_cuda(batch):
-    encoder, empp = make_encoder().cuda(), EMPP(16, label="gap").cuda()
+    encoder, empp = make_encoder().cuda(), EMPP(16, label="gap", label_mean=8.0, label_std=2.0).cuda()
     draws = torch.Generator("cuda").manual_seed(0)
     loss = empp(encoder, batch.to("cuda"), draws)["loss"]
     loss.backward()

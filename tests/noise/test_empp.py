@@ -240,7 +240,7 @@ def test_float64():
 
 def test_bad_input():
     batch = molecules((3, 2))
-    with pytest.raises(ValueError, match="num_masked must be at least 1"):
+    with pytest.raises(ValueError, match="num_masked must be 1 or more"):
         EMPPMask(0)
     with pytest.raises(ValueError, match=r"masked_atom\[1\] must be an atom of molecule 1; got row 1.*ptr"):
         EMPPMask().mask(batch, torch.tensor([0, 1]))
