@@ -14,6 +14,7 @@ ANY = {""}
 MAY_IMPORT = {
     "_batch": set(),
     "_config": set(),
+    "_download": set(),
     "_signature": set(),
     "_validation": set(),
     "geometry": set(),
@@ -28,9 +29,13 @@ MAY_IMPORT = {
     "methods": ANY,
     "pretrained": ANY,
     "testing": {"encoders.features"},
+    "retrieval": set(),
+    "calculator": ANY,
+    "embedding": ANY,
+    "__main__": ANY,
     "__init__": ANY,
 }
-SHARED = {"_batch", "_config", "_signature", "_validation"}
+SHARED = {"_batch", "_config", "_download", "_signature", "_validation"}
 
 NETWORK = {
     "aiohttp",
@@ -45,9 +50,9 @@ NETWORK = {
     "torch_geometric.data.download_google_url",
     "urllib",
 }
-MAY_USE_NETWORK = {"pretrained", "data.datasets"}
+MAY_USE_NETWORK = {"_download", "pretrained", "data.datasets"}
 
-OPTIONAL = {"ase", "huggingface_hub", "matplotlib", "rdkit", "tqdm"}  # extras: imported inside functions only
+OPTIONAL = {"ase", "faiss", "huggingface_hub", "matplotlib", "msgpack", "pyarrow", "rdkit", "tqdm"}  # extras: imported inside functions only
 NEVER = {"torch_cluster", "torch_scatter", "torch_sparse"}  # torch_geometric uses them by itself where they are there
 
 

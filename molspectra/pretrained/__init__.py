@@ -1,6 +1,20 @@
 """Saving, loading and importing weights."""
 
 from molspectra.pretrained.checkpoint import load, load_strictly, save
+from molspectra.pretrained.hub import from_pretrained, push_to_hub, save_pretrained
 from molspectra.pretrained.reference import ReferenceCheckpoint, load_reference
+from molspectra.pretrained.zoo import Checkpoint, info, list
 
-__all__ = ["ReferenceCheckpoint", "load", "load_reference", "load_strictly", "save"]
+__all__ = [
+    "Checkpoint",
+    "ReferenceCheckpoint",
+    "from_pretrained",
+    "info",
+    "list",
+    "load",
+    "load_reference",
+    "load_strictly",
+    "push_to_hub",
+    "save",
+    "save_pretrained",
+]

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -29,13 +31,15 @@ def save(module: nn.Module, directory: str | Path) -> None:
 
     Raises:
         TypeError: the module, or an argument it was built with, cannot be written down.
+        ValueError: a part that the module made for itself has been replaced by another, which its arguments do not say.
 
     Example:
         >>> save(ms.heads.VectorHead(channels=32), tmp_path / "head")
         >>> load(tmp_path / "head")
         VectorHead(...
     """
-    described = {"format": _FORMAT, **_describe(module, "module")}
+    described = {"format": _FORMAT, **describe(module, "module")}
+    _refuse_replaced(module, described)
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     # Cloned, as some modules (torch_geometric's SchNet) hold one tensor under two names, which the format refuses.
@@ -46,35 +50,86 @@ def save(module: nn.Module, directory: str | Path) -> None:
         os.replace(directory / (name + ".part"), directory / name)
 
 
-def load(directory: str | Path, classes: Iterable[type] = ()) -> nn.Module:
-    """Rebuild a module that :func:`save` wrote, in evaluation mode, on the CPU.
+def load(directory_or_name: str | Path, classes: Iterable[type] = ()) -> Any:
+    """Rebuild a module that :func:`save` wrote, or fetch a checkpoint by its name.
+
+    * A directory that `save` wrote: the module comes back, in evaluation mode, on the CPU.
+    * "hf://user/repo" or, at a revision, "hf://user/repo@v1": the same from the Hugging Face Hub (extra `hub`).
+    * A name that `molspectra.pretrained.list` knows, if `save` has not written a directory of that name: the parts of
+      the published checkpoint come back, as :func:`molspectra.pretrained.load_reference` gives them.
 
     Args:
-        directory: The directory given to `save`.
+        directory_or_name: One of these. Published files are kept in the folder that the environment variable
+            MOLSPECTRA_CACHE names, by default ~/.cache/molspectra.
         classes: Your own classes that the configuration may name; those of this library are known.
 
     Returns:
-        The module with its weights.
+        The module with its weights; or a :class:`molspectra.pretrained.ReferenceCheckpoint`, whose `encoder` and other
+        parts are modules.
 
     Raises:
-        FileNotFoundError: the directory does not hold both files.
-        ValueError: the configuration names an unknown class, or the weights do not fit.
+        FileNotFoundError: the directory does not hold both files; or the file is published where it cannot be fetched
+            from automatically (the message says what to do).
+        ValueError: a file is damaged, the configuration names an unknown class, or the weights do not fit; or there is
+            no such name.
+        ConnectionError: the file cannot be fetched, or the environment forbids to (MOLSPECTRA_OFFLINE=1).
     """
-    directory = Path(directory)
+    name = str(directory_or_name)
+    if name.startswith("hf://"):
+        from molspectra.pretrained.hub import from_pretrained
+
+        repo_id, _, revision = name.removeprefix("hf://").partition("@")
+        return from_pretrained(repo_id, revision=revision or None, classes=classes)
+    from molspectra.pretrained import zoo  # which imports published files with the help of this module
+
+    # A folder that happens to be called like a checkpoint, as the sources of this library are, does not hide it.
+    is_name = isinstance(directory_or_name, str) and name in zoo.CHECKPOINTS and not (Path(name) / _CONFIG).exists()
+    is_path = isinstance(directory_or_name, Path) or Path(name).exists() or {"/", os.sep} & set(name)
+    return zoo.load_published(name) if is_name or not is_path else load_directory(Path(directory_or_name), classes)
+
+
+def load_directory(directory: Path, classes: Iterable[type] = ()) -> nn.Module:
+    """What :func:`load` does with a directory."""
+    if directory.is_file():
+        raise FileNotFoundError(
+            f"{directory} is a file; expected a directory written by molspectra.pretrained.save. Published checkpoints "
+            "are read with load_reference."
+        )
     for name in (_WEIGHTS, _CONFIG):
         if not (directory / name).is_file():
             raise FileNotFoundError(
                 f"{directory} holds no {name}; expected a directory written by molspectra.pretrained.save."
             )
-    described = json.loads((directory / _CONFIG).read_text())
-    if described.get("format") != _FORMAT:
+    module = _rebuild(directory / _CONFIG, classes)
+    try:
+        weights = load_file(directory / _WEIGHTS)
+    except SafetensorError as error:
         raise ValueError(
-            f"{directory / _CONFIG} has format {described.get('format')!r}; this version reads {_FORMAT}. "
-            "Update molspectra."
-        )
-    module = _build(described, {_class_name(cls): cls for cls in classes})
-    load_strictly(module, load_file(directory / _WEIGHTS), str(directory))
+            f"{directory / _WEIGHTS} is damaged or no safetensors file: {error}. Copy or fetch it again."
+        ) from error
+    load_strictly(module, weights, str(directory))
     return module.eval()
+
+
+def _rebuild(path: Path, classes: Iterable[type]) -> nn.Module:
+    """The module that a configuration describes, with new weights."""
+    try:
+        described = json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged or no JSON: {error}. Copy or fetch it again.") from error
+    if not isinstance(described, dict) or "format" not in described:
+        raise ValueError(f"{path} has no format; expected a configuration written by molspectra.pretrained.save.")
+    if described["format"] != _FORMAT:
+        raise ValueError(f"{path} has format {described['format']!r}; this version reads {_FORMAT}. Update molspectra.")
+    try:
+        module = _build(described, {_class_name(cls): cls for cls in classes})
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path} does not describe a module that this version can build ({type(error).__name__}: {error})."
+        ) from error
+    if not isinstance(module, nn.Module):
+        raise ValueError(f"{path} describes a {type(module).__name__}; expected a module.")
+    return module
 
 
 def load_strictly(module: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
@@ -109,21 +164,49 @@ def misfits(module: nn.Module, state: Mapping[str, Tensor]) -> list[str]:
     return missing + unexpected + misshaped
 
 
-def _describe(value: Any, name: str) -> Any:
+def describe(value: Any, name: str) -> Any:
     """A JSON form of a constructor argument, from which `_build` makes it again."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, Mapping):
-        return {str(key): _describe(item, f"{name}[{key!r}]") for key, item in value.items()}
+        return {str(key): describe(item, f"{name}[{key!r}]") for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_describe(item, f"{name}[{index}]") for index, item in enumerate(value)]
+        return [describe(item, f"{name}[{index}]") for index, item in enumerate(value)]
     if isinstance(value, Configurable):
-        arguments = {key: _describe(_current(value, key, item), f"{name}.{key}") for key, item in value.config.items()}
+        arguments = {key: describe(_current(value, key, item), f"{name}.{key}") for key, item in value.config.items()}
         return {"class": _class_name(type(value)), "arguments": arguments}
     raise TypeError(
         f"{name} is a {type(value).__name__}, which cannot be written to config.json; expected plain values or modules "
         "that inherit molspectra.Configurable. Save its weights with safetensors yourself, or make it Configurable."
     )
+
+
+def _refuse_replaced(module: nn.Module, described: Mapping[str, Any]) -> None:
+    """Refuse a module that would come back as another one."""
+    classes = {_class_name(type(part)): type(part) for part in _configurable_parts(module).values()}
+    with torch.random.fork_rng(devices=[]):
+        rebuilt = _build(described, classes)
+    expected = _configurable_parts(rebuilt)
+    changed = [
+        name
+        for name, part in _configurable_parts(module).items()
+        if name not in expected or describe(part, name) != describe(expected[name], name)
+    ]
+    if changed or misfits(rebuilt, module.state_dict()):
+        raise ValueError(
+            f"{type(module).__name__} cannot be rebuilt from its arguments: {', '.join(changed) or 'a part of it'} has "
+            "been replaced. Build it with arguments that say so, or save the parts by themselves."
+        )
+
+
+def _configurable_parts(module: nn.Module) -> dict[str, Configurable]:
+    """Configurable objects in a module, noises and the like among them, by where they are; and the module itself."""
+    return {
+        f"{path}.{name}".strip("."): part
+        for path, inner in module.named_modules()
+        for name, part in [("", inner), *vars(inner).items()]
+        if isinstance(part, Configurable)
+    }
 
 
 def _current(module: Configurable, name: str, argument: Any) -> Any:

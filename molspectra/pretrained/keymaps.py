@@ -31,6 +31,16 @@ GATED_HEAD: Rules = (
 )
 """TorchMD-Net's equivariant output heads → :class:`molspectra.heads.ScalarHead` and `VectorHead`."""
 
+NOISE_VECTOR_HEAD = re.compile(r"(model\.output_model_noise\.(?:\d+\.)?)output_network\.\d+\.vec\d_proj\.")
+"""The noise head of atoms: by itself, or in SliDe's list with heads for bonds, angles and torsions, which are MLPs."""
+
+SET_ASIDE = re.compile(
+    r"model\.(output_model_noise\.\d+\.|output_model_mask_atom\.|(angle_ijk|dihedral_jk)_proj\."
+    r"|(bond|angle|dihedral|rotate_dihedral)_pos_normalizer\.|reg_dev_normalizer\.|d(mean|std)$)"
+)
+"""Parts of the releases of Frad and SliDe without counterpart here: heads, projections and normalisers for changes of
+bonds, angles and torsions (in all files of SliDe, though in no loss) and for masked atoms; scales of forces."""
+
 SPECFORMER: Rules = (
     (r"^backbone\.W_P\.(\d+)\.", lambda match: f"patch_proj.{KINDS[int(match[1])]}."),
     (r"^backbone\.W_pos_uv$", "positions.uv_vis"),

@@ -1,10 +1,11 @@
 """Importing checkpoints that other groups published."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 
 from molspectra.data.scaling import IdentityScaling, Log10Scaling, LogScaling, MinMaxScaling
@@ -15,8 +16,10 @@ from molspectra.pretrained.keymaps import (
     EQUIVARIANT_TRANSFORMER,
     GATED_HEAD,
     KINDS,
+    NOISE_VECTOR_HEAD,
     RECONSTRUCTION,
     RELEASED_KINDS,
+    SET_ASIDE,
     SPECFORMER,
 )
 from molspectra.pretrained.lightning import is_lightning, read_checkpoint
@@ -37,6 +40,13 @@ _SUPPORTED: dict[str, tuple] = {
     "prior_model": (None,),
     "output_model": ("Scalar",),
     "reduce_op": ("add", "mean"),
+    "seperate_noise": (False,),
+}
+# Why other values of an option are refused, where it is not plain.
+_REASONS = {
+    "model": "Another architecture: the published SliDe files hold F2D (GET), which carries features of edges, angles "
+    "and torsions through its layers.",
+    "seperate_noise": "Its noise head alone sees normalised vectors, as after fine-tuning on MD17.",
 }
 # The extremes of QM9S that the released MolSpectra code scales by with `minmax`.
 _QM9S_RANGE = {
@@ -57,7 +67,7 @@ class ReferenceCheckpoint:
     hyper_parameters: Mapping[str, Any]
     """What the file says of how it was trained; nothing in the case of 3D-EMGP."""
     noise_head: VectorHead | None = None
-    """Atom features → predicted normalised displacement (N, 3)."""
+    """Atom features → predicted normalised displacement (N, 3); of a SliDe without `force_head`: its gradient."""
     property_head: ScalarHead | None = None
     """Atom features → one number a molecule (B, 1)."""
     position_normalizer: TargetNormalizer | None = None
@@ -72,17 +82,28 @@ class ReferenceCheckpoint:
     """Molecule features `energy_head.pool(atoms, batch)` as it is and perturbed → logits of the noise levels (B, L)."""
     noise_scales: Tensor | None = None
     """Standard deviations σ of the noise levels in Å, (L,), largest first."""
+    force_head: VectorHead | None = None
+    """Atom features → normalised gradient of SliDe's energy (N, 3), where it denoises coordinates as well."""
+    force_normalizer: TargetNormalizer | None = None
+    """Gradients of SliDe's energy → normalised gradients, (N, 3), where it denoises coordinates as well."""
+    extras: Mapping[str, Tensor] = field(default_factory=dict)
+    """Tensors of parts without counterpart here, by their published names: Frad's and SliDe's heads and normalisers for
+    changes of bonds, angles and torsions (trained by no loss), and for masked atoms; scales of forces."""
 
 
 def load_reference(path: str | Path) -> ReferenceCheckpoint:
-    """Import a checkpoint of MolSpectra or Coord (TorchMD-Net's equivariant transformer), or of 3D-EMGP (EGNN).
+    """Import a checkpoint of MolSpectra, Coord, Frad or SliDe (equivariant transformer), or of 3D-EMGP (EGNN).
 
-    Sizes are read off the weights and the stored hyper-parameters. Every tensor of the file must find its place.
-    Nothing in the file is executed. All parts are on the CPU.
+    Sizes are read off the weights and the stored hyper-parameters. Every tensor of the file must find its place, in a
+    part or in `extras`. Nothing in the file is executed. All parts are on the CPU.
+
+    Of Frad and SliDe, files with TorchMD-Net's equivariant transformer are imported. Between its layers their release
+    norms scalars without weights and vectors with them. The files that SliDe's authors published hold another encoder,
+    F2D, and are refused.
 
     Args:
-        path: The published file: a Lightning .ckpt of MolSpectra or Coord; of 3D-EMGP the file itself, or its tensors
-            by the same names in a .safetensors.
+        path: The published file: a Lightning .ckpt of MolSpectra, Coord, Frad or SliDe; of 3D-EMGP the file itself, or
+            its tensors by the same names in a .safetensors.
 
     Returns:
         The parts, in the arithmetic they were trained with.
@@ -117,14 +138,15 @@ def import_lightning(checkpoint: Mapping[str, Any], source: str) -> ReferenceChe
     reduce: Literal["mean", "sum"] = "mean" if hyper["reduce_op"] == "mean" else "sum"
     property_head = ScalarHead(channels, mean, std, reduce, as_released=True)
     parts.fill(property_head, "model.output_model.", GATED_HEAD)
-    noise_head = normalizer = specformer = reconstruction = None
-    if parts.has("model.output_model_noise."):
-        noise_head = VectorHead(channels, as_released=True)
-        parts.fill(noise_head, "model.output_model_noise.", GATED_HEAD)
-    if parts.has("model.pos_normalizer."):
-        normalizer = _normalizer(parts)
+    specformer = reconstruction = None
+    noise_head = _noise_head(parts, channels)
+    force_head = _vector_head(parts, "model.output_model_ff.", channels)
+    normalizer, force_normalizer = (
+        _normalizer(parts, f"model.{name}.") for name in ("pos_normalizer", "ff_normalizer")
+    )
     if parts.has("model.representation_spec_model."):
         specformer, reconstruction = _specformer(parts, hyper)
+    extras = {name: parts.need(name) for name in list(parts.left) if SET_ASIDE.match(name)}
     parts.refuse_misfits()
     return ReferenceCheckpoint(
         encoder,
@@ -134,6 +156,9 @@ def import_lightning(checkpoint: Mapping[str, Any], source: str) -> ReferenceChe
         position_normalizer=normalizer,
         specformer=specformer,
         reconstruction_head=reconstruction,
+        force_head=force_head,
+        force_normalizer=force_normalizer,
+        extras=extras,
     )
 
 
@@ -153,12 +178,16 @@ class _HyperParameters:
         for option, supported in _SUPPORTED.items():
             if option in self.options and self.options[option] not in supported:
                 known = " or ".join(map(repr, supported))
-                raise ValueError(f"{self.source} has {option}={self.options[option]!r}; only {known} can be imported.")
+                raise ValueError(
+                    f"{self.source} has {option}={self.options[option]!r}; only {known} can be imported. "
+                    f"{_REASONS.get(option, '')}".rstrip()
+                )
 
 
 def _encoder(parts: Parts, hyper: _HyperParameters) -> EquivariantTransformer:
     prefix = "model.representation_model."
     num_elements, hidden_channels = parts.shape(prefix + "embedding.weight")
+    norm_every_layer = parts.has(prefix + "x_norms.") or parts.has(prefix + "vec_norms.")
     encoder = EquivariantTransformer(
         hidden_channels=hidden_channels,
         num_layers=parts.count(prefix + "attention_layers."),
@@ -167,11 +196,33 @@ def _encoder(parts: Parts, hyper: _HyperParameters) -> EquivariantTransformer:
         cutoff=hyper["cutoff_upper"],
         max_z=num_elements - 1,
         vector_norm="whitened" if parts.has(prefix + "out_norm_vec.") else None,
-        norm_every_layer=parts.has(prefix + "x_norms."),
+        norm_every_layer=norm_every_layer,
         as_released=True,
     )
+    if norm_every_layer and not parts.has(prefix + "x_norms.") and "use_dataset_md17" not in hyper.options:
+        # Frad's and SliDe's norm of scalars between layers has no weights; MolSpectra's (whose option that is) has.
+        neutral = encoder.scalar_norms.state_dict(prefix=prefix + "x_norms.")
+        parts.left |= {
+            name: torch.full_like(tensor, float(name.endswith("weight"))) for name, tensor in neutral.items()
+        }
     parts.fill(encoder, prefix, EQUIVARIANT_TRANSFORMER)
     return encoder
+
+
+def _noise_head(parts: Parts, channels: int) -> VectorHead | None:
+    """The head for vectors of atoms, by itself or in a list with heads for scalars of bonds, angles and torsions."""
+    prefixes = sorted({match[1] for name in parts.left if (match := NOISE_VECTOR_HEAD.match(name))})
+    if len(prefixes) > 1:
+        raise ValueError(f"The weights of {parts.source} do not fit: several vector heads: {', '.join(prefixes)}")
+    return _vector_head(parts, prefixes[0], channels) if prefixes else None
+
+
+def _vector_head(parts: Parts, prefix: str, channels: int) -> VectorHead | None:
+    if not parts.has(prefix):
+        return None
+    head = VectorHead(channels, as_released=True)
+    parts.fill(head, prefix, GATED_HEAD)
+    return head
 
 
 def _specformer(parts: Parts, hyper: _HyperParameters) -> tuple[SpecFormer, PatchReconstructionHead]:
@@ -208,18 +259,18 @@ def _specformer(parts: Parts, hyper: _HyperParameters) -> tuple[SpecFormer, Patc
     return specformer, reconstruction
 
 
-def _normalizer(parts: Parts) -> TargetNormalizer:
+def _normalizer(parts: Parts, prefix: str) -> TargetNormalizer | None:
     """From the released running sums of targets and squared targets."""
+    if not parts.has(prefix):
+        return None
     total, squares, count = (
-        parts.need(f"model.pos_normalizer.{name}").double() for name in ("acc_sum", "acc_squared_sum", "acc_count")
+        parts.need(f"{prefix}{name}").double() for name in ("acc_sum", "acc_squared_sum", "acc_count")
     )
-    parts.take("model.pos_normalizer.num_accumulations")
+    parts.take(prefix + "num_accumulations")
     normalizer = TargetNormalizer(as_released=True)
     for name, tensor, size in (("acc_sum", total, 3), ("acc_squared_sum", squares, 3), ("acc_count", count, 1)):
         if tensor.shape != (size,):
-            parts.problems.append(
-                f"mis-shaped: model.pos_normalizer.{name} is {tuple(tensor.shape)}, expected ({size},)"
-            )
+            parts.problems.append(f"mis-shaped: {prefix}{name} is {tuple(tensor.shape)}, expected ({size},)")
             return normalizer
     mean = total / count.clamp(min=1)
     normalizer.count.copy_(count[0])

@@ -138,6 +138,33 @@ def test_a_part_put_in_place_of_another_is_saved_as_it_is(tmp_path):
     assert load(tmp_path).denoise.noise.std == 0.3
 
 
+def replace_noise(module):
+    module.denoise.noise = ms.noise.CoordNoise(0.3)
+
+
+def replace_head(module):
+    module.denoise.head = ms.heads.VectorHead(16, as_released=True)
+
+
+def replace_size(module):
+    module.denoise.head.blocks[1] = nn.Linear(3, 4)
+
+
+@pytest.mark.parametrize(
+    ("replace", "named"),
+    [(replace_noise, "denoise.noise"), (replace_head, "denoise.head"), (replace_size, "a part of it")],
+)
+def test_a_replaced_part_that_the_arguments_do_not_tell_of_is_refused(replace, named, tmp_path):
+    """It would come back silently as the one that was there before."""
+    module = method()
+    replace(module)
+    before = torch.random.get_rng_state()
+    with pytest.raises(ValueError, match=f"MolSpectra cannot be rebuilt from its arguments: {named} has been replaced"):
+        save(module, tmp_path)
+    assert not any(tmp_path.iterdir())
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
 def test_what_cannot_be_written_is_refused_by_name(tmp_path):
     with pytest.raises(TypeError, match="module is a Linear, which cannot be written"):
         save(nn.Linear(2, 2), tmp_path)
@@ -164,6 +191,54 @@ def test_missing_files_and_newer_formats(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"format": 99}))
     with pytest.raises(ValueError, match="has format 99"):
         load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{not json", r"config\.json is damaged or no JSON"),
+        ("[1, 2]", r"config\.json has no format"),
+        ('{"class": "molspectra.heads.VectorHead"}', r"config\.json has no format"),
+        ('{"format": 1, "class": "molspectra.heads.VectorHead"}', r"config\.json does not describe .*arguments"),
+        (
+            '{"format": 1, "class": "molspectra.heads.VectorHead", "arguments": {"channels": 8, "width": 8}}',
+            r"config\.json does not describe .*width",
+        ),
+        ('{"format": 1, "class": 3, "arguments": {}}', r"config\.json does not describe"),
+        ('{"format": 1, "other": 2}', r"config\.json describes a dict; expected a module"),
+    ],
+)
+def test_a_damaged_configuration_is_named(tmp_path, content, message):
+    save(encoder(), tmp_path)
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(ValueError, match=message):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("damage", [lambda content: content[:-7], lambda content: b"", lambda content: b"x" * 99])
+def test_damaged_weights_are_named(tmp_path, damage):
+    save(encoder(), tmp_path)
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(ValueError, match=r"model\.safetensors is damaged or no safetensors file"):
+        load(tmp_path)
+
+
+def test_weights_of_another_architecture_are_refused_with_a_list(tmp_path):
+    save(encoder(), tmp_path / "one")
+    save(encoder(norm_every_layer=True), tmp_path / "other")
+    (tmp_path / "other" / "model.safetensors").rename(tmp_path / "one" / "model.safetensors")
+    with pytest.raises(
+        ValueError, match=r"(?s)one do not fit EquivariantTransformer \(\d+ keys.*unexpected: scalar_norms"
+    ):
+        load(tmp_path / "one")
+
+
+def test_a_file_is_no_directory(tmp_path):
+    path = tmp_path / "published.ckpt"
+    path.write_bytes(b"")
+    with pytest.raises(FileNotFoundError, match=r"published\.ckpt is a file; .*load_reference"):
+        load(str(path))
 
 
 def test_config_records_every_argument():
