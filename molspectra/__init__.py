@@ -9,6 +9,8 @@ from importlib.metadata import PackageNotFoundError, version
 
 from molspectra import data, encoders, geometry, heads, layers, methods, noise, objectives, pretrained, spectra
 from molspectra._config import Configurable
+from molspectra.calculator import ase_calculator
+from molspectra.embedding import embed
 
 try:
     __version__ = version("molspectra")
@@ -17,7 +19,9 @@ except PackageNotFoundError:  # run from a source tree that is not installed
 
 __all__ = [
     "Configurable",
+    "ase_calculator",
     "data",
+    "embed",
     "encoders",
     "geometry",
     "heads",

@@ -8,6 +8,7 @@ from molspectra.data.datasets import MiniSpectra
 from molspectra.data.molecule import validate
 from molspectra.data.resampling import resample
 from molspectra.data.scaling import IdentityScaling, Log10Scaling, LogScaling, MinMaxScaling, StandardScaling
+from molspectra.data.sources import ReadMolecule, read_molecules
 from molspectra.data.spectrum import IR, RAMAN, UV_VIS, UV_VIS_QM9S, SpectrumAxis
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "LogScaling",
     "MinMaxScaling",
     "MiniSpectra",
+    "ReadMolecule",
     "SpectrumAxis",
     "StandardScaling",
     "bonds_from_edges",
@@ -29,6 +31,7 @@ __all__ = [
     "from_smiles",
     "perceive_bond_orders",
     "perceive_bonds",
+    "read_molecules",
     "resample",
     "to_rdkit",
     "transforms",

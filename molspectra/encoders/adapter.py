@@ -112,6 +112,7 @@ class Adapter(Configurable, nn.Module):
         self.out_channels = features.out_channels
         self.cutoff = features.cutoff
         self.max_z = features.max_z
+        self.needs_bonds = features.needs_bonds
         _refuse_cached(self)
 
     def forward(
@@ -186,7 +187,7 @@ class GraphNetworkFeatures(FeatureSource):
         self.module, self.owners = module, _owners(module)
         self.out_channels, self.max_z = out_channels, max_z
         self.cutoff = math.inf if cutoff is None else cutoff
-        self.by_bonds = edges == "bonds"
+        self.needs_bonds = edges == "bonds"
         self.takes_batch = takes(module, "batch")
         # Row z of the table is element z; row 0 is never read.
         self.embedding = nn.Embedding(max_z + 1, in_channels)
@@ -207,7 +208,7 @@ class GraphNetworkFeatures(FeatureSource):
 
     def edge_index(self, molecules: Molecules) -> Int[Tensor, "2 edges"]:
         """Rows [source, target] of pairs within the cutoff, or of bonds in both directions."""
-        if not self.by_bonds:
+        if not self.needs_bonds:
             return radius_graph(molecules.pos, molecules.batch, self.cutoff)
         if molecules.bond_index is None:
             raise ValueError(

@@ -15,6 +15,7 @@ from molspectra.geometry.hops import hop_counts
 from molspectra.geometry.neighbors import edge_geometry, radius_graph
 from molspectra.layers.constants import ExactConstants
 from molspectra.layers.egnn import EGNNLayer, Neighborhood
+from molspectra.layers.layer_output import LayerOutput
 from molspectra.layers.radial import CosineCutoff
 
 
@@ -93,6 +94,7 @@ class EGNN(Configurable, nn.Module):
         first_moving = {"never": num_layers, "last": num_layers - 1, "every": 0}[coordinates]
         self.out_channels = hidden_channels
         self.cutoff = math.inf if cutoff is None else cutoff
+        self.needs_bonds = max_hops > 0
         self.max_hops = max_hops
         self.max_z = max_z
         self.as_released = as_released
@@ -113,6 +115,7 @@ class EGNN(Configurable, nn.Module):
             )
             for moves in self.moves
         )
+        self.layer_output = LayerOutput()
         self.out_norm = nn.LayerNorm(hidden_channels) if layer_norm else nn.Identity()
 
     def forward(
@@ -168,7 +171,7 @@ class EGNN(Configurable, nn.Module):
             delta, messages, displacement = layer(
                 scalars, geometry.radial, neighborhood, geometry.edge_vec if moves else None
             )
-            scalars = scalars + delta
+            scalars = self.layer_output(scalars + delta)
             if moves:
                 pos = pos + displacement
                 geometry = self._geometry(pos, edge_index)

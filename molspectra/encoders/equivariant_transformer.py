@@ -13,6 +13,7 @@ from molspectra.encoders.features import AtomFeatures
 from molspectra.geometry.neighbors import edge_geometry, radius_graph
 from molspectra.layers.equivariant_attention import EquivariantAttention
 from molspectra.layers.initialization import init_linears
+from molspectra.layers.layer_output import LayerOutput
 from molspectra.layers.radial import ExpNormalBasis
 from molspectra.layers.vector_norm import RMSVectorNorm, WhitenedVectorNorm
 
@@ -107,6 +108,7 @@ class EquivariantTransformer(Configurable, nn.Module):
         num_inner = num_layers if norm_every_layer else 0
         self.scalar_norms = nn.ModuleList(nn.LayerNorm(hidden_channels) for _ in range(num_inner))
         self.vector_norms = nn.ModuleList(make_vector_norm(last=False) for _ in range(num_inner))
+        self.layer_output = LayerOutput()
         self.out_norm = nn.LayerNorm(hidden_channels)
         self.out_vector_norm = make_vector_norm(last=True)
 
@@ -154,6 +156,7 @@ class EquivariantTransformer(Configurable, nn.Module):
             scalars, vectors = scalars + delta_scalars, vectors + delta_vectors
             if self.scalar_norms:
                 scalars, vectors = self.scalar_norms[index](scalars), self.vector_norms[index](vectors)
+            scalars = self.layer_output(scalars)
         return AtomFeatures(self.out_norm(scalars), self.out_vector_norm(vectors))
 
 

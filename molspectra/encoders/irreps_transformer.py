@@ -13,6 +13,7 @@ from molspectra.layers.initialization import init_linears
 from molspectra.layers.irreps_attention import IrrepsAttention
 from molspectra.layers.irreps_coupling import SphericalHarmonics, SteerableBasis
 from molspectra.layers.irreps_pointwise import IrrepsFeedForward, IrrepsNorm, split_degrees
+from molspectra.layers.layer_output import LayerOutput
 from molspectra.layers.radial import ExpNormalBasis
 
 
@@ -87,6 +88,7 @@ class IrrepsTransformer(Configurable, nn.Module):
         self.layers = nn.ModuleList(
             IrrepsTransformerLayer(hidden_channels, num_heads, num_rbf, l_max, num_filters) for _ in range(num_layers)
         )
+        self.layer_output = LayerOutput()
         self.out_norm = IrrepsNorm(hidden_channels, l_max, eps=0.1)
 
     def forward(
@@ -131,6 +133,7 @@ class IrrepsTransformer(Configurable, nn.Module):
         features = features + nn.functional.pad(scalars.unsqueeze(1), (0, 0, 0, features.shape[1] - 1))
         for layer in self.layers:
             features = layer(features, edge_index, rbf, envelope, basis)
+            self.layer_output(features[:, 0])
         scalars, vectors, *tensors = split_degrees(self.out_norm(features), self.l_max)
         return AtomFeatures(scalars.squeeze(1), vectors, tuple(tensors))
 

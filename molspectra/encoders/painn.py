@@ -7,6 +7,7 @@ from molspectra._config import Configurable
 from molspectra._validation import add_context, check_dtype, check_molecules, check_sizes
 from molspectra.encoders.features import AtomFeatures
 from molspectra.geometry.neighbors import edge_geometry, radius_graph
+from molspectra.layers.layer_output import LayerOutput
 from molspectra.layers.painn import PaiNNMessage, PaiNNUpdate
 from molspectra.layers.radial import BesselBasis, CosineCutoff
 
@@ -60,6 +61,7 @@ class PaiNN(Configurable, nn.Module):
         self.embedding = nn.Embedding(max_z + 1, hidden_channels)
         self.messages = nn.ModuleList(PaiNNMessage(hidden_channels, num_rbf) for _ in range(num_layers))
         self.updates = nn.ModuleList(PaiNNUpdate(hidden_channels) for _ in range(num_layers))
+        self.layer_output = LayerOutput()
 
     def forward(
         self,
@@ -103,4 +105,5 @@ class PaiNN(Configurable, nn.Module):
             scalars, vectors = scalars + delta_scalars, vectors + delta_vectors
             delta_scalars, delta_vectors = update(scalars, vectors)
             scalars, vectors = scalars + delta_scalars, vectors + delta_vectors
+            scalars = self.layer_output(scalars)
         return AtomFeatures(scalars, vectors)

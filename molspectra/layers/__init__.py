@@ -3,6 +3,7 @@
 from molspectra.layers.conditioning import MaskedAtomEmbedding
 from molspectra.layers.degrees import DegreeLinear, DegreeNorm, LiftDegrees
 from molspectra.layers.gated import GatedEquivariantBlock
+from molspectra.layers.layer_output import LayerOutput
 from molspectra.layers.radial import BesselBasis, CosineCutoff, ExpNormalBasis
 from molspectra.layers.sphere import PositionDistribution, SphereGrid
 from molspectra.layers.vector_norm import RMSVectorNorm, WhitenedVectorNorm
@@ -14,6 +15,7 @@ __all__ = [
     "DegreeNorm",
     "ExpNormalBasis",
     "GatedEquivariantBlock",
+    "LayerOutput",
     "LiftDegrees",
     "MaskedAtomEmbedding",
     "PositionDistribution",

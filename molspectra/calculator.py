@@ -1,0 +1,81 @@
+"""Fine-tuned energies and forces as an ASE calculator."""
+
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.data import Data
+
+from molspectra.data.conversion import from_ase
+from molspectra.methods.regression import Regression
+
+# eV, CODATA 2018
+_UNITS = {"eV": 1.0, "kcal/mol": 4184 / 6.02214076e23 / 1.602176634e-19, "Hartree": 27.211386245988}
+
+
+def ase_calculator(
+    encoder: nn.Module,
+    regression: Regression,
+    *,
+    unit: Literal["eV", "kcal/mol", "Hartree"] = "eV",
+    bond_index: Tensor | None = None,
+) -> Any:
+    """A calculator for `ase.Atoms` from an encoder and what it was fine-tuned to.
+
+    Both are put in evaluation mode and stay where they are. Molecules must not be periodic.
+
+    Args:
+        encoder: The encoder.
+        regression: Energies as its property and, unless forces are its `None`, forces.
+        unit: Unit of the energies that it was trained on; forces are in this unit per Å.
+        bond_index: Bonds (2, B), if the encoder needs any.
+
+    Returns:
+        An `ase.calculators.calculator.Calculator` with "energy" in eV and, if there are, "forces" in eV/Å. Forces that
+        are a gradient conserve the energy; those of a head of their own need not.
+
+    Raises:
+        ImportError: ASE is not installed.
+        ValueError: there is no such unit.
+
+    Example:
+        >>> from ase import Atoms
+        >>> encoder = ms.encoders.EquivariantTransformer(32, num_layers=2, num_heads=4)
+        >>> finetune = ms.methods.Regression(ms.heads.ScalarHead(32), label="energy", forces="forces")
+        >>> water = Atoms("OH2", [[0, 0, 0], [0.76, 0.59, 0], [-0.76, 0.59, 0]])
+        >>> water.calc = ms.ase_calculator(encoder, finetune)
+        >>> water.get_forces().shape
+        (3, 3)
+    """
+    try:
+        from ase.calculators.calculator import Calculator, all_changes
+    except ImportError as error:
+        raise ImportError("ase_calculator needs ASE; install it with `pip install molspectra[ase]`.") from error
+    if unit not in _UNITS:
+        raise ValueError(f"unit must be one of {', '.join(_UNITS)}; got {unit!r}. Convert the labels to one of these.")
+    encoder.eval()
+    regression.eval()
+
+    class FineTuned(Calculator):
+        """Energies and forces of a fine-tuned encoder."""
+
+        implemented_properties = ["energy"] if regression.forces is None else ["energy", "forces"]
+
+        def calculate(self, atoms: Any = None, properties: Any = None, system_changes: Any = all_changes) -> None:
+            super().calculate(atoms, properties, system_changes)
+            energy, forces = regression.predict(encoder, self._molecule(self.atoms))
+            self.results["energy"] = energy.item() * _UNITS[unit]
+            if forces is not None:
+                self.results["forces"] = forces.detach().double().cpu().numpy() * _UNITS[unit]
+
+        def _molecule(self, atoms: Any) -> Data:
+            molecule = from_ase(atoms)  # refuses what is periodic
+            weight = next(encoder.parameters(), molecule.pos)
+            # From ASE's own positions, in float64: a model in float64 loses no digits.
+            pos = torch.from_numpy(atoms.get_positions()).to(weight)
+            molecule = Data(z=molecule.z.to(weight.device), pos=pos)
+            if bond_index is not None:
+                molecule.bond_index = bond_index.to(weight.device)
+            return molecule
+
+    return FineTuned()

@@ -1,0 +1,88 @@
+"""The command line, run as a user does."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+import molspectra as ms
+from molspectra.__main__ import main
+from tests.test_embedding import published_molecules
+
+
+@pytest.fixture
+def model(tmp_path):
+    encoder = ms.encoders.PaiNN(8, 2, 4)
+    ms.pretrained.save(encoder, tmp_path / "model")
+    return encoder.eval()
+
+
+def write(path, text):
+    path.write_text(text)
+    return str(path)
+
+
+def test_features_of_a_file(tmp_path, model, capsys):
+    molecules = write(tmp_path / "some.smi", "CCO ethanol\nC1CC\nO\n")
+    out = tmp_path / "features.npz"
+    arguments = ["embed", molecules, "-o", str(out), "--model", str(tmp_path / "model"), "--quiet", "--batch-size", "2"]
+    assert main(arguments) == 1
+    assert "1 molecules failed:\n  some.smi, line 2: C1CC: smiles must be" in capsys.readouterr().err
+    with np.load(out) as found:
+        assert found["names"].tolist() == ["ethanol", "some.smi, line 2: C1CC", "O"]
+        assert [bool(problem) for problem in found["problems"]] == [False, True, False]
+        np.testing.assert_allclose(found["features"][[0, 2]], ms.embed(model, ["CCO", "O"]), rtol=1e-5, atol=1e-6)
+        assert np.isnan(found["features"][1]).all()
+    assert main([*arguments, "--pool", "none", "--layers", "0", "1"]) == 1
+    with np.load(out) as found:
+        assert found["atom_offset"].tolist() == [0, 9, 9, 12]
+        assert found["features"].shape == (12, 2, 8)
+
+
+def test_published_graph_representations(tmp_path, reference, load_fixture):
+    """By way of ASE's .xyz, which has the digits, but no bonds; those guessed are the right ones."""
+    import ase
+
+    checkpoint = reference / "fixtures" / "emgp" / "checkpoint-3dmgp.safetensors"
+    molecules, expected = published_molecules(load_fixture)
+    path = tmp_path / "molecules.xyz"
+    for molecule in molecules:
+        ase.Atoms(molecule.z.numpy(), molecule.pos.double().numpy()).write(path, format="extxyz", append=True)
+    out = tmp_path / "features.npz"
+    assert main(["embed", str(path), "-o", str(out), "--model", str(checkpoint), "--pool", "head", "--quiet"]) == 0
+    with np.load(out) as found:
+        features = torch.from_numpy(found["features"])
+    assert (features - expected).abs().max() < 1e-4 * expected.abs().max()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"molecules": "missing.sdf"}, "There is no file missing.sdf"),
+        ({"--model": "no-such-model"}, "no-such-model"),
+        ({"--pool": "head"}, "--pool head needs a model with an energy head"),
+        ({"--layers": "9"}, "layers must lie in -2..1"),
+    ],
+)
+def test_mistakes_are_explained(tmp_path, model, capsys, change, message):
+    molecules = write(tmp_path / "some.smi", "O\n")
+    options = {"--output": str(tmp_path / "out.npz"), "--model": str(tmp_path / "model")} | change
+    molecules = options.pop("molecules", molecules)
+    assert main(["embed", molecules, "--quiet", *(part for option in options.items() for part in option)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert message in error
+
+
+def test_a_file_in_which_nothing_can_be_read(tmp_path, model, capsys):
+    molecules = write(tmp_path / "some.smi", "C1CC\n")
+    assert main(["embed", molecules, "-o", str(tmp_path / "o.npz"), "--model", str(tmp_path / "model"), "--quiet"]) == 2
+    assert "No molecule could be embedded of 1" in capsys.readouterr().err
+
+
+def test_info_runs_as_a_module():
+    done = subprocess.run([sys.executable, "-m", "molspectra", "info"], capture_output=True, text=True, check=True)
+    assert f"molspectra {ms.__version__}" in done.stdout
+    assert f"torch {torch.__version__}" in done.stdout

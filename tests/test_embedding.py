@@ -1,0 +1,239 @@
+"""Embedding molecules from whatever they come as, against the encoder called by hand."""
+
+import ase
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch_geometric.data import Batch, Data
+from torch_geometric.nn.models import SchNet, ViSNet
+
+import molspectra as ms
+from molspectra.data import from_smiles, read_molecules, to_rdkit
+from molspectra.layers import LayerOutput
+
+SMILES = ["CCO", "C", "c1ccccc1", "[Na+].[Cl-]", "O=C=O"]
+
+
+@pytest.fixture
+def encoder():
+    return ms.encoders.EquivariantTransformer(16, num_layers=3, num_heads=4, num_rbf=8)
+
+
+def by_hand(encoder, molecules, reduce="sum"):
+    rows = []
+    for molecule in molecules:
+        with torch.no_grad():
+            rows.append(getattr(encoder(molecule.z, molecule.pos).scalars, reduce)(dim=0))
+    return torch.stack(rows).numpy()
+
+
+@pytest.mark.parametrize("pool", ["sum", "mean"])
+@pytest.mark.parametrize("batch_size", [1, 2, 100])
+def test_smiles_in_order(encoder, pool, batch_size):
+    expected = by_hand(encoder, map(from_smiles, SMILES), pool)
+    actual = ms.embed(encoder, SMILES, pool, batch_size=batch_size)
+    assert actual.dtype == np.float32
+    np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-4)
+
+
+def as_file(tmp_path, kind):
+    """The molecules written as a file of this kind."""
+    molecules = [from_smiles(smiles) for smiles in SMILES]
+    path = tmp_path / f"molecules.{kind}"
+    if kind == "sdf":
+        from rdkit.Chem import SDWriter
+
+        with SDWriter(str(path)) as writer:
+            writer.SetForceV3000(True)  # six decimals
+            for molecule in molecules:
+                writer.write(to_rdkit(molecule))
+    elif kind == "xyz":
+        for molecule in molecules:
+            ase.Atoms(molecule.z.numpy(), molecule.pos.double().numpy()).write(path, format="extxyz", append=True)
+    else:
+        path.write_text("".join(f"{smiles} name {number}\n\n" for number, smiles in enumerate(SMILES)))
+    return path
+
+
+SOURCES = {
+    "Data": lambda tmp_path: [from_smiles(smiles) for smiles in SMILES],
+    "Batch": lambda tmp_path: Batch.from_data_list([from_smiles(smiles) for smiles in SMILES]),
+    "RDKit": lambda tmp_path: [to_rdkit(from_smiles(smiles)) for smiles in SMILES],
+    "ASE": lambda tmp_path: [ase.Atoms(m.z.numpy(), m.pos.double().numpy()) for m in map(from_smiles, SMILES)],
+    "generator": lambda tmp_path: (smiles for smiles in SMILES),
+    "mixture": lambda tmp_path: [SMILES[0], from_smiles(SMILES[1]), [to_rdkit(from_smiles(s)) for s in SMILES[2:]]],
+    "sdf": lambda tmp_path: as_file(tmp_path, "sdf"),
+    "path as a string": lambda tmp_path: str(as_file(tmp_path, "sdf")),
+    "xyz": lambda tmp_path: as_file(tmp_path, "xyz"),
+    "smi": lambda tmp_path: as_file(tmp_path, "smi"),
+}
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_any_source(encoder, source, tmp_path):
+    expected = by_hand(encoder, map(from_smiles, SMILES))
+    actual = ms.embed(encoder, SOURCES[source](tmp_path))
+    np.testing.assert_allclose(actual, expected, rtol=2e-3, atol=2e-3)
+
+
+def test_atoms(encoder):
+    rows = ms.embed(encoder, SMILES, pool=None, output="torch", batch_size=2)
+    for row, molecule in zip(rows, map(from_smiles, SMILES), strict=True):
+        torch.testing.assert_close(row, encoder(molecule.z, molecule.pos).scalars.detach(), rtol=1e-4, atol=1e-4)
+
+
+class TwoLayers(nn.Module):
+    """An encoder of a user's whose layers can be read."""
+
+    out_channels, cutoff = 1, 5.0
+
+    def __init__(self):
+        super().__init__()
+        self.layer_output = LayerOutput()
+
+    def forward(self, z, pos, batch=None):
+        first = self.layer_output(z.unsqueeze(1).float())
+        second = self.layer_output(10 * first)
+        return ms.encoders.AtomFeatures(100 * second)
+
+
+def test_layers_by_number():
+    assert ms.embed(TwoLayers(), "O", layers=[0, 1, -1, -2])[0, :, 0].tolist() == [10, 100, 100, 10]
+    assert ms.embed(TwoLayers(), "O").tolist() == [[10000]]
+    assert ms.embed(TwoLayers(), "O", pool=None, layers=[0])[0].shape == (3, 1, 1)
+    with pytest.raises(ValueError, match=r"layers must lie in -2..1; got \[2\]"):
+        ms.embed(TwoLayers(), "O", layers=[2])
+
+
+ENCODERS = {
+    "EquivariantTransformer": lambda: ms.encoders.EquivariantTransformer(16, 3, 4, 8),
+    "EGNN": lambda: ms.encoders.EGNN(16, 3, max_hops=2),
+    "PaiNN": lambda: ms.encoders.PaiNN(16, 3, 8),
+    "IrrepsTransformer": lambda: ms.encoders.IrrepsTransformer(16, 3, 2, num_rbf=8),
+    "SchNet": lambda: ms.encoders.Adapter(SchNet(16, 16, 3)),
+    "ViSNet": lambda: ms.encoders.Adapter(ViSNet(hidden_channels=16, num_layers=3, num_heads=2)),
+}
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_every_encoder_shows_its_layers(name):
+    encoder = ENCODERS[name]()
+    layers = ms.embed(encoder, SMILES[:3], layers=range(3))
+    assert layers.shape == (3, 3, 16)
+    assert all(not np.allclose(layers[:, one], layers[:, one + 1]) for one in range(2))
+
+
+def test_the_last_layer_goes_through_the_norm():
+    encoder = ms.encoders.EquivariantTransformer(16, 2, 4, 8)
+    last = ms.embed(encoder, SMILES[:2], pool=None, layers=[-1], output="torch")[0].squeeze(1)
+    output = ms.embed(encoder, SMILES[:2], pool=None, output="torch")[0]
+    torch.testing.assert_close(encoder.out_norm(last).detach(), output)
+
+
+def test_an_encoder_without_layers_to_read_is_refused():
+    encoder = ms.encoders.Adapter(lambda z, pos, batch: z.unsqueeze(1).float(), 1)
+    assert ms.embed(encoder, "O").tolist() == [[10]]
+    with pytest.raises(ValueError, match="layers=.0. asks for features within Adapter, which shows none"):
+        ms.embed(encoder, "O", layers=[0])
+
+
+def test_what_fails_is_named_and_the_rest_is_there(encoder):
+    flat = to_rdkit(from_smiles("CC"))
+    flat.RemoveAllConformers()
+    molecules = ["CCO", "C1CC", flat, Data(z=torch.tensor([6]), pos=torch.full((1, 3), torch.nan)), "[Og]", "C"]
+    with pytest.warns(UserWarning, match="4 of 6 molecules failed") as caught:
+        rows = ms.embed(encoder, molecules, batch_size=2)
+    message = str(caught[0].message)
+    for part in ("C1CC: smiles must be a valid", "RDKit molecule: conformer must be", "pos must be finite", "[118]"):
+        assert part in message
+    assert np.isnan(rows[1:5]).all()
+    np.testing.assert_allclose(rows[[0, 5]], ms.embed(encoder, ["CCO", "C"]), rtol=1e-5, atol=1e-5)
+    with pytest.raises(ValueError, match="C1CC: smiles must be a valid"):
+        ms.embed(encoder, molecules, on_error="raise")
+    with pytest.raises(ValueError, match="No molecule could be embedded of 1"):
+        ms.embed(encoder, ["C1CC"])
+
+
+def test_the_encoder_is_left_as_it_was(encoder):
+    encoder.train()
+    encoder.layers[0].eval()
+    ms.embed(encoder, "O")
+    assert encoder.training
+    assert not encoder.layers[0].training
+    with pytest.raises(ValueError, match="layers must lie in"):
+        ms.embed(encoder, "O", layers=[7])
+    assert encoder.training
+    assert not any(module._forward_hooks for module in encoder.modules())
+
+
+def test_an_encoder_in_double_precision(encoder):
+    assert ms.embed(encoder.double(), "O").dtype == np.float64
+
+
+def test_bonds_are_guessed_where_they_are_needed():
+    encoder, ethanol = ms.encoders.EGNN(16, 2, max_hops=3), from_smiles("CCO")
+    expected = ms.embed(encoder, ethanol)
+    with pytest.warns(UserWarning, match="bonds of 1 molecules, which the encoder needs, were guessed"):
+        guessed = ms.embed(encoder, ase.Atoms(ethanol.z.numpy(), ethanol.pos.numpy()))
+    np.testing.assert_allclose(guessed, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_published_graph_representations(reference, load_fixture):
+    checkpoint = ms.pretrained.load_reference(reference / "fixtures" / "emgp" / "checkpoint-3dmgp.safetensors")
+    molecules, expected = published_molecules(load_fixture)
+    actual = ms.embed(checkpoint.encoder, molecules, pool=checkpoint.energy_head.pool, output="torch")
+    assert (actual - expected).abs().max() < 1e-4 * expected.abs().max()
+
+
+def published_molecules(load_fixture):
+    """Molecules, and what the published 3D-EMGP makes of them."""
+    inputs = load_fixture("emgp/inputs.safetensors")
+    molecules = []
+    for molecule in range(int(inputs["batch"].max()) + 1):
+        atoms = (inputs["batch"] == molecule).nonzero()[:, 0]
+        bonds = inputs["bond_index"][:, torch.isin(inputs["bond_index"][0], atoms)] - atoms[0]
+        bonds = bonds[:, bonds[0] < bonds[1]]
+        molecules.append(Data(z=inputs["z"][atoms], pos=inputs["pos"][atoms], bond_index=bonds))
+    return molecules, load_fixture("emgp/outputs.safetensors")["f32.original.graph_rep"]
+
+
+def test_bad_records_of_a_file(encoder, dataset_files):
+    with pytest.warns(UserWarning, match="1 of 21 molecules failed.*\n.*qm9_mini_badrecord.sdf, record 20"):
+        rows = ms.embed(encoder, dataset_files / "public" / "qm9" / "qm9_mini_badrecord.sdf")
+    assert np.isnan(rows).all(axis=1).nonzero()[0].tolist() == [19]
+
+
+def test_a_broken_frame_ends_what_can_be_read(tmp_path):
+    path = tmp_path / "some.xyz"
+    frame = "1\n\nHe 0 0 0\n"
+    path.write_text(frame + "1\n\nHe 0 zero 0\n" + frame + "two\n\nHe 0 0 0\n")
+    reads = list(read_molecules(path))
+    assert [read.problem is None for read in reads] == [True, False, True, False]
+    assert "Line 10 must hold the number of atoms; got 'two'" in reads[3].problem
+    path.write_text(frame + "2\n\nHe 0 0 0\n")
+    assert "ends within the frame" in list(read_molecules(path))[1].problem
+
+
+def test_smiles_of_a_file_are_named(tmp_path):
+    path = tmp_path / "some.smi"
+    path.write_text("C methane\nC1CC\tring\n\nO\n")
+    reads = list(read_molecules(path))
+    assert [read.name for read in reads] == ["methane", "some.smi, line 2: ring", "O"]
+
+
+@pytest.mark.usefixtures("no_shape_checks")
+@pytest.mark.parametrize(
+    ("molecules", "arguments", "error", "message"),
+    [
+        ("missing.sdf", {}, FileNotFoundError, "There is no file missing.sdf"),
+        (3, {}, TypeError, "molecules must be SMILES, .*got a int"),
+        ([], {}, ValueError, "No molecule could be embedded of 0; there are none"),
+        ("O", {"batch_size": 0}, ValueError, "batch_size must be at least 1"),
+        ("O", {"pool": "max"}, ValueError, "pool must be"),
+        ("O", {"on_error": "ignore"}, ValueError, "on_error must be"),
+    ],
+)
+def test_bad_arguments(encoder, molecules, arguments, error, message):
+    with pytest.raises(error, match=message):
+        ms.embed(encoder, molecules, **arguments)
