@@ -107,13 +107,12 @@ def retrieval(encoder: torch.nn.Module, method: ms.methods.MolSpectra, split: st
     spectra = method.specformer(spectra_of(batch, method.specformer)).embedding
     encoder.train()
     method.train()
-    similarity = torch.nn.functional.cosine_similarity(spectra[:, None], molecules[None], dim=-1)
-    results = {}
-    for name, scores in {"spectrum → molecule": similarity, "molecule → spectrum": similarity.T}.items():
-        better = (scores > scores.diagonal()[:, None]).sum(dim=1)
-        for k in (1, 5):
-            results[f"{name}, top {k}"] = (better < k).double().mean().item()
-    return results
+    directions = {"spectrum → molecule": (spectra, molecules), "molecule → spectrum": (molecules, spectra)}
+    return {
+        f"{name}, top {k}": share
+        for name, (queries, library) in directions.items()
+        for k, share in ms.retrieval.topk_accuracy(queries, library, ks=(1, 5)).items()
+    }
 
 
 @torch.no_grad()

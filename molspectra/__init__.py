@@ -7,7 +7,19 @@ Each folder is one stage of that pipeline; `methods` are the published recipes, 
 
 from importlib.metadata import PackageNotFoundError, version
 
-from molspectra import data, encoders, geometry, heads, layers, methods, noise, objectives, pretrained, spectra
+from molspectra import (
+    data,
+    encoders,
+    geometry,
+    heads,
+    layers,
+    methods,
+    noise,
+    objectives,
+    pretrained,
+    retrieval,
+    spectra,
+)
 from molspectra._config import Configurable
 from molspectra.calculator import ase_calculator
 from molspectra.embedding import embed
@@ -30,5 +42,6 @@ __all__ = [
     "noise",
     "objectives",
     "pretrained",
+    "retrieval",
     "spectra",
 ]

@@ -116,3 +116,24 @@ def test_specformer_in_your_gnn(capsys):
     assert "test error of the gap" in capsys.readouterr().out
     code = (EXAMPLES / "02_specformer_in_your_gnn.py").read_text().splitlines()
     assert len(code) < 60  # short enough to read at a glance
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("few_molecules")
+def test_identify_a_spectrum(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(sys, "argv", ["08", "--steps", "2", "--library", str(tmp_path), "--kinds", "ir"])
+    runpy.run_path(str(EXAMPLES / "08_identify_a_spectrum.py"))["main"]()
+    out = capsys.readouterr().out
+    assert sum(line.startswith("uv_vis, ir, raman") for line in out.splitlines()) == 2
+    assert "5. " in out
+    assert "the ir of" in out
+    assert len(ms.retrieval.Index.load(tmp_path)) > 100
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("few_molecules")
+def test_predict_a_spectrum(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["11", "--epochs", "1"])
+    runpy.run_path(str(EXAMPLES / "11_predict_a_spectrum.py"))["main"]()
+    rows = {line[:36].strip(): line[36:].split() for line in capsys.readouterr().out.splitlines()}
+    assert all(0 < float(cell) < 2 for cell in rows["predicted"])

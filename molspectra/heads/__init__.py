@@ -10,6 +10,7 @@ from molspectra.heads.projection import ProjectionHead
 from molspectra.heads.references import AtomicReferences
 from molspectra.heads.scalar import ScalarHead
 from molspectra.heads.spatial_extent import SpatialExtentHead
+from molspectra.heads.spectrum import SpectrumHead
 from molspectra.heads.vector import VectorHead
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "ProjectionHead",
     "ScalarHead",
     "SpatialExtentHead",
+    "SpectrumHead",
     "VectorHead",
     "locate",
 ]

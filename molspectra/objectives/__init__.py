@@ -7,6 +7,7 @@ from molspectra.objectives.masked_patch import MaskedPatchLoss
 from molspectra.objectives.noise_scale import NoiseScaleLoss
 from molspectra.objectives.position_distribution import PositionDistributionLoss
 from molspectra.objectives.slide import SliDeLoss
+from molspectra.objectives.spectrum import SpectrumLoss
 from molspectra.objectives.target_normalizer import TargetNormalizer
 from molspectra.objectives.weighted_sum import WeightedSum
 
@@ -18,6 +19,7 @@ __all__ = [
     "NoiseScaleLoss",
     "PositionDistributionLoss",
     "SliDeLoss",
+    "SpectrumLoss",
     "TargetNormalizer",
     "WeightedSum",
 ]

@@ -1,0 +1,147 @@
+"""Broadened spectra of a molecule, from features of any encoder."""
+
+import math
+from collections.abc import Mapping
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from molspectra._config import Configurable
+from molspectra._validation import check_sizes, check_spectra
+from molspectra.encoders.features import AtomFeatures
+from molspectra.layers.gated import smooth_norm
+
+
+class SpectrumHead(Configurable, nn.Module):
+    """S(x) = u Σ_i Σ_k a_ik b_k(x): each atom adds its share to the intensity of bands that are everywhere on the axis.
+
+    a_i = softplus(W MLP(s_i + |v_i| + |t_i|)) are the amplitudes of atom i, b_k Gaussians, evenly spaced, that add up
+    to 1, and u the intensity that counts as 1. A spectrum is then smooth, never negative, and of two molecules far
+    apart the sum of theirs, as intensities are. Degrees that an encoder does not have are left out of the MLP's input,
+    as in :class:`~molspectra.heads.MoleculePooling`.
+
+    Call :meth:`start_from` with the training spectra first: it sets u, and the bias so that what is predicted ahead of
+    any training is their mean, in proportion to the number of atoms.
+
+    Args:
+        channels: Width F of the atom features.
+        lengths: Samples L of each kind of spectrum.
+        spacing: Samples between the centres of neighbouring bands, for all kinds or for each. At half of the lines'
+            full width at half maximum a single line is reproduced within 7 %, at all of it within 25 %; yet few spectra
+            are learned as well, or better, with fewer bands. At 16 a spectrum of 3501 samples has 220.
+        hidden_channels: Width of the MLP, by default 2 F.
+
+    Raises:
+        ValueError: there are no kinds, a size is not positive, or `spacing` has other kinds.
+
+    Example:
+        >>> encoder = ms.encoders.EquivariantTransformer(32, num_layers=2, num_heads=4)
+        >>> head = ms.heads.SpectrumHead(32, {"uv_vis": 601, "ir": 3501})
+        >>> spectra = head(encoder(torch.tensor([8, 1, 1]), torch.randn(3, 3)))
+        >>> {kind: tuple(spectrum.shape) for kind, spectrum in spectra.items()}
+        {'uv_vis': (1, 601), 'ir': (1, 3501)}
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        lengths: Mapping[str, int],
+        spacing: int | float | Mapping[str, int | float] = 16,
+        hidden_channels: int | None = None,
+    ) -> None:
+        super().__init__()
+        if not lengths:
+            raise ValueError("lengths is empty; expected at least one kind of spectrum, as in {'ir': 3501}.")
+        if isinstance(spacing, Mapping) and set(spacing) != set(lengths):
+            raise ValueError(f"spacing must have the kinds {sorted(lengths)}, as lengths has; got {sorted(spacing)}.")
+        hidden = 2 * channels if hidden_channels is None else hidden_channels
+        check_sizes(channels=channels, hidden_channels=hidden)
+        self.mlp = nn.Sequential(nn.Linear(channels, hidden), nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU())
+        spacings = spacing if isinstance(spacing, Mapping) else dict.fromkeys(lengths, spacing)
+        self.bands = nn.ModuleDict({kind: _Bands(hidden, length, spacings[kind]) for kind, length in lengths.items()})
+
+    @property
+    def lengths(self) -> dict[str, int]:
+        """Samples of each kind of spectrum."""
+        return {kind: bands.basis.shape[1] for kind, bands in self._items()}
+
+    def forward(
+        self, atoms: AtomFeatures, batch: Int[Tensor, " atoms"] | None = None, num_molecules: int | None = None
+    ) -> dict[str, Float[Tensor, "molecules _"]]:
+        """Atom features and the molecule of each atom → kind → intensities (B, L), in the units of `start_from`'s."""
+        invariants = atoms.scalars
+        for degree in range(1, atoms.l_max + 1):
+            invariants = invariants + smooth_norm(atoms.degree(degree))
+        hidden = self.mlp(invariants)
+        return {kind: bands(hidden, batch, num_molecules) for kind, bands in self._items()}
+
+    @torch.no_grad()
+    def start_from(self, spectra: Mapping[str, Tensor], num_atoms: Int[Tensor, " molecules"]) -> None:
+        """Predict, ahead of training, the mean spectrum of an atom times the number of atoms (nearly: as bands).
+
+        Args:
+            spectra: Kind → intensities of the training molecules, (B, L); a row of NaN is a missing spectrum. Kinds
+                left out stay as they are.
+            num_atoms: Atoms of each of these molecules, (B,).
+
+        Raises:
+            ValueError: the spectra do not fit the head, or of a kind all are missing or 0.
+        """
+        check_spectra(spectra, self.lengths)
+        for kind, of_kind in spectra.items():
+            there = ~of_kind.isnan().any(dim=1)
+            total = of_kind[there].sum(dim=0)
+            if not bool((total > 0).any()):
+                raise ValueError(f"spectra[{kind!r}] must hold an intensity above 0; got {int(there.sum())} spectra.")
+            bands = self.bands[kind]
+            assert isinstance(bands, _Bands)
+            bands.start_from(total / num_atoms[there].sum())
+
+    def _items(self) -> list[tuple[str, "_Bands"]]:
+        return [(kind, bands) for kind, bands in self.bands.items() if isinstance(bands, _Bands)]
+
+
+class _Bands(nn.Module):
+    """Bands of one kind of spectrum, and how intense each atom makes them."""
+
+    basis: Tensor
+    unit: Tensor
+
+    def __init__(self, channels: int, length: int, spacing: int | float) -> None:
+        super().__init__()
+        check_sizes(length=length)
+        if not 0 < spacing < math.inf:
+            raise ValueError(f"spacing must be positive and finite (samples); got {spacing}.")
+        self.register_buffer("basis", gaussian_bands(length, spacing), persistent=False)
+        self.register_buffer("unit", torch.ones(()))
+        self.linear = nn.Linear(channels, self.basis.shape[0])
+
+    def forward(
+        self, hidden: Float[Tensor, "atoms channels"], batch: Tensor | None, num_molecules: int | None
+    ) -> Float[Tensor, "molecules length"]:
+        amplitudes = F.softplus(self.linear(hidden))
+        with torch.autocast(hidden.device.type, enabled=False):
+            pooled = AtomFeatures(amplitudes.to(self.basis.dtype)).pool(batch, num_molecules=num_molecules)
+            return self.unit * (pooled @ self.basis)
+
+    def start_from(self, spectrum: Float[Tensor, " length"]) -> None:
+        """Set unit and bias to a spectrum of one atom; the weights are made small, so that it is what comes out."""
+        amplitudes = self.basis @ spectrum.to(self.basis) / self.basis.sum(dim=1)
+        self.unit.copy_(amplitudes.mean())
+        # The inverse of softplus; bands where there is nothing start low, yet where softplus still has a slope.
+        relative = (amplitudes / self.unit).clamp(min=1e-2)
+        self.linear.bias.copy_(relative + torch.log(-torch.expm1(-relative)))
+        self.linear.weight.mul_(0.1)
+
+
+def gaussian_bands(length: int, spacing: int | float) -> Float[Tensor, "bands length"]:
+    """Gaussians from end to end of an axis, about `spacing` samples apart, that add up to 1 at every sample."""
+    count = max(2, round((length - 1) / spacing) + 1)
+    samples = torch.arange(length, dtype=torch.float64)
+    centers = torch.linspace(0, length - 1, count, dtype=torch.float64)
+    # 0.8 spacings: nearly the narrowest that add up to a constant by themselves.
+    width = 0.8 * max(length - 1, 1) / (count - 1)
+    bands = torch.exp(-0.5 * ((samples - centers.unsqueeze(1)) / width).square())
+    return (bands / bands.sum(dim=0)).to(torch.get_default_dtype())
