@@ -1,5 +1,6 @@
 """Features → predictions."""
 
+from molspectra.heads.concatenation import ConcatenationHead
 from molspectra.heads.dipole import DipoleHead
 from molspectra.heads.energy import EnergyHead, GradientHead, MoleculePooling
 from molspectra.heads.noise_scale import NoiseScaleHead
@@ -15,6 +16,7 @@ from molspectra.heads.vector import VectorHead
 
 __all__ = [
     "AtomicReferences",
+    "ConcatenationHead",
     "DipoleHead",
     "EnergyHead",
     "GradientHead",

@@ -10,6 +10,7 @@ from molspectra.methods.molspectra import MolSpectra
 from molspectra.methods.noisy_nodes import NoisyNodes
 from molspectra.methods.regression import Predicted, Regression
 from molspectra.methods.slide import SliDe
+from molspectra.methods.spectra_regression import SpectraRegression
 from molspectra.methods.spectrum_prediction import SpectrumPrediction
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "PredictedPosition",
     "Regression",
     "SliDe",
+    "SpectraRegression",
     "SpectrumPrediction",
     "encode",
     "predict_vectors",

@@ -216,7 +216,9 @@ def test_denoising_of_molspectra_and_noisy_nodes(batch):
     specformer = ms.spectra.SpecFormer(lengths, 100, 50, 16, 2, 4, 16)
     losses = ms.methods.MolSpectra(EMPP(16), specformer)(encoder, batch, generator())
     torch.testing.assert_close(losses["loss"], losses["denoising"] + losses["contrastive"] + losses["reconstruction"])
-    auxiliary = ms.methods.NoisyNodes(EMPP(16, label="gap", label_mean=8.0, label_std=2.0), ms.heads.ScalarHead(16), label="gap", separate=True)
+    auxiliary = ms.methods.NoisyNodes(
+        EMPP(16, label="gap", label_mean=8.0, label_std=2.0), ms.heads.ScalarHead(16), label="gap", separate=True
+    )
     losses = auxiliary(encoder, batch, generator())
     torch.testing.assert_close(losses["denoising"], auxiliary.denoise(encoder, batch, generator())["loss"])
     with pytest.raises(ValueError, match="num_masked must be 1 where further losses.*got 2"):

@@ -108,3 +108,31 @@ def test_bad_arguments(batch):
         ms.methods.Regression(ms.heads.ScalarHead(16), force_head=ms.heads.VectorHead(16))
     with pytest.raises(ValueError, match=r"must have the field 'y' of shape \(6, 1\); got none. Its fields are"):
         ms.methods.Regression(ms.heads.ScalarHead(16))(make_encoder(), batch)
+
+
+def make_specformer(**arguments):
+    lengths = {"uv_vis": 601, "ir": 3501}
+    return ms.spectra.SpecFormer(lengths, 100, 50, 16, 1, 2, 8, **arguments)
+
+
+@pytest.mark.parametrize(
+    "spectrum_encoder", [make_specformer, lambda: ms.spectra.CNNAM({"uv_vis": 601, "ir": 3501}, out_channels=8)]
+)
+def test_structure_and_spectra_together(batch, spectrum_encoder, tmp_path):
+    encoder, spectra, head = make_encoder(), spectrum_encoder(), ms.heads.ConcatenationHead(16, 8, mean=8.0, std=2.0)
+    finetune = ms.methods.SpectraRegression(head, spectra, label="gap", loss="l1").eval()
+    embedding = spectra({kind: batch[kind] for kind in ("uv_vis", "ir")}).embedding
+    pooled = head.pool(encoder(batch.z, batch.pos, batch.batch), batch.batch)
+    joined = torch.cat([head.molecule_norm(pooled), head.spectrum_norm(embedding)], dim=1)
+    expected = 8 + 2 * head.mlp(joined)
+    torch.testing.assert_close(finetune.predict(encoder, batch).property, expected)
+    finetune(encoder, batch)["loss"].backward()
+    assert all(p.grad is not None for p in [*head.parameters(), *encoder.parameters()])
+    batch.uv_vis[2] = torch.nan
+    del batch.ir
+    assert finetune(encoder, batch)["loss"].isfinite()
+    del batch.uv_vis
+    with pytest.raises(ValueError, match=r"has none of the spectra \['uv_vis', 'ir'\].*Without spectra use Regression"):
+        finetune(encoder, batch)
+    ms.pretrained.save(finetune, tmp_path)
+    assert type(ms.pretrained.load(tmp_path)) is ms.methods.SpectraRegression
