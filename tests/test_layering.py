@@ -52,7 +52,16 @@ NETWORK = {
 }
 MAY_USE_NETWORK = {"_download", "pretrained", "data.datasets"}
 
-OPTIONAL = {"ase", "faiss", "huggingface_hub", "matplotlib", "msgpack", "pyarrow", "rdkit", "tqdm"}  # extras: imported inside functions only
+OPTIONAL = {
+    "ase",
+    "faiss",
+    "huggingface_hub",
+    "matplotlib",
+    "msgpack",
+    "pyarrow",
+    "rdkit",
+    "tqdm",
+}  # extras: imported inside functions only
 NEVER = {"torch_cluster", "torch_scatter", "torch_sparse"}  # torch_geometric uses them by itself where they are there
 
 

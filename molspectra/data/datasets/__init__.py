@@ -1,5 +1,27 @@
 """Data sets, one file each."""
 
+from molspectra.data.datasets.geom import GEOM
+from molspectra.data.datasets.md17 import MD17
 from molspectra.data.datasets.minispectra import MiniSpectra
+from molspectra.data.datasets.multimodal import MultimodalSpectra
+from molspectra.data.datasets.pcqm4mv2 import PCQM4Mv2
+from molspectra.data.datasets.qm9 import QM9, read_uncharacterized
+from molspectra.data.datasets.qm9s import QM9S
+from molspectra.data.datasets.qm9sp import QM9SP
+from molspectra.data.datasets.stored import Skipped, StoredDataset
+from molspectra.data.datasets.trajectory import Trajectory
 
-__all__ = ["MiniSpectra"]
+__all__ = [
+    "GEOM",
+    "MD17",
+    "QM9",
+    "QM9S",
+    "QM9SP",
+    "MiniSpectra",
+    "MultimodalSpectra",
+    "PCQM4Mv2",
+    "Skipped",
+    "StoredDataset",
+    "Trajectory",
+    "read_uncharacterized",
+]

@@ -1,0 +1,249 @@
+"""GEOM: conformers of molecules with their energies and Boltzmann weights."""
+
+import contextlib
+import gzip
+import math
+import tarfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Data
+
+from molspectra._download import download
+from molspectra._validation import check_molecules
+from molspectra.data.datasets.stored import StoredDataset
+
+_HARTREE = 27.211386245988  # eV, CODATA 2018
+_KCAL_PER_MOL = 4184 / (6.02214076e23 * 1.602176634e-19)  # eV, exact
+_FILES = {"qm9": "qm9_crude.msgpack.tar.gz", "drugs": "drugs_crude.msgpack.tar.gz"}
+_URLS = {
+    "qm9": "https://dataverse.harvard.edu/api/access/datafile/4327190",
+    "drugs": "https://dataverse.harvard.edu/api/access/datafile/4360331",
+}
+_NEEDED = ("xyz", "totalenergy", "relativeenergy", "boltzmannweight")
+_BROKEN = (tarfile.TarError, zlib.error, EOFError, OSError)
+
+
+class GEOM(StoredDataset):
+    """GEOM (Axelrod and Gómez-Bombarelli 2022): conformers from CREST, energies from GFN2-xTB.
+
+    ==================  ===========  ===================================================================
+    field               shape        unit, meaning
+    ==================  ===========  ===================================================================
+    `z` `pos`           (N,) (N, 3)  atomic number; Å
+    `energy`            (1,)         eV, total energy of the conformer, float64
+    `relative_energy`   (1,)         eV, above the molecule's lowest conformer
+    `boltzmann_weight`  (1,)         share of the conformer in the molecule's whole ensemble at 298.15 K
+    `degeneracy`        (1,)         how many times it is counted there, int64
+    `charge`            (1,)         e, of the molecule, int64
+    `smiles`            str
+    ==================  ===========  ===================================================================
+
+    The conformers of a molecule stand together, lowest energy first, molecules in the published order. The weights are
+    those of all conformers; where only some are taken they add up to less than 1. The files have no bonds; guess them
+    with :func:`molspectra.data.perceive_bonds`. Conformers have one SMILES: split a data set by it.
+
+    The published archive is read as a stream, a molecule at a time. It is the one in MessagePack, `*_crude.msgpack`;
+    the other one, `rdkit_folder`, has the same conformers as pickles of RDKit molecules, and is refused: to unpickle a
+    file is to run whatever program it holds.
+
+    Args:
+        root: Folder of the data set; the published file is expected, or downloaded, in `<root>/raw`.
+        subset: "qm9" (133 thousand molecules of QM9) or "drugs" (304 thousand, drug-like).
+        conformers: At most so many of each molecule, of the lowest energies; None for all (in total 37 million).
+        transform: See :class:`molspectra.data.datasets.stored.StoredDataset`, as of the other arguments.
+        pre_transform: See there.
+        pre_filter: See there.
+        force_reload: See there.
+        skip_broken: See there; a record is a molecule, by its number in the file and its SMILES.
+
+    Raises:
+        ImportError: msgpack is not installed.
+        ValueError: there is no such subset, `conformers` is below 1, the file is damaged or truncated, or what is there
+            is the folder of pickles.
+    """
+
+    licence: ClassVar[str] = "as stated by the source"
+    source: ClassVar[str] = "https://doi.org/10.7910/DVN/JNGTDF"
+    citation: ClassVar[str] = (
+        "S. Axelrod and R. Gómez-Bombarelli, GEOM, energy-annotated molecular conformations for property prediction "
+        "and molecular generation, Sci. Data 9, 185 (2022), doi:10.1038/s41597-022-01288-4"
+    )
+    units: ClassVar[Mapping[str, str]] = MappingProxyType(
+        {"pos": "Å", "energy": "eV", "relative_energy": "eV", "boltzmann_weight": "1", "charge": "e"}
+    )
+
+    def __init__(
+        self,
+        root: str | Path,
+        subset: str = "qm9",
+        conformers: int | None = 1,
+        transform: Callable[[Data], Any] | None = None,
+        pre_transform: Callable[[Data], Data] | None = None,
+        pre_filter: Callable[[Data], bool] | None = None,
+        force_reload: bool = False,
+        skip_broken: bool = False,
+    ) -> None:
+        if subset not in _FILES:
+            raise ValueError(f"subset must be one of {list(_FILES)}; got {subset!r}.")
+        if conformers is not None and conformers < 1:
+            raise ValueError(f"conformers must be at least 1, or None for all; got {conformers}.")
+        self.subset, self.conformers = subset, conformers
+        super().__init__(root, transform, pre_transform, pre_filter, force_reload, skip_broken)
+
+    @property
+    def processed_dir(self) -> str:
+        """One folder for each subset and number of conformers."""
+        return str(Path(self.root) / "processed" / f"{self.subset}_{self.conformers or 'all'}")
+
+    @property
+    def raw_file_names(self) -> list[str]:
+        """The published archive, or what is in it, if somebody has unpacked it."""
+        unpacked = _FILES[self.subset].removesuffix(".tar.gz")
+        return [unpacked if (Path(self.raw_dir) / unpacked).is_file() else _FILES[self.subset]]
+
+    def download(self) -> None:
+        """Fetch the published archive; refuse the folder of pickles first, as it may have been fetched in its place."""
+        for name in ("rdkit_folder", "rdkit_folder.tar.gz"):
+            _refuse_pickles(Path(self.raw_dir) / name)
+        _import_msgpack()  # rather now than after hours
+        download(_URLS[self.subset], self.raw_paths[0])
+
+    def molecules(self) -> Iterator[Data]:
+        """Conformers, molecule by molecule."""
+        path = Path(self.raw_paths[0])
+        for number, (smiles, record) in enumerate(read_geom(path), start=1):
+            try:
+                conformers = _conformers(smiles, record, self.conformers)
+            except (ValueError, TypeError) as error:
+                self.broken(path, f"{number} ({smiles})", error)
+                continue
+            yield from conformers
+
+
+def read_geom(path: str | Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The molecules of one of GEOM's MessagePack files, one at a time, as they are in it.
+
+    Args:
+        path: A `.msgpack`, or a `.tar.gz` that holds one, which is read without being unpacked.
+
+    Yields:
+        SMILES and record: `conformers`, a list of dictionaries with `xyz` (rows of atomic number, x, y, z in Å),
+        `totalenergy` (Hartree), `relativeenergy` (kcal/mol), `boltzmannweight` and more; and
+        properties of the molecule, `charge` and others.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ImportError: msgpack is not installed.
+        ValueError: the file is damaged, truncated or of another kind; the message names the last molecule that was
+            whole. For pickles: they are refused, with the reason.
+    """
+    path = Path(path)
+    _refuse_pickles(path)
+    last = ["none"]
+    try:
+        with _opened(path) as (stream, size):
+            yield from _stream(stream, size, last)
+    except FileNotFoundError:
+        raise
+    except (*_BROKEN, ValueError) as error:
+        raise ValueError(
+            f"{path} is damaged, truncated or no MessagePack file of GEOM: {error or type(error).__name__}. The "
+            f"last molecule read was {last[0]}. Fetch it again from {GEOM.source}."
+        ) from error
+
+
+def _refuse_pickles(path: Path) -> None:
+    is_pickled = path.name.startswith("rdkit_folder") or path.suffix in (".pickle", ".pkl")
+    if is_pickled and (path.exists() or path.suffix in (".pickle", ".pkl")):
+        raise ValueError(
+            f"{path} holds pickled RDKit molecules, which are not read: to unpickle a file is to run whatever program "
+            f"it holds. The same conformers are in {' and '.join(_FILES.values())} at {GEOM.source}: put one there in "
+            "its place, or move the pickles away to have it downloaded."
+        )
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[tuple[Any, int]]:
+    """The MessagePack stream and its length in bytes."""
+    if not path.name.endswith((".tar.gz", ".tgz")):
+        with path.open("rb") as plain:
+            yield plain, path.stat().st_size
+        return
+    with gzip.open(path) as unzipped, tarfile.open(fileobj=unzipped, mode="r|") as archive:
+        for member in archive:
+            stream = archive.extractfile(member) if member.name.endswith(".msgpack") else None
+            if stream is not None:
+                yield stream, member.size
+                while unzipped.read(1 << 20):  # the checksum is at the end
+                    pass
+                return
+    raise ValueError("it holds no .msgpack")
+
+
+def _stream(stream: Any, size: int, last: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Entries of the maps in a stream. They hold a thousand molecules each: too many to be taken out as a whole."""
+    msgpack = _import_msgpack()
+    unpacker = msgpack.Unpacker(stream, strict_map_key=False)
+    try:
+        while unpacker.tell() < size:
+            for _ in range(unpacker.read_map_header()):
+                smiles, record = unpacker.unpack(), unpacker.unpack()
+                if not isinstance(smiles, str) or not isinstance(record, dict):
+                    raise ValueError("it must map SMILES to records")
+                last[0] = repr(smiles)
+                yield smiles, record
+    except msgpack.OutOfData as error:
+        raise ValueError(f"it ends in the middle of a molecule, after {unpacker.tell()} bytes") from error
+    except msgpack.UnpackException as error:
+        raise ValueError(f"no MessagePack at byte {unpacker.tell()}") from error
+
+
+def _import_msgpack() -> Any:
+    try:
+        import msgpack
+    except ImportError as error:
+        raise ImportError("GEOM needs msgpack; install it with `pip install molspectra[datasets]`.") from error
+    return msgpack
+
+
+def _conformers(smiles: str, record: dict[str, Any], limit: int | None) -> list[Data]:
+    found = record.get("conformers")
+    if not isinstance(found, list) or not found or not all(isinstance(c, dict) for c in found):
+        raise ValueError("it must have a list of conformers.")
+    if missing := sorted({key for c in found for key in _NEEDED if key not in c}):
+        raise ValueError(f"its conformers lack {missing}.")
+    found = sorted(found, key=lambda conformer: float(conformer["totalenergy"]))
+    charge = torch.tensor([int(record.get("charge", 0))])
+    molecules = [_conformer(smiles, conformer, charge) for conformer in found[:limit]]
+    if any(not torch.equal(data.z.sort().values, molecules[0].z.sort().values) for data in molecules):
+        raise ValueError("its conformers are of different atoms.")
+    return molecules
+
+
+def _conformer(smiles: str, conformer: dict[str, Any], charge: Tensor) -> Data:
+    table = torch.tensor(conformer["xyz"], dtype=torch.float64)
+    if table.dim() != 2 or table.shape[1] != 4:
+        raise ValueError(f"xyz must have rows of atomic number, x, y, z; got shape {tuple(table.shape)}.")
+    z, pos = table[:, 0].round().long(), table[:, 1:].float()
+    if not torch.equal(z.double(), table[:, 0]):
+        raise ValueError(f"atomic numbers must be whole; got {table[:, 0].tolist()}.")
+    check_molecules(z, pos, batch=None, values=True)
+    energy, relative, weight = (float(conformer[key]) for key in _NEEDED[1:])
+    if not (math.isfinite(energy) and math.isfinite(relative) and 0 <= weight <= 1):
+        raise ValueError(f"energies must be finite and weights lie in 0..1; got {energy}, {relative}, {weight}.")
+    return Data(
+        z=z,
+        pos=pos,
+        energy=torch.tensor([energy * _HARTREE], dtype=torch.float64),
+        relative_energy=torch.tensor([relative * _KCAL_PER_MOL]),
+        boltzmann_weight=torch.tensor([weight]),
+        degeneracy=torch.tensor([int(conformer.get("degeneracy", 1))]),
+        charge=charge.clone(),
+        smiles=smiles,
+    )

@@ -1,0 +1,235 @@
+"""MD17 and revised MD17: frames of ab initio molecular dynamics with energies and forces."""
+
+import re
+import shutil
+import tarfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+from torch_geometric.data import Data
+
+from molspectra._download import download
+from molspectra.data.datasets.stored import StoredDataset
+from molspectra.data.datasets.trajectory import ENERGY_UNITS, Trajectory, read_trajectories
+
+_URL = "http://www.quantum-machine.org/gdml/data/npz/"
+_REVISED_URL = "https://archive.materialscloud.org/record/file?filename=rmd17.tar.bz2&record_id=466"
+_FILES = {
+    "aspirin": "md17_aspirin.npz",
+    "azobenzene": "azobenzene_dft.npz",
+    "benzene": "md17_benzene2017.npz",
+    "benzene FHI-aims": "benzene2018_dft.npz",
+    "ethanol": "md17_ethanol.npz",
+    "malonaldehyde": "md17_malonaldehyde.npz",
+    "naphthalene": "md17_naphthalene.npz",
+    "paracetamol": "paracetamol_dft.npz",
+    "salicylic acid": "md17_salicylic.npz",
+    "toluene": "md17_toluene.npz",
+    "uracil": "md17_uracil.npz",
+    "aspirin CCSD": "aspirin_ccsd.zip",
+    "benzene CCSD(T)": "benzene_ccsd_t.zip",
+    "ethanol CCSD(T)": "ethanol_ccsd_t.zip",
+    "malonaldehyde CCSD(T)": "malonaldehyde_ccsd_t.zip",
+    "toluene CCSD(T)": "toluene_ccsd_t.zip",
+}
+_REVISED_FILES = {
+    name: f"rmd17/npz_data/rmd17_{name.removesuffix(' acid')}.npz"
+    for name in _FILES
+    if "CCSD" not in name and "FHI" not in name
+}
+_SPLITS = range(1, 6)
+
+
+class MD17(StoredDataset):
+    """MD17 (Chmiela et al. 2017, 2018) and revised MD17 (Christensen and von Lilienfeld 2020): one molecule's dynamics.
+
+    =========  ===========  ====================================================
+    field      shape        unit, meaning
+    =========  ===========  ====================================================
+    `z` `pos`  (N,) (N, 3)  atomic number; Å
+    `energy`   (1,)         kcal/mol as published, or eV; total energy, float64
+    `forces`   (N, 3)       kcal/mol/Å or eV/Å; minus the gradient of `energy`
+    =========  ===========  ====================================================
+
+    Frames come in the published order. They are correlated in time in MD17, so that a random split tests less than it
+    seems to; those of revised MD17 were drawn from there at random. The files have no bonds. The authors of revised
+    MD17 ask to train on no more than 1000 frames.
+
+    Args:
+        root: Folder of the data set; the published files are expected, or downloaded, in `<root>/raw`.
+        name: "aspirin", "azobenzene", "benzene", "ethanol", "malonaldehyde", "naphthalene", "paracetamol", "salicylic
+            acid", "toluene" or "uracil"; and, of MD17 alone, "benzene FHI-aims", "aspirin CCSD", and "benzene",
+            "ethanol", "malonaldehyde" or "toluene" with " CCSD(T)" added. Of these coupled-cluster sets the published
+            training frames come first, then the test frames.
+        revised: Whether to take revised MD17, the same geometries with tightly converged PBE/def2-SVP.
+        unit: "kcal/mol", as published, or "eV".
+        transform: See :class:`molspectra.data.datasets.stored.StoredDataset`, as of the other arguments.
+        pre_transform: See there.
+        pre_filter: See there.
+        force_reload: See there.
+
+    Raises:
+        ValueError: there is no such molecule or unit, or a file is damaged.
+    """
+
+    licence: ClassVar[str] = "as stated by the source"
+    source: ClassVar[str] = "http://www.sgdml.org/#datasets"
+    citation: ClassVar[str] = (
+        "S. Chmiela et al., Sci. Adv. 3, e1603015 (2017), doi:10.1126/sciadv.1603015; Nat. Commun. 9, 3887 (2018), "
+        "doi:10.1038/s41467-018-06169-2. Revised: A. S. Christensen and O. A. von Lilienfeld, Mach. Learn.: Sci. "
+        "Technol. 1, 045018 (2020), doi:10.1088/2632-2153/abba6f"
+    )
+    units: ClassVar[Mapping[str, str]] = MappingProxyType({"pos": "Å", "energy": "kcal/mol", "forces": "kcal/mol/Å"})
+
+    def __init__(
+        self,
+        root: str | Path,
+        name: str = "ethanol",
+        revised: bool = False,
+        unit: str = "kcal/mol",
+        transform: Callable[[Data], Any] | None = None,
+        pre_transform: Callable[[Data], Data] | None = None,
+        pre_filter: Callable[[Data], bool] | None = None,
+        force_reload: bool = False,
+    ) -> None:
+        known = _REVISED_FILES if revised else _FILES
+        if name not in known:
+            raise ValueError(f"name must be one of {list(known)}{' where revised=True' * revised}; got {name!r}.")
+        _check_unit(unit)
+        self.name, self.revised, self.unit = name, revised, unit
+        # The unit of a class attribute is that of the files; what an object holds may be another.
+        self.units = {"pos": "Å", "energy": unit, "forces": f"{unit}/Å"}  # type: ignore[misc]
+        super().__init__(root, transform, pre_transform, pre_filter, force_reload)
+
+    @classmethod
+    def from_file(cls, path: str | Path, unit: str = "kcal/mol") -> Trajectory:
+        """All frames of one file: an .npz in the layout of MD17 or revised MD17, or a zip of -train.npz and -test.npz.
+
+        Args:
+            path: The file. Energies and forces in it must be in kcal/mol and Å, as they are wherever MD17's layout is
+                used (a file may say so by `e_unit` and `r_unit`).
+            unit: Unit of the energies wanted, "kcal/mol" or "eV".
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: it is damaged or truncated, lacks an array, has arrays that do not fit together or values that
+                make no sense; the message names the file and the frame.
+
+        Example:
+            >>> import numpy as np
+            >>> frames = {"R": np.zeros((5, 1, 3)), "E": np.zeros((5, 1)), "F": np.zeros((5, 1, 3))}
+            >>> np.savez(tmp_path / "helium.npz", z=np.array([2]), **frames)
+            >>> MD17.from_file(tmp_path / "helium.npz")
+            Trajectory: 5 frames of 1 atoms, energies in kcal/mol
+        """
+        _check_unit(unit)
+        parts = read_trajectories(Path(path), unit)
+        if any(not torch.equal(part.z, parts[0].z) for part in parts):
+            raise ValueError(f"{path} must hold one molecule; its parts have different atoms. Fetch the file again.")
+        pos, energy, forces = (torch.cat([getattr(part, key) for part in parts]) for key in ("pos", "energy", "forces"))
+        return Trajectory(parts[0].z, pos, energy, forces, unit)
+
+    @property
+    def processed_dir(self) -> str:
+        """One folder for each molecule, version and unit."""
+        version = "revised " * self.revised + f"{self.name} {self.unit}"
+        return str(Path(self.root) / "processed" / re.sub(r"\W+", "_", version))
+
+    @property
+    def raw_file_names(self) -> list[str]:
+        """The molecule's file and, of revised MD17, its splits."""
+        if not self.revised:
+            return [_FILES[self.name]]
+        return [_REVISED_FILES[self.name], *(_split_file(part, k) for k in _SPLITS for part in ("train", "test"))]
+
+    def download(self) -> None:
+        """Fetch the molecule's file; of revised MD17 the archive of all molecules, which must be taken apart."""
+        raw = Path(self.raw_dir)
+        if not self.revised:
+            download(_URL + _FILES[self.name], raw / _FILES[self.name])
+            return
+        archive = raw / "rmd17.tar.bz2"
+        if not archive.exists():
+            download(_REVISED_URL, archive)
+        _extract(archive, set(self.raw_file_names), raw)
+
+    def molecules(self) -> Iterator[Data]:
+        """Frames in the published order; the arrays of one file are in memory meanwhile."""
+        yield from self.from_file(self.raw_paths[0], self.unit)
+
+    def split(self, k: int = 1) -> tuple[Int64[Tensor, " train"], Int64[Tensor, " test"]]:
+        """The published splits: `dataset[train], dataset[test]`.
+
+        Args:
+            k: Of revised MD17, which of the five splits, 1 to 5 (1000 frames each for training and for testing). The
+                coupled-cluster sets have one, 1.
+
+        Returns:
+            Indices of frames for training and for testing.
+
+        Raises:
+            ValueError: there are no such splits, or their file is damaged; or frames were left out by `pre_filter`, so
+                that their numbers mean others.
+        """
+        if self.pre_filter is not None or len(self) != self.len():
+            raise ValueError(
+                f"split needs all {self.len()} published frames, in their order; some were left out, by pre_filter or "
+                "by selecting. Split the whole data set."
+            )
+        if self.revised and k in _SPLITS:
+            files = [Path(self.raw_dir) / _split_file(part, k) for part in ("train", "test")]
+            return _read_split(files[0], len(self)), _read_split(files[1], len(self))
+        if "CCSD" in self.name and k == 1:
+            training = len(read_trajectories(Path(self.raw_paths[0]), self.unit)[0])
+            return torch.arange(training), torch.arange(training, len(self))
+        published = "1 to 5" if self.revised else "1, of the coupled-cluster sets alone"
+        raise ValueError(f"k must be the number of a published split ({published}); got {k} for {self.name!r}.")
+
+
+def _check_unit(unit: str) -> None:
+    if unit not in ENERGY_UNITS:
+        raise ValueError(f"unit must be one of {list(ENERGY_UNITS)}; got {unit!r}.")
+
+
+def _split_file(part: str, k: int) -> str:
+    return f"rmd17/splits/index_{part}_{k:02d}.csv"
+
+
+def _read_split(path: Path, total: int) -> Tensor:
+    frames: list[int] = []
+    for number, line in enumerate(path.read_text().splitlines(), start=1):
+        text = line.strip()
+        if not text.isdecimal() or int(text) >= total:
+            raise ValueError(f"{path}, line {number}: expected the number of a frame, 0 to {total - 1}; got {text!r}.")
+        frames.append(int(text))
+    if len(set(frames)) != len(frames) or not frames:
+        raise ValueError(f"{path} must list frames, each once; it lists {len(frames)}, {len(set(frames))} different.")
+    return torch.tensor(frames)
+
+
+def _extract(archive: Path, names: set[str], folder: Path) -> None:
+    """Take some files out of a tar; nothing else of it is written anywhere."""
+    missing = set(names)
+    try:
+        with tarfile.open(archive, "r|bz2") as members:
+            for member in members:
+                name = str(PurePosixPath(member.name))
+                source = members.extractfile(member) if name in missing else None
+                if source is None:
+                    continue
+                target = folder / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                part = target.with_name(target.name + ".part")
+                with part.open("wb") as file:
+                    shutil.copyfileobj(source, file)
+                part.replace(target)
+                missing.remove(name)
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise ValueError(f"{archive} is damaged or truncated: {error}. Delete it, and it is fetched again.") from error
+    if missing:
+        raise ValueError(f"{archive} lacks {sorted(missing)}. Delete it, and it is fetched again.")

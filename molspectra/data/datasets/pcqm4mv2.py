@@ -1,0 +1,201 @@
+"""PCQM4Mv2: the 3.4 million molecules of its training set that have a structure, with their HOMO-LUMO gap."""
+
+import functools
+import io
+import math
+import os
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from types import MappingProxyType
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from torch_geometric.data import Data
+
+from molspectra._download import download
+from molspectra.data.datasets.archives import file_lines, refuse_damage, tar_files, text_lines, unpack
+from molspectra.data.datasets.elements import SYMBOLS, heavy_atoms
+from molspectra.data.datasets.sdf import parse_record, read_records
+from molspectra.data.datasets.stored import StoredDataset, check_count
+from molspectra.data.datasets.xyz import parse_xyz
+
+_URL = "https://dgl-data.s3-accelerate.amazonaws.com/dataset/OGB-LSC/pcqm4m-v2.zip"
+_GEOMETRY_URL = "http://ogb-data.stanford.edu/data/lsc/"
+_CSV, _SDF, _XYZ = "data.csv.gz", "pcqm4m-v2-train.sdf.tar.gz", "pcqm4m-v2_xyz.zip"
+_COLUMNS = "idx,smiles,homolumogap"
+
+
+class PCQM4Mv2(StoredDataset):
+    """PCQM4Mv2 (Hu et al. 2021; PubChemQC, Nakata and Shimazaki 2017): B3LYP/6-31G* structures and HOMO-LUMO gaps.
+
+    =========================  ============  ===============================================
+    field                      shape         unit, meaning
+    =========================  ============  ===============================================
+    `z` `pos`                  (N,) (N, 3)   atomic number; Å
+    `bond_index` `bond_order`  (2, B) (B,)   i < j; 1, 1.5 (aromatic), 2, 3 } with
+    `formal_charge`            (N,)          e                              } layout="sdf"
+    `gap`                      (1,)          eV
+    `smiles`                   str           as published, hydrogens implied
+    `number`                   int           `idx` of the published table
+    =========================  ============  ===============================================
+
+    Only the molecules of the training split were published with a structure, and only they are read. Structure i
+    belongs to row i of the table; that it has the heavy atoms of the row's SMILES is checked. Atoms are those of the
+    file: its authors have said of a release of the SD file that it lacks hydrogens (snap-stanford/ogb, issue 336), so
+    look at a molecule before training a method that needs them all, or take "xyz".
+
+    Args:
+        root: Folder of the data set; the published files are below `<root>/raw`.
+        transform: See :class:`StoredDataset`, as for all that follows.
+        pre_transform: Called once with each molecule before it is stored.
+        pre_filter: Called once with each molecule; what it returns False for is left out.
+        force_reload: Whether to read the published files again in any case.
+        skip_broken: Whether to list broken records in `skipped` instead of refusing them.
+        layout: Where structures come from: "sdf", `pcqm4m-v2-train.sdf.tar.gz`; or "xyz", `pcqm4m-v2_xyz.zip`, which
+            has no bonds (its list of files takes about 2 GB of memory while it is read).
+
+    Raises:
+        ValueError: a file is damaged, truncated or out of order, or there is no such layout.
+
+    Example:
+        >>> PCQM4Mv2.units["gap"], PCQM4Mv2.num_molecules
+        ('eV', 3378606)
+    """
+
+    units: ClassVar[Mapping[str, str]] = MappingProxyType({"pos": "Å", "gap": "eV", "formal_charge": "e"})
+    licence: ClassVar[str] = "CC BY 4.0"
+    source: ClassVar[str] = "https://ogb.stanford.edu/docs/lsc/pcqm4mv2/"
+    citation: ClassVar[str] = (
+        "W. Hu, M. Fey, H. Ren, M. Nakata, Y. Dong, J. Leskovec, OGB-LSC: A large-scale challenge for machine learning "
+        "on graphs, NeurIPS Datasets and Benchmarks (2021), arXiv:2103.09430; M. Nakata, T. Shimazaki, PubChemQC "
+        "project, J. Chem. Inf. Model. 57, 1300 (2017), doi:10.1021/acs.jcim.7b00083"
+    )
+    num_molecules: ClassVar[int | None] = 3_378_606
+
+    def __init__(
+        self,
+        root: str | Path,
+        transform: Callable[[Data], Any] | None = None,
+        pre_transform: Callable[[Data], Data] | None = None,
+        pre_filter: Callable[[Data], bool] | None = None,
+        force_reload: bool = False,
+        skip_broken: bool = False,
+        layout: str = "sdf",
+    ) -> None:
+        if layout not in ("sdf", "xyz"):
+            raise ValueError(f"layout must be 'sdf' or 'xyz'; got {layout!r}.")
+        self.layout = layout
+        super().__init__(root, transform, pre_transform, pre_filter, force_reload, skip_broken)
+
+    @property
+    def raw_file_names(self) -> list[str]:
+        """The published files."""
+        return [_SDF if self.layout == "sdf" else _XYZ, _CSV]
+
+    @property
+    def processed_dir(self) -> str:
+        """Where the molecules are stored, apart for each layout."""
+        return os.path.join(self.root, "processed", self.layout)
+
+    def download(self) -> None:
+        """Fetch the published files that are not there."""
+        raw = Path(self.raw_dir)
+        geometry = self.raw_file_names[0]
+        if not (raw / _CSV).is_file():
+            unpack(download(_URL, raw / "pcqm4m-v2.zip"), raw, [_CSV])
+        download(_GEOMETRY_URL + geometry, raw / geometry)
+
+    def molecules(self) -> Iterator[Data]:
+        """Read the published files, a molecule at a time, in the order of the table."""
+        geometry, table = self.raw_paths
+        found = 0
+        rows = _read_rows(table)
+        for index, parse in _read_sdf(geometry) if self.layout == "sdf" else _read_xyz(geometry):
+            row = next((row for row in rows if row.number == index), None)
+            if row is None:
+                raise ValueError(
+                    f"{table} has no row {index}, but {geometry} a structure of that number; expected a row for "
+                    "each. The table is truncated: fetch it anew."
+                )
+            found += 1
+            try:
+                data = _with_labels(parse(), row)
+            except ValueError as error:
+                self.broken(geometry, index, error)
+                continue
+            yield data
+        check_count(geometry, found, self.num_molecules)
+
+
+class _Row(NamedTuple):
+    """A row of the table."""
+
+    number: int
+    smiles: str
+    gap: str
+
+
+def _read_rows(path: str) -> Iterator[_Row]:
+    lines = file_lines(path)
+    header = next(lines, "").strip()
+    if header != _COLUMNS:
+        raise ValueError(f"{path}, line 1: expected the columns {_COLUMNS}; got {header!r}.")
+    for index, line in enumerate(lines):
+        cells = line.rstrip("\r\n").split(",")
+        if len(cells) != 3 or cells[0] != str(index):
+            raise ValueError(
+                f"{path}, line {index + 2}: expected row {index} with three cells; got {line.strip()!r}. Rows are "
+                "missing, moved or damaged: fetch the file anew."
+            )
+        yield _Row(index, cells[1], cells[2])
+
+
+def _read_sdf(path: str) -> Iterator[tuple[int, Callable[[], Data]]]:
+    """Number of each structure, and what makes a molecule of it."""
+    for _, lines in tar_files(path, ".sdf"):
+        for record in read_records(lines, path):
+            yield record.number - 1, functools.partial(parse_record, record)
+
+
+def _read_xyz(path: str) -> Iterator[tuple[int, Callable[[], Data]]]:
+    """The same from the archive of XYZ files, in the order of their numbers, which is not that of their names."""
+    with refuse_damage(path):
+        archive = zipfile.ZipFile(path)
+    with archive:
+        numbered = {}
+        for name in archive.namelist():
+            if name.endswith(".xyz"):
+                stem = PurePosixPath(name).stem
+                if not stem.isdecimal() or int(stem) in numbered:
+                    raise ValueError(
+                        f"{path} has a file {name}; expected a folder's <number>.xyz, each number once. Fetch it anew."
+                    )
+                numbered[int(stem)] = name
+        for number in sorted(numbered):
+            with refuse_damage(path):
+                content = archive.read(numbered[number])
+            yield number, functools.partial(parse_xyz, list(text_lines(io.BytesIO(content), path)))
+
+
+def _with_labels(data: Data, row: _Row) -> Data:
+    """Add what the table says, after a look at whether it is about this molecule."""
+    gap = float(row.gap or "nan")
+    if not math.isfinite(gap):
+        raise ValueError(f"homolumogap of row {row.number} must be finite; got {row.gap!r}.")
+    expected = heavy_atoms(row.smiles)
+    numbers, counts = data.z[data.z > 1].unique(return_counts=True)
+    found = dict(zip(numbers.tolist(), counts.tolist(), strict=True))
+    if found != expected:
+        raise ValueError(
+            f"The structure has {_formula(found)} and row {row.number}, {row.smiles}, has {_formula(expected)}: they "
+            "are of different molecules."
+        )
+    data.gap = torch.tensor([gap], dtype=torch.float32)
+    data.smiles = row.smiles
+    data.number = row.number
+    return data
+
+
+def _formula(atoms: Mapping[int, int]) -> str:
+    return " ".join(f"{SYMBOLS[number - 1]}{atoms[number]}" for number in sorted(atoms))

@@ -1,0 +1,267 @@
+"""QM9: 131 thousand small organic molecules with 19 properties."""
+
+import functools
+import math
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+import torch
+from torch_geometric.data import Data
+
+from molspectra._download import download
+from molspectra.data.datasets.archives import file_lines, tar_files, unpack
+from molspectra.data.datasets.sdf import SDFRecord, parse_record, read_records
+from molspectra.data.datasets.stored import StoredDataset, check_count
+from molspectra.data.datasets.xyz import parse_xyz, to_float
+
+_URL = "https://deepchemdata.s3-us-west-1.amazonaws.com/datasets/molnet_publish/qm9.zip"
+_FIGSHARE = "https://ndownloader.figshare.com/files/"
+_SDF, _CSV, _UNCHARACTERIZED, _XYZ = "gdb9.sdf", "gdb9.sdf.csv", "uncharacterized.txt", "dsgdb9nsd.xyz.tar.bz2"
+_NUM_RECORDS, _NUM_UNCHARACTERIZED = 133_885, 3_054
+_UNCHARACTERIZED_HEADER = 9  # lines
+
+_HARTREE = 27.211386245988  # eV, CODATA 2018
+_KCAL_PER_MOL = 4184 / 96485.33212  # eV: J/kcal and C/mol, CODATA 2018
+# In the order of PyG's y (1, 19): field → its name in gdb9.sdf.csv, its unit here, and what that is of the file's.
+_TARGETS = {
+    "mu": ("mu", "Debye", 1.0),
+    "alpha": ("alpha", "a0^3", 1.0),
+    **{name: (name, "eV", _HARTREE) for name in ("homo", "lumo", "gap")},
+    "r2": ("r2", "a0^2", 1.0),
+    **{name: (name, "eV", _HARTREE) for name in ("zpve", "u0", "u298", "h298", "g298")},
+    "cv": ("cv", "cal/mol/K", 1.0),
+    **{name: (name, "eV", _KCAL_PER_MOL) for name in ("u0_atom", "u298_atom", "h298_atom", "g298_atom")},
+    **{f"rotational_{name.lower()}": (name, "GHz", 1.0) for name in "ABC"},
+}
+_TOTALS = ("u0", "u298", "h298", "g298")  # float64: in float32 a total is good to 1 meV at best
+_COLUMNS = (
+    *("mol_id", "A", "B", "C", "mu", "alpha", "homo", "lumo", "gap", "r2", "zpve", "u0", "u298", "h298", "g298", "cv"),
+    *("u0_atom", "u298_atom", "h298_atom", "g298_atom"),
+)
+_XYZ_COLUMNS = _COLUMNS[1:16]
+
+
+class QM9(StoredDataset):
+    """QM9 (Ramakrishnan et al., Sci. Data 1, 140022, 2014): up to nine of C, N, O, F, one conformer each, B3LYP.
+
+    =================================================  =============  ===============================================
+    field                                              shape          unit, meaning
+    =================================================  =============  ===============================================
+    `z` `pos`                                          (N,) (N, 3)    atomic number; Å
+    `bond_index` `bond_order`                          (2, B) (B,)    i < j; 1, 2, 3 (no aromatic bonds)
+    `mu` `alpha` `r2`                                  (1,)           Debye; a0^3; a0^2
+    `homo` `lumo` `gap` `zpve`                         (1,)           eV
+    `u0` `u298` `h298` `g298`                          (1,)           eV, float64; totals at 0 K and 298.15 K
+    `u0_atom` `u298_atom` `h298_atom` `g298_atom`      (1,)           eV; the same less those of the free atoms
+    `cv`                                               (1,)           cal/mol/K, at 298.15 K
+    `rotational_a` `rotational_b` `rotational_c`       (1,)           GHz
+    `name`                                             str            "gdb_1" to "gdb_133885"
+    =================================================  =============  ===============================================
+
+    The 3,054 molecules of `uncharacterized.txt`, whose geometry may be of another molecule, are left out, as
+    :class:`torch_geometric.datasets.QM9` does; :func:`read_uncharacterized` lists them. Units are PyG's, too, and
+    `QM9.targets[i]` names target i of its `y`. PyG's factor for kcal/mol has seven digits, so that its atomization
+    energies are larger by 8e-7 of themselves. Zwitterions are written without charges in the file: no `formal_charge`.
+
+    From the original archive (`layout="xyz"`) come the same molecules with neither bonds nor the `_atom` fields, and
+    with `mulliken_charge` (N,), e, and `smiles` instead.
+
+    Args:
+        root: Folder of the data set; the published files are below `<root>/raw`.
+        transform: See :class:`StoredDataset`, as for all that follows.
+        pre_transform: Called once with each molecule before it is stored.
+        pre_filter: Called once with each molecule; what it returns False for is left out.
+        force_reload: Whether to read the published files again in any case.
+        skip_broken: Whether to list broken records in `skipped` instead of refusing them.
+        keep_uncharacterized: Whether to keep all 133,885 molecules.
+        layout: "sdf", the files `gdb9.sdf` and `gdb9.sdf.csv`; or "xyz", the archive `dsgdb9nsd.xyz.tar.bz2`.
+
+    Raises:
+        ValueError: a file is damaged, truncated or out of order, or there is no such layout.
+
+    Example:
+        >>> QM9.targets[7], QM9.units["u0"], QM9.num_molecules
+        ('u0', 'eV', 130831)
+    """
+
+    units: ClassVar[Mapping[str, str]] = MappingProxyType(
+        {"pos": "Å", **{name: unit for name, (_, unit, _) in _TARGETS.items()}, "mulliken_charge": "e"}
+    )
+    licence: ClassVar[str] = "as stated at `source`"
+    source: ClassVar[str] = "https://doi.org/10.6084/m9.figshare.c.978904"
+    citation: ClassVar[str] = (
+        "R. Ramakrishnan, P. O. Dral, M. Rupp, O. A. von Lilienfeld, Quantum chemistry structures and properties of "
+        "134 kilo molecules, Sci. Data 1, 140022 (2014), doi:10.1038/sdata.2014.22"
+    )
+    num_molecules: ClassVar[int | None] = _NUM_RECORDS - _NUM_UNCHARACTERIZED
+    targets: ClassVar[tuple[str, ...]] = tuple(_TARGETS)
+    """Fields of the 19 properties, in the order of PyG's `y`."""
+
+    def __init__(
+        self,
+        root: str | Path,
+        transform: Callable[[Data], Any] | None = None,
+        pre_transform: Callable[[Data], Data] | None = None,
+        pre_filter: Callable[[Data], bool] | None = None,
+        force_reload: bool = False,
+        skip_broken: bool = False,
+        keep_uncharacterized: bool = False,
+        layout: str = "sdf",
+    ) -> None:
+        if layout not in ("sdf", "xyz"):
+            raise ValueError(f"layout must be 'sdf' or 'xyz'; got {layout!r}.")
+        self.layout = layout
+        self.keep_uncharacterized = keep_uncharacterized
+        super().__init__(root, transform, pre_transform, pre_filter, force_reload, skip_broken)
+
+    @property
+    def raw_file_names(self) -> list[str]:
+        """The published files."""
+        files = [_SDF, _CSV] if self.layout == "sdf" else [_XYZ]
+        return files if self.keep_uncharacterized else [*files, _UNCHARACTERIZED]
+
+    @property
+    def processed_dir(self) -> str:
+        """Where the molecules are stored; another folder for another choice of them."""
+        return os.path.join(self.root, "processed", self.layout + ("_all" if self.keep_uncharacterized else ""))
+
+    def download(self) -> None:
+        """Fetch the published files that are not there."""
+        raw = Path(self.raw_dir)
+        if not all((raw / name).is_file() for name in self.raw_file_names if name in (_SDF, _CSV)):
+            unpack(download(_URL, raw / "qm9.zip"), raw, [_SDF, _CSV])
+        if self.layout == "xyz":
+            download(f"{_FIGSHARE}3195389", raw / _XYZ)
+        if not self.keep_uncharacterized:
+            download(f"{_FIGSHARE}3195404", raw / _UNCHARACTERIZED)
+
+    def molecules(self) -> Iterator[Data]:
+        """Read the published files, a molecule at a time, in their order, which is that of the numbers."""
+        excluded: frozenset[int] = frozenset()
+        if not self.keep_uncharacterized:
+            excluded = read_uncharacterized(Path(self.raw_dir) / _UNCHARACTERIZED)
+        kept = 0
+        for number, read in self._read_sdf() if self.layout == "sdf" else self._read_xyz():
+            if number in excluded:
+                continue
+            kept += 1
+            try:
+                data = read()
+            except ValueError as error:
+                self.broken(self.raw_paths[0], f"gdb_{number}", error)
+                continue
+            yield data
+        expected = self.num_molecules
+        if expected is not None and self.keep_uncharacterized:
+            expected += _NUM_UNCHARACTERIZED
+        check_count(", ".join(self.raw_paths), kept, expected)
+
+    def _read_sdf(self) -> Iterator[tuple[int, Callable[[], Data]]]:
+        """Number of each molecule, and what makes a molecule of it."""
+        sdf, csv = self.raw_paths[:2]
+        rows = (line.strip() for line in file_lines(csv))
+        _check_header(csv, next(rows, ""))
+        records = 0
+        for record in read_records(file_lines(sdf), sdf):
+            row = next(rows, "").split(",")
+            _check_order(sdf, csv, record, row[0])
+            records = record.number
+            yield int(row[0].removeprefix("gdb_")), functools.partial(_from_sdf, record, row)
+        if rest := sum(1 for row in rows if row):
+            raise ValueError(
+                f"{sdf} has {records} records and {csv} {records + rest} rows; expected one record a row, so the first "
+                "is truncated. Fetch it anew."
+            )
+
+    def _read_xyz(self) -> Iterator[tuple[int, Callable[[], Data]]]:
+        """The same from the original archive."""
+        for name, lines in tar_files(self.raw_paths[0], ".xyz"):
+            number = re.search(r"_(\d+)\.xyz$", name)
+            if number is None:
+                raise ValueError(
+                    f"{self.raw_paths[0]} has a file {name}; expected dsgdb9nsd_NNNNNN.xyz. Fetch it anew."
+                )
+            yield int(number[1]), functools.partial(_from_xyz, int(number[1]), list(lines))
+
+
+def read_uncharacterized(path: str | Path) -> frozenset[int]:
+    """Numbers of the molecules that QM9's authors could not map back to what they started from.
+
+    Args:
+        path: `uncharacterized.txt`, as published: nine lines of header, then rows that begin with a number.
+
+    Returns:
+        Numbers n of "gdb_n".
+
+    Raises:
+        ValueError: there are none.
+    """
+    rows = list(file_lines(path))[_UNCHARACTERIZED_HEADER:]
+    numbers = frozenset(int(row.split()[0]) for row in rows if re.match(r"\s*\d+\s", row))
+    if not numbers:
+        raise ValueError(
+            f"{path} has no row after {_UNCHARACTERIZED_HEADER} lines of header; expected rows that begin with the "
+            "number of a molecule. Fetch it anew."
+        )
+    return numbers
+
+
+def _check_header(file: str, header: str) -> None:
+    names = tuple(header.split(","))
+    if names != _COLUMNS:
+        raise ValueError(f"{file}, line 1: expected the columns {','.join(_COLUMNS)}; got {header!r}.")
+
+
+def _check_order(sdf: str, csv: str, record: SDFRecord, name: str) -> None:
+    """Refuse files that are not about the same molecules. A title that is none is the record's own problem."""
+    line = record.number + 1
+    if not re.fullmatch(r"gdb_\d+", name):
+        raise ValueError(
+            f"{csv}, line {line}: expected the name of record {record.number} of {sdf}, {record.title!r}; got "
+            f"{name!r}. The file is truncated or damaged: fetch it anew."
+        )
+    if record.title != name and re.fullmatch(r"gdb_\d+", record.title):
+        raise ValueError(
+            f"{sdf}, line {record.first_line}: record {record.number} is {record.title}, and line {line} of {csv} is "
+            f"{name}; expected the same order. Fetch both files anew."
+        )
+
+
+def _from_sdf(record: SDFRecord, row: Sequence[str]) -> Data:
+    if record.title != row[0]:
+        raise ValueError(f"Line {record.first_line}: the title must be {row[0]}; got {record.title!r}.")
+    if len(row) != len(_COLUMNS):
+        raise ValueError(f"Row {row[0]} of {_CSV} must have {len(_COLUMNS)} cells; got {len(row)}.")
+    data = parse_record(record)
+    del data.formal_charge
+    return _with_targets(data, row[0], dict(zip(_COLUMNS[1:], row[1:], strict=True)))
+
+
+def _from_xyz(number: int, lines: Sequence[str]) -> Data:
+    data = parse_xyz(lines)
+    num_atoms = len(data.z)
+    tag, index, *values = lines[1].split() or [""]
+    if (tag, index) != ("gdb", str(number)) or len(values) != len(_XYZ_COLUMNS) or len(lines) < num_atoms + 4:
+        raise ValueError(
+            f"Line 2 must be gdb {number} and {len(_XYZ_COLUMNS)} numbers, and {num_atoms + 4} or more lines must "
+            f"follow; got {lines[1].strip()!r} and {len(lines)} lines."
+        )
+    charges = [to_float(line.split()[4]) for line in lines[2 : num_atoms + 2]]
+    data.mulliken_charge = torch.tensor(charges, dtype=torch.float32)
+    data.smiles = lines[num_atoms + 3].split()[-1]  # of the relaxed geometry; the first is of where it began
+    return _with_targets(data, f"gdb_{number}", dict(zip(_XYZ_COLUMNS, values, strict=True)))
+
+
+def _with_targets(data: Data, name: str, columns: Mapping[str, str]) -> Data:
+    for field, (column, _, factor) in _TARGETS.items():
+        if column in columns:
+            value = to_float(columns[column]) * factor
+            if not math.isfinite(value):
+                raise ValueError(f"{column} of {name} must be finite; got {columns[column]!r}.")
+            data[field] = torch.tensor([value], dtype=torch.float64 if field in _TOTALS else torch.float32)
+    data.name = name
+    return data
