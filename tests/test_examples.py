@@ -137,3 +137,57 @@ def test_predict_a_spectrum(monkeypatch, capsys):
     runpy.run_path(str(EXAMPLES / "11_predict_a_spectrum.py"))["main"]()
     rows = {line[:36].strip(): line[36:].split() for line in capsys.readouterr().out.splitlines()}
     assert all(0 < float(cell) < 2 for cell in rows["predicted"])
+
+
+@pytest.fixture
+def pretrained(tmp_path):
+    """What example 01 leaves behind, of encoders that have learnt nothing."""
+    for name in ("encoder_stage1", "encoder"):
+        ms.pretrained.save(ms.encoders.EquivariantTransformer(16, 1, 2, 8), tmp_path / "seed0" / name)
+    return tmp_path
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("few_molecules")
+def test_finetune_a_property(pretrained, monkeypatch, capsys):
+    labels = ["gap", "u0", "mu", "pbe0_r2", "cv"]
+    monkeypatch.setattr(sys, "argv", ["06", "--pretrained", str(pretrained), "--steps", "6", "--label", *labels])
+    runpy.run_path(str(EXAMPLES / "06_finetune_property.py"))["main"]()
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    for label in labels:
+        errors = [float(row[-1]) for row in rows if row[0] == label]
+        assert len(errors) == 3
+        assert all(0 < error < 500 for error in errors)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("few_molecules")
+def test_finetune_forces(pretrained, monkeypatch, capsys, dataset_files):
+    trajectory = str(dataset_files / "ethanol_gfn2_md.npz")
+    arguments = ["--trajectory", trajectory, "--pretrained", str(pretrained), "--steps", "4", "--picoseconds", "0.02"]
+    monkeypatch.setattr(sys, "argv", ["07", *arguments])
+    runpy.run_path(str(EXAMPLES / "07_finetune_forces.py"))["main"]()
+    out = capsys.readouterr().out
+    assert "200 frames" in out
+    assert "kinetic energy" in out
+    assert all(name in out for name in ("from scratch", "denoising", "denoising + spectra"))
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("few_molecules")
+def test_structure_and_spectra(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["12", "--epochs", "1"])
+    runpy.run_path(str(EXAMPLES / "12_structure_and_spectra.py"))["main"]()
+    rows = {line[:24].strip(): line[24:] for line in capsys.readouterr().out.splitlines()}
+    assert all(float(rows[name]) > 0 for name in ("the mean gap", "structure", "UV-Vis", "structure + all three"))
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("few_molecules")
+def test_ablations(monkeypatch, capsys, tmp_path):
+    ms.pretrained.save(ms.encoders.EquivariantTransformer(128, 1, 2, 8), tmp_path / "seed0" / "encoder_stage1")
+    names = ["without reconstruction", "without IR", "whole patches hidden"]
+    monkeypatch.setattr(sys, "argv", ["13", "--pretrained", str(tmp_path), "--epochs", "1", "--only", *names])
+    runpy.run_path(str(EXAMPLES / "13_ablations.py"))["main"]()
+    out = capsys.readouterr().out
+    assert all(any(line.startswith(name) for line in out.splitlines()) for name in names)
