@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from molspectra._config import Configurable
 from molspectra.encoders.features import AtomFeatures
-from molspectra.layers.gated import smooth_norm
+from molspectra.heads.invariants import invariants
 
 
 class MoleculePooling(Configurable, nn.Module):
@@ -29,11 +29,8 @@ class MoleculePooling(Configurable, nn.Module):
         self, atoms: AtomFeatures, batch: Int[Tensor, " atoms"] | None = None, num_molecules: int | None = None
     ) -> Float[Tensor, "molecules channels"]:
         """Atom features and the molecule of each atom → (B, F)."""
-        invariants = atoms.scalars
-        if not self.as_released:
-            for degree in range(1, atoms.l_max + 1):
-                invariants = invariants + smooth_norm(atoms.degree(degree))
-        return AtomFeatures(self.mlp(invariants)).pool(batch, num_molecules=num_molecules)
+        read = atoms.scalars if self.as_released else invariants(atoms)
+        return AtomFeatures(self.mlp(read)).pool(batch, num_molecules=num_molecules)
 
 
 class EnergyHead(Configurable, nn.Module):

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from molspectra._config import Configurable
 from molspectra._validation import check_sizes, check_spectra
 from molspectra.encoders.features import AtomFeatures
-from molspectra.layers.gated import smooth_norm
+from molspectra.heads.invariants import invariants
 
 
 class SpectrumHead(Configurable, nn.Module):
@@ -71,10 +71,7 @@ class SpectrumHead(Configurable, nn.Module):
         self, atoms: AtomFeatures, batch: Int[Tensor, " atoms"] | None = None, num_molecules: int | None = None
     ) -> dict[str, Float[Tensor, "molecules _"]]:
         """Atom features and the molecule of each atom → kind → intensities (B, L), in the units of `start_from`'s."""
-        invariants = atoms.scalars
-        for degree in range(1, atoms.l_max + 1):
-            invariants = invariants + smooth_norm(atoms.degree(degree))
-        hidden = self.mlp(invariants)
+        hidden = self.mlp(invariants(atoms))
         return {kind: bands(hidden, batch, num_molecules) for kind, bands in self._items()}
 
     @torch.no_grad()

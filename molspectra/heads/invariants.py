@@ -1,0 +1,15 @@
+"""What of an atom's features does not turn with the molecule."""
+
+from jaxtyping import Float
+from torch import Tensor
+
+from molspectra.encoders.features import AtomFeatures
+from molspectra.layers.gated import smooth_norm
+
+
+def invariants(atoms: AtomFeatures) -> Float[Tensor, "atoms channels"]:
+    """s_i + |v_i| + |t_i| channel by channel, over the degrees that there are: (N, F). Lengths are smooth at 0."""
+    total = atoms.scalars
+    for degree in range(1, atoms.l_max + 1):
+        total = total + smooth_norm(atoms.degree(degree))
+    return total
