@@ -15,9 +15,9 @@ from torch_geometric.data import Data
 
 from molspectra._download import download
 from molspectra._validation import check_molecules
-from molspectra.data.datasets.archives import refuse_damage, text_lines, unpack
-from molspectra.data.datasets.pickled import fields_of, read_pickled
-from molspectra.data.datasets.spectrum_table import parse_intensities, read_rows
+from molspectra.data.datasets.formats.archives import refuse_damage, text_lines, unpack
+from molspectra.data.datasets.formats.pickled import fields_of, read_pickled
+from molspectra.data.datasets.formats.spectrum_table import parse_intensities, read_rows
 from molspectra.data.datasets.stored import StoredDataset, check_count
 from molspectra.data.spectrum import IR, RAMAN, UV_VIS_QM9S, SpectrumAxis
 

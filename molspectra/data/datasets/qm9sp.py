@@ -8,7 +8,7 @@ import torch
 from torch_geometric.data import Data
 
 from molspectra._validation import check_molecules
-from molspectra.data.datasets.pickled import read_collated
+from molspectra.data.datasets.formats.pickled import read_collated
 from molspectra.data.datasets.qm9 import QM9
 from molspectra.data.datasets.stored import StoredDataset, check_count
 from molspectra.data.spectrum import IR, RAMAN, UV_VIS_QM9S, SpectrumAxis

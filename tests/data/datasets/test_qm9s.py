@@ -7,7 +7,7 @@ import torch
 from torch_geometric.data import Batch, Data, InMemoryDataset
 
 from molspectra.data import IR, RAMAN, UV_VIS_QM9S, validate
-from molspectra.data.datasets.pickled import fields_of
+from molspectra.data.datasets.formats.pickled import fields_of
 from molspectra.data.datasets.qm9 import QM9
 from molspectra.data.datasets.qm9s import QM9S
 from molspectra.data.datasets.qm9sp import QM9SP

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch_geometric.data import Data
 
-from molspectra.data.datasets.elements import atomic_number
+from molspectra.data.datasets.formats.elements import atomic_number
 
 
 def to_float(text: str) -> float:

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from molspectra.data.datasets.archives import file_lines
+from molspectra.data.datasets.formats.archives import file_lines
 from molspectra.data.spectrum import SpectrumAxis
 
 _TAIL = 1 << 20  # bytes: a row of 3,500 numbers has a tenth of that

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch_geometric.data import Data
 
-from molspectra.data.datasets.elements import atomic_number
+from molspectra.data.datasets.formats.elements import atomic_number
 
 _HEADER = 4  # title, program, comment, counts
 _AROMATIC = 4

@@ -1,0 +1,1 @@
+"""Published file formats, record by record: what several data sets read."""
