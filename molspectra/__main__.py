@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     try:
         return embed_file(given)
-    except (ImportError, OSError, ValueError, TypeError) as error:
+    except (AssertionError, ImportError, OSError, RuntimeError, TypeError, ValueError) as error:  # torch asserts CUDA
         print(f"error: {error}", file=sys.stderr)
         return 2
 
@@ -62,6 +62,8 @@ def describe() -> list[str]:
 
 def embed_file(given: argparse.Namespace) -> int:
     """Write features, names and problems of the molecules of a file."""
+    if not given.output.resolve().parent.is_dir():
+        raise ValueError(f"--output must be in a folder that exists; got {given.output}. Make the folder first.")
     encoder, head_pool = load_encoder(given.model)
     if given.pool == "head" and head_pool is None:
         raise ValueError(f"--pool head needs a model with an energy head; {given.model} has none. Use sum or mean.")
@@ -103,6 +105,10 @@ def load_encoder(model: str) -> tuple[torch.nn.Module, torch.nn.Module | None]:
     loaded = ms.pretrained.load_reference(path) if path.is_file() else ms.pretrained.load(model)
     if isinstance(loaded, ReferenceCheckpoint):
         return loaded.encoder, None if loaded.energy_head is None else loaded.energy_head.pool
+    if not hasattr(loaded, "out_channels"):
+        raise ValueError(
+            f"--model must be an encoder; {model} holds a {type(loaded).__name__}. Save the encoder alone."
+        )
     return loaded, None
 
 

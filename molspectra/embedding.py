@@ -20,7 +20,7 @@ _NAMED_PROBLEMS = 20  # in a warning; all are in the result of the command
 
 
 def embed(
-    encoder: nn.Module,
+    encoder: nn.Module | Callable[..., AtomFeatures],
     molecules: Any,
     pool: Pool = "sum",
     *,
@@ -69,6 +69,8 @@ def embed(
         >>> ms.embed(encoder, ["CCO", "c1ccccc1"]).shape
         (2, 32)
     """
+    if output not in ("numpy", "torch"):
+        raise ValueError(f'output must be "numpy" or "torch"; got {output!r}.')
     report = Report()
     rows = list(embed_each(encoder, molecules, pool, report, layers, batch_size, device, seed, progress, on_error))
     known = next((row for row in rows if row is not None), None)
@@ -91,6 +93,12 @@ class Report:
         self.problems: dict[int, str] = {}
         """Place of a molecule in the source → why it failed."""
         self.guessed_bonds = 0
+
+    def fail(self, index: int, problem: str, on_error: str) -> None:
+        """Take note of a molecule that failed, or raise."""
+        if on_error == "raise":
+            raise ValueError(f"{self.names[index]}: {problem}")
+        self.problems[index] = problem
 
     def summary(self) -> str:
         """A line for each of the first molecules that failed; empty if none did."""
@@ -118,7 +126,7 @@ class Report:
 
 
 def embed_each(
-    encoder: nn.Module,
+    encoder: nn.Module | Callable[..., AtomFeatures],
     molecules: Any,
     pool: Pool,
     report: Report,
@@ -139,11 +147,14 @@ def embed_each(
         raise ValueError(f'pool must be "sum", "mean", None or a callable (atoms, batch, num_molecules); got {pool!r}.')
     if on_error not in ("warn", "raise"):
         raise ValueError(f'on_error must be "warn" or "raise"; got {on_error!r}.')
+    if layers is not None and len(layers) == 0:
+        raise ValueError("layers must name at least one layer; got none. Leave it out for the encoder's output.")
     reads: Iterable[ReadMolecule] = read_molecules(molecules, seed=seed)
     if progress:
         from tqdm import tqdm
 
         reads = tqdm(reads, "molecules", unit="")
+    encoder = encoder if isinstance(encoder, nn.Module) else _Function(encoder)
     home = next((parameter.device for parameter in encoder.parameters()), torch.device("cpu"))
     device = torch.device(device or home)
     modes = {module: module.training for module in encoder.modules()}
@@ -151,8 +162,20 @@ def embed_each(
     try:
         stream = iter(reads)
         while chunk := list(islice(stream, batch_size)):
+            first = len(report.names)
             prepared = [_prepare(read, encoder, report, on_error) for read in chunk]
-            yield from _embed_chunk(encoder, prepared, pool, layers, device)
+            rows: dict[int, Tensor] = {}
+            for group in _alike(prepared):
+                try:
+                    rows |= _embed_group(encoder, group, pool, layers, device)
+                except (IndexError, RuntimeError, ValueError):
+                    # One of them will be the reason, and the others are not to go with it.
+                    for place, molecule in group.items():
+                        try:
+                            rows |= _embed_group(encoder, {place: molecule}, pool, layers, device)
+                        except (IndexError, RuntimeError, ValueError) as error:
+                            report.fail(first + place, str(error), on_error)
+            yield from map(rows.get, range(len(chunk)))
     finally:
         for module, mode in modes.items():
             module.training = mode
@@ -170,9 +193,7 @@ def _prepare(read: ReadMolecule, encoder: nn.Module, report: Report, on_error: s
             return _fields(read.molecule, encoder, report)
         except ValueError as error:
             problem = str(error)
-    if on_error == "raise":
-        raise ValueError(f"{read.name}: {problem}")
-    report.problems[index] = problem
+    report.fail(index, problem, on_error)
     return None
 
 
@@ -182,6 +203,8 @@ def _fields(molecule: Data, encoder: nn.Module, report: Report) -> Data:
         raise ValueError(f"the encoder knows elements up to max_z={encoder.max_z}; got {unknown}.")
     weight = next(encoder.parameters(), molecule.pos)
     fields = Data(z=molecule.z, pos=molecule.pos.to(weight.dtype))
+    if not bool(fields.pos.isfinite().all()):
+        raise ValueError(f"the positions do not fit into {weight.dtype}, the encoder's dtype.")
     if "bond_index" in molecule:
         fields.bond_index = molecule.bond_index
         if "bond_order" in molecule:
@@ -196,30 +219,38 @@ def _fields(molecule: Data, encoder: nn.Module, report: Report) -> Data:
 
 
 @torch.no_grad()
-def _embed_chunk(
-    encoder: nn.Module, molecules: list[Data | None], pool: Pool, layers: Sequence[int] | None, device: torch.device
-) -> Iterator[Tensor | None]:
-    good = _alike([molecule for molecule in molecules if molecule is not None])
-    if not good:
-        return iter([None] * len(molecules))
-    batch = Batch.from_data_list(good).to(device)
+def _embed_group(
+    encoder: nn.Module, molecules: dict[int, Data], pool: Pool, layers: Sequence[int] | None, device: torch.device
+) -> dict[int, Tensor]:
+    """The row of each of some molecules with the same fields."""
+    batch = Batch.from_data_list(list(molecules.values())).to(device)
     outputs = _outputs(encoder, batch, layers)
     if pool is None:
-        counts = torch.tensor([len(molecule.z) for molecule in good]).tolist()
-        rows = torch.stack([atoms.scalars for atoms in outputs], dim=1).cpu().split(counts)
+        rows = torch.stack([atoms.scalars for atoms in outputs], dim=1).cpu()
+        split: Sequence[Tensor] = rows.split([len(molecule.z) for molecule in molecules.values()])
     else:
-        pooled = [_pooled(atoms, pool, batch) for atoms in outputs]
-        rows = torch.stack(pooled, dim=1).cpu().unbind()
-    if layers is None:
-        rows = tuple(row.squeeze(-2) for row in rows)
-    results = iter(rows)
-    return (None if molecule is None else next(results) for molecule in molecules)
+        split = torch.stack([_pooled(atoms, pool, batch) for atoms in outputs], dim=1).cpu().unbind()
+    return {place: row.squeeze(-2) if layers is None else row for place, row in zip(molecules, split, strict=True)}
 
 
-def _alike(molecules: list[Data]) -> list[Data]:
-    """With the same fields: an encoder that does without bonds is given none where not all molecules have some."""
-    shared = set.intersection(*(set(molecule.keys()) for molecule in molecules)) if molecules else set()
-    return [Data(**{key: molecule[key] for key in shared}) for molecule in molecules]
+def _alike(molecules: list[Data | None]) -> Iterable[dict[int, Data]]:
+    """Molecules with the same fields, by place: what one lacks, bonds, is not kept from the others."""
+    groups: dict[frozenset[str], dict[int, Data]] = {}
+    for place, molecule in enumerate(molecules):
+        if molecule is not None:
+            groups.setdefault(frozenset(molecule.keys()), {})[place] = molecule
+    return groups.values()
+
+
+class _Function(nn.Module):
+    """An encoder that is no module."""
+
+    def __init__(self, call: Callable[..., AtomFeatures]) -> None:
+        super().__init__()
+        self.forward = call
+        for name in ("max_z", "needs_bonds"):
+            if hasattr(call, name):
+                setattr(self, name, getattr(call, name))
 
 
 def _pooled(atoms: AtomFeatures, pool: Any, batch: Batch) -> Tensor:

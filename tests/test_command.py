@@ -64,6 +64,8 @@ def test_published_graph_representations(tmp_path, reference, load_fixture):
         ({"--model": "no-such-model"}, "no-such-model"),
         ({"--pool": "head"}, "--pool head needs a model with an energy head"),
         ({"--layers": "9"}, "layers must lie in -2..1"),
+        ({"--output": "no/such/folder/out.npz"}, "--output must be in a folder that exists"),
+        ({"--device": "nowhere"}, "nowhere"),
     ],
 )
 def test_mistakes_are_explained(tmp_path, model, capsys, change, message):
@@ -74,6 +76,13 @@ def test_mistakes_are_explained(tmp_path, model, capsys, change, message):
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert message in error
+
+
+def test_a_model_that_is_no_encoder(tmp_path, capsys):
+    ms.pretrained.save(ms.heads.ScalarHead(8), tmp_path / "head")
+    arguments = ["embed", write(tmp_path / "some.smi", "O\n"), "-o", str(tmp_path / "o.npz"), "--quiet"]
+    assert main([*arguments, "--model", str(tmp_path / "head")]) == 2
+    assert "holds a ScalarHead. Save the encoder alone." in capsys.readouterr().err
 
 
 def test_a_file_in_which_nothing_can_be_read(tmp_path, model, capsys):

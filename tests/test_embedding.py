@@ -145,7 +145,7 @@ def test_what_fails_is_named_and_the_rest_is_there(encoder):
     with pytest.warns(UserWarning, match="4 of 6 molecules failed") as caught:
         rows = ms.embed(encoder, molecules, batch_size=2)
     message = str(caught[0].message)
-    for part in ("C1CC: smiles must be a valid", "RDKit molecule: conformer must be", "pos must be finite", "[118]"):
+    for part in ("C1CC: smiles must be a valid", "entry 2: conformer must be", "pos must be finite", "[118]"):
         assert part in message
     assert np.isnan(rows[1:5]).all()
     np.testing.assert_allclose(rows[[0, 5]], ms.embed(encoder, ["CCO", "C"]), rtol=1e-5, atol=1e-5)
@@ -232,8 +232,69 @@ def test_smiles_of_a_file_are_named(tmp_path):
         ("O", {"batch_size": 0}, ValueError, "batch_size must be at least 1"),
         ("O", {"pool": "max"}, ValueError, "pool must be"),
         ("O", {"on_error": "ignore"}, ValueError, "on_error must be"),
+        ("O", {"layers": []}, ValueError, "layers must name at least one"),
+        ("O", {"output": "np"}, ValueError, 'output must be "numpy" or "torch"'),
     ],
 )
 def test_bad_arguments(encoder, molecules, arguments, error, message):
     with pytest.raises(error, match=message):
         ms.embed(encoder, molecules, **arguments)
+
+
+def test_a_record_cut_off_takes_nothing_from_the_next_one(tmp_path):
+    from rdkit.Chem import MolToMolBlock
+
+    blocks = [MolToMolBlock(to_rdkit(from_smiles(smiles))) + "$$$$\n" for smiles in ("C", "CC", "CCC", "CCCC")]
+    blocks[1] = "cut off\n" + "\n".join(blocks[1].split("\n")[1:6]) + "\n$$$$\n"
+    path = tmp_path / "some.sdf"
+    path.write_bytes("".join([*blocks[:2], "\n$$$$\n", *blocks[2:], "\n"]).encode())
+    reads = list(read_molecules(path))
+    assert [read.molecule and len(read.molecule.z) for read in reads] == [5, None, None, 11, 14]
+    assert reads[1].name == "some.sdf, record 2: cut off"
+
+
+@pytest.mark.parametrize("kind", ["sdf", "xyz", "smi"])
+def test_names_in_another_encoding_lose_a_letter_and_nothing_else(tmp_path, kind):
+    path = as_file(tmp_path, kind)
+    lines = path.read_bytes().split(b"\n")
+    lines[{"sdf": 0, "xyz": 1, "smi": 0}[kind]] += b" m\xe9thane"
+    path.write_bytes(b"\n".join(lines))
+    assert [read.problem for read in read_molecules(path)] == [None] * 5
+
+
+def test_entries_without_a_molecule_and_without_a_name(encoder):
+    bad = Data(z=torch.tensor([6]), pos=torch.full((1, 3), torch.nan))
+    with pytest.warns(
+        UserWarning, match=r"3 of 4 .*\n  entry 0: There is no.*\n  entry 1: There.*\n  entry 3: pos must"
+    ):
+        rows = ms.embed(encoder, [None, float("nan"), "O", bad])
+    assert np.isfinite(rows[2]).all()
+
+
+def test_several_molecules_in_one_data_are_refused(encoder):
+    two = Data(z=torch.tensor([6, 6]), pos=torch.randn(2, 3), batch=torch.tensor([0, 1]))
+    with pytest.raises(ValueError, match="field batch has several"):
+        ms.embed(encoder, two)
+
+
+def by_bonds(z, pos, batch=None, bond_index=None):
+    """How many bonds it is told of."""
+    bonds = 0 if bond_index is None else bond_index.shape[1]
+    return ms.encoders.AtomFeatures(pos.new_full((len(z), 1), float(bonds > 0)))
+
+
+def test_any_callable_and_bonds_of_those_that_have_some():
+    bare = from_smiles("O")
+    del bare.bond_index, bare.bond_order
+    for batch_size in (1, 2, 3):
+        rows = ms.embed(by_bonds, [from_smiles("O"), bare, "O"], batch_size=batch_size)
+        assert rows[:, 0].tolist() == [3, 0, 3]
+
+
+def test_an_encoder_that_fails_on_one_molecule_gives_the_others():
+    def encoder(z, pos, batch=None):
+        return ms.encoders.AtomFeatures(torch.eye(9)[z])
+
+    with pytest.warns(UserWarning, match="1 of 3 molecules failed.*\n  CBr: index 35 is out of bounds"):
+        rows = ms.embed(encoder, ["O", "CBr", "C"])
+    assert np.isnan(rows[:, 0]).tolist() == [False, True, False]

@@ -2,8 +2,9 @@
 
 import io
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from torch_geometric.data import Batch, Data
 
@@ -11,6 +12,7 @@ from molspectra.data.conversion import from_ase, from_rdkit, from_smiles, import
 from molspectra.data.molecule import validate
 
 _STRUCTURE_FILES = (".sdf", ".sd", ".mol", ".xyz", ".extxyz")
+_NAMELESS = ("Data", "RDKit molecule")
 _SMILES_FILES = (".smi", ".smiles")
 
 
@@ -57,17 +59,25 @@ def read_molecules(source: Any, *, seed: int = 0) -> Iterator[ReadMolecule]:
     elif isinstance(source, Data):
         yield _attempt(_name_of(source), _checked, source)
     elif _comes_from(source, "rdkit.Chem") and hasattr(source, "GetConformers"):
-        yield _attempt(_title(source) or "RDKit molecule", from_rdkit, source)
+        yield _attempt(_title(source) or _NAMELESS[1], from_rdkit, source)
     elif _comes_from(source, "ase.atoms"):
         yield _attempt(source.get_chemical_formula(), from_ase, source)
     elif isinstance(source, Iterable):
-        for entry in source:
-            yield from read_molecules(entry, seed=seed)
+        for place, entry in enumerate(source):
+            if entry is None or isinstance(entry, float):  # RDKit's readers and tables of pandas say so
+                yield ReadMolecule(f"entry {place}", None, f"There is no molecule: got {entry}.")
+            else:
+                yield from _named_by_place(read_molecules(entry, seed=seed), place)
     else:
         raise TypeError(
             "molecules must be SMILES, RDKit molecules, ase.Atoms, torch_geometric Data, the path of a file, or an "
             f"iterable of these; got a {type(source).__name__}."
         )
+
+
+def _named_by_place(reads: Iterator[ReadMolecule], place: int) -> Iterator[ReadMolecule]:
+    for read in reads:
+        yield read._replace(name=f"entry {place}") if read.name in _NAMELESS else read
 
 
 def _attempt(name: str, make: Any, *arguments: Any, **keywords: Any) -> ReadMolecule:
@@ -79,6 +89,8 @@ def _attempt(name: str, make: Any, *arguments: Any, **keywords: Any) -> ReadMole
 
 def _checked(data: Data) -> Data:
     validate(data, kinds=())
+    if data.batch is not None and bool((data.batch != data.batch[0]).any()):
+        raise ValueError("A Data must be one molecule; its field batch has several. Make it a Batch, or take it apart.")
     return data
 
 
@@ -86,7 +98,7 @@ def _name_of(data: Data) -> str:
     for field in ("name", "smiles"):
         if isinstance(data.get(field), str):
             return data[field]
-    return "Data"
+    return _NAMELESS[0]
 
 
 def _comes_from(entry: Any, package: str) -> bool:
@@ -112,32 +124,44 @@ def _read_file(path: Path, seed: int) -> Iterator[ReadMolecule]:
 
 
 def _read_smiles_file(path: Path, seed: int) -> Iterator[ReadMolecule]:
-    with path.open(encoding="utf-8") as lines:
+    with _open_text(path) as lines:
         for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue
-            smiles, _, title = line.strip().partition(" " if " " in line.strip() else "\t")
-            read = _attempt(title.strip() or smiles, from_smiles, smiles, seed=seed)
-            yield read if read.problem is None else read._replace(name=f"{path.name}, line {number}: {read.name}")
+            smiles, *title = line.split(maxsplit=1)
+            name = title[0].strip() if title else smiles
+            read = _attempt(name, from_smiles, smiles, seed=seed)
+            yield read if read.problem is None else read._replace(name=f"{path.name}, line {number}: {name}")
 
 
 def _read_sdf(path: Path) -> Iterator[ReadMolecule]:
-    rdkit = import_rdkit("Reading .sdf")
-    with rdkit.rdBase.BlockLogs(), path.open("rb") as stream:
-        records = rdkit.Chem.ForwardSDMolSupplier(stream, removeHs=False)
-        number = 0
-        while not records.atEnd():
-            number += 1
-            place = f"{path.name}, record {number}"
-            try:
-                mol = next(records)
-            except StopIteration:
-                return
-            if mol is None:
-                yield ReadMolecule(place, None, "RDKit cannot read the record, or its valences are impossible.")
-                continue
-            read = _attempt(_title(mol) or place, from_rdkit, mol)
-            yield read if read.problem is None else read._replace(name=f"{place}: {_title(mol)}")
+    chem = import_rdkit("Reading .sdf").Chem
+    # Cut up here: RDKit, having lost its place in a damaged record, reads on into the next one.
+    with _open_text(path) as lines:
+        for number, record in enumerate(_records(lines), 1):
+            place, title = f"{path.name}, record {number}", record.split("\n", 1)[0].strip()
+            read = _attempt(title or place, _from_mol_block, record, chem)
+            yield read if read.problem is None else read._replace(name=f"{place}: {title}" if title else place)
+
+
+def _records(lines: Iterable[str]) -> Iterator[str]:
+    record: list[str] = []
+    for line in lines:
+        if line.rstrip() == "$$$$":
+            yield "".join(record)
+            record = []
+        else:
+            record.append(line)
+    if "".join(record).strip():  # a .mol file, or the last record of a file that was cut off
+        yield "".join(record)
+
+
+def _from_mol_block(record: str, chem: Any) -> Data:
+    with import_rdkit("Reading .sdf").rdBase.BlockLogs():
+        mol = chem.MolFromMolBlock(record, removeHs=False)
+    if mol is None:
+        raise ValueError("RDKit cannot read the record, or its valences are impossible.")
+    return from_rdkit(mol)
 
 
 def _read_xyz(path: Path) -> Iterator[ReadMolecule]:
@@ -152,7 +176,7 @@ def _read_xyz(path: Path) -> Iterator[ReadMolecule]:
         except (KeyError, IndexError, OSError) as error:
             raise ValueError(f"ASE cannot read the frame: {error}") from error
 
-    with path.open(encoding="utf-8") as lines:
+    with _open_text(path) as lines:
         number = frame = 0
         for line in lines:
             number += 1
@@ -161,14 +185,17 @@ def _read_xyz(path: Path) -> Iterator[ReadMolecule]:
             frame += 1
             place = f"{path.name}, frame {frame}"
             if not line.strip().isdecimal():
-                problem = (
-                    f"Line {number} must hold the number of atoms; got {line.strip()!r}. Nothing after it was read."
-                )
-                yield ReadMolecule(place, None, problem)
+                wrong = f"Line {number} must hold the number of atoms; got {line.strip()!r}."
+                yield ReadMolecule(place, None, f"{wrong} Nothing after it was read.")
                 return
-            body = [next(lines, "") for _ in range(int(line) + 1)]
+            body = list(islice(lines, int(line) + 1))
             number += len(body)
-            if not body[-1]:
+            if len(body) < int(line) + 1:
                 yield ReadMolecule(place, None, f"The file ends within the frame, which should have {int(line)} atoms.")
                 return
             yield _attempt(place, parse, line + "".join(body))
+
+
+def _open_text(path: Path) -> IO[str]:
+    """Names and comments in other encodings than UTF-8 lose a letter, and nothing else."""
+    return path.open(encoding="utf-8-sig", errors="replace")

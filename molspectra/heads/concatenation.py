@@ -49,4 +49,5 @@ class ConcatenationHead(Configurable, nn.Module):
     ) -> Float[Tensor, "molecules 1"]:
         """Atom features and the spectra's embedding (B, E) → predictions (B, 1)."""
         molecules = self.molecule_norm(self.pool(atoms, batch, num_molecules))
-        return self.std * self.mlp(torch.cat([molecules, self.spectrum_norm(embedding)], dim=1)) + self.mean
+        read = self.mlp(torch.cat([molecules, self.spectrum_norm(embedding)], dim=1))
+        return self.std * read.to(torch.promote_types(read.dtype, torch.float32)) + self.mean

@@ -47,7 +47,7 @@ class AtomicReferences(Configurable, nn.Module):
 
     @classmethod
     def fit(
-        cls, z: Int[Tensor, " atoms"], batch: Int[Tensor, " atoms"], energy: Float[Tensor, " molecules"]
+        cls, z: Int[Tensor, " atoms"], batch: Int[Tensor, " atoms"], energy: Float[Tensor, "molecules *one"]
     ) -> "AtomicReferences":
         """The energies that come closest to those of molecules, by least squares.
 
@@ -57,7 +57,7 @@ class AtomicReferences(Configurable, nn.Module):
         Args:
             z: Atomic numbers of all atoms (N,).
             batch: Molecule of each, (N,).
-            energy: Total energies (B,).
+            energy: Total energies (B,) or (B, 1).
 
         Returns:
             References of the elements that occur.
@@ -65,7 +65,7 @@ class AtomicReferences(Configurable, nn.Module):
         Raises:
             ValueError: the number of energies is not that of the molecules, or one is not finite.
         """
-        energy = energy.detach().double().cpu()
+        energy = energy.detach().double().cpu().reshape(-1)
         if int(batch.max()) + 1 != len(energy) or not bool(energy.isfinite().all()):
             raise ValueError(
                 f"energy must be finite, one for each of {int(batch.max()) + 1} molecules; got {len(energy)} values, "

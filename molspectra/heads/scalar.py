@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -84,6 +85,8 @@ class ScalarHead(Configurable, nn.Module):
             ValueError: there are references and no `z`, or an element without one.
         """
         contributions, _ = apply_gated_blocks(self.blocks, atoms.with_vectors())
+        # Under autocast they may be in half precision, which a mean or a sum of many has no digits in.
+        contributions = contributions.to(torch.promote_types(contributions.dtype, torch.float32))
         pooled = AtomFeatures(contributions * self.std).pool(batch, self.reduce, num_molecules)
         if self.references is None:
             return pooled + self.mean

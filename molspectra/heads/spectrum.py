@@ -94,7 +94,7 @@ class SpectrumHead(Configurable, nn.Module):
                 raise ValueError(f"spectra[{kind!r}] must hold an intensity above 0; got {int(there.sum())} spectra.")
             bands = self.bands[kind]
             assert isinstance(bands, _Bands)
-            bands.start_from(total / num_atoms[there].sum())
+            bands.start_from(total / num_atoms[there].sum(), kind)
 
     def _items(self) -> list[tuple[str, "_Bands"]]:
         return [(kind, bands) for kind, bands in self.bands.items() if isinstance(bands, _Bands)]
@@ -123,9 +123,14 @@ class _Bands(nn.Module):
             pooled = AtomFeatures(amplitudes.to(self.basis.dtype)).pool(batch, num_molecules=num_molecules)
             return self.unit * (pooled @ self.basis)
 
-    def start_from(self, spectrum: Float[Tensor, " length"]) -> None:
+    def start_from(self, spectrum: Float[Tensor, " length"], kind: str) -> None:
         """Set unit and bias to a spectrum of one atom; the weights are made small, so that it is what comes out."""
         amplitudes = self.basis @ spectrum.to(self.basis) / self.basis.sum(dim=1)
+        if not bool(amplitudes.mean() > 0):
+            raise ValueError(
+                f"spectra[{kind!r}] must be positive in the mean, as intensities are; got a mean of "
+                f"{float(amplitudes.mean()):.3g} an atom. Take the baseline for zero, not the mean."
+            )
         self.unit.copy_(amplitudes.mean())
         # The inverse of softplus; bands where there is nothing start low, yet where softplus still has a slope.
         relative = (amplitudes / self.unit).clamp(min=1e-2)

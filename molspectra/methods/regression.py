@@ -44,7 +44,7 @@ class Regression(Configurable, nn.Module):
         loss: How predictions and labels are compared.
 
     Raises:
-        ValueError: there is a head for forces, and no label for them.
+        ValueError: there is a head for forces, and no label for them; or no such loss.
 
     Example:
         >>> encoder = ms.encoders.EquivariantTransformer(32, num_layers=2, num_heads=4)
@@ -73,6 +73,8 @@ class Regression(Configurable, nn.Module):
         self.label = label
         self.forces = forces
         self.force_head = force_head
+        if loss not in _COMPARE:
+            raise ValueError(f"loss must be one of {', '.join(_COMPARE)}; got {loss!r}.")
         self.compare = _COMPARE[loss]
         if weights is None:
             weights = {"property": 1.0} if forces is None else {"property": 0.2, "forces": 0.8}
@@ -131,6 +133,7 @@ class Regression(Configurable, nn.Module):
                 f"The batch must have the field {label!r} of shape {tuple(predicted.shape)}; got {got}. Its fields are "
                 f"{list(batch.keys())}; name another with label= or forces=."
             )
+        predicted = predicted.to(torch.promote_types(predicted.dtype, torch.float32))
         target = target.reshape(predicted.shape).to(predicted.dtype)
         unknown = target.isnan()
         each = self.compare(predicted, torch.where(unknown, predicted.detach(), target), reduction="none")

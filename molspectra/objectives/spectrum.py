@@ -66,7 +66,11 @@ class SpectrumLoss(Configurable, nn.Module):
         # Filled ahead of the difference: a NaN that is masked only afterwards still has the gradient NaN.
         dtype = torch.promote_types(predicted.dtype, torch.float32)
         target = target.masked_fill(missing, 0.0).to(dtype)
-        error = (predicted.to(dtype) - target).masked_fill(missing, 0.0).square().mean(dim=1)
+        # In any units: those of cross-sections, say, have squares that float32 cannot hold.
+        largest = target.abs().amax()
+        largest = torch.where(largest > 0, largest, 1.0)
+        predicted, target = predicted.to(dtype) / largest, target / largest
+        error = (predicted - target).masked_fill(missing, 0.0).square().mean(dim=1)
         square = target.square().mean(dim=1)
         count = (~missing).sum().clamp(min=1)
         unit = square + self.floor * square.sum() / count

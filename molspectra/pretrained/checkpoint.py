@@ -38,8 +38,7 @@ def save(module: nn.Module, directory: str | Path) -> None:
         >>> load(tmp_path / "head")
         VectorHead(...
     """
-    described = {"format": _FORMAT, **describe(module, "module")}
-    _refuse_replaced(module, described)
+    described = {"format": _FORMAT, **describe_module(module)}
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     # Cloned, as some modules (torch_geometric's SchNet) hold one tensor under two names, which the format refuses.
@@ -53,7 +52,7 @@ def save(module: nn.Module, directory: str | Path) -> None:
 def load(directory_or_name: str | Path, classes: Iterable[type] = ()) -> Any:
     """Rebuild a module that :func:`save` wrote, or fetch a checkpoint by its name.
 
-    * A directory that `save` wrote: the module comes back, in evaluation mode, on the CPU.
+    * A directory that `save` wrote: the module comes back, in its dtype, in evaluation mode, on the CPU.
     * "hf://user/repo" or, at a revision, "hf://user/repo@v1": the same from the Hugging Face Hub (extra `hub`).
     * A name that `molspectra.pretrained.list` knows, if `save` has not written a directory of that name: the parts of
       the published checkpoint come back, as :func:`molspectra.pretrained.load_reference` gives them.
@@ -107,6 +106,9 @@ def load_directory(directory: Path, classes: Iterable[type] = ()) -> nn.Module:
         raise ValueError(
             f"{directory / _WEIGHTS} is damaged or no safetensors file: {error}. Copy or fetch it again."
         ) from error
+    floating = {tensor.dtype for tensor in weights.values() if tensor.is_floating_point()}
+    if len(floating) == 1:
+        module.to(floating.pop())  # in which it was saved: nothing is rounded
     load_strictly(module, weights, str(directory))
     return module.eval()
 
@@ -181,6 +183,18 @@ def describe(value: Any, name: str) -> Any:
     )
 
 
+def describe_module(module: nn.Module) -> dict[str, Any]:
+    """The configuration of a module.
+
+    Raises:
+        TypeError: the module, or an argument it was built with, cannot be written down.
+        ValueError: it has been changed since it was built, and would come back as another one.
+    """
+    described: dict[str, Any] = describe(module, "module")
+    _refuse_replaced(module, described)
+    return described
+
+
 def _refuse_replaced(module: nn.Module, described: Mapping[str, Any]) -> None:
     """Refuse a module that would come back as another one."""
     classes = {_class_name(type(part)): type(part) for part in _configurable_parts(module).values()}
@@ -190,13 +204,25 @@ def _refuse_replaced(module: nn.Module, described: Mapping[str, Any]) -> None:
     changed = [
         name
         for name, part in _configurable_parts(module).items()
-        if name not in expected or describe(part, name) != describe(expected[name], name)
+        if name not in expected
+        or describe(part, name) != describe(expected[name], name)
+        or _changed(part, expected[name])
     ]
     if changed or misfits(rebuilt, module.state_dict()):
+        parts = ", ".join(filter(None, changed)) or "it"
         raise ValueError(
-            f"{type(module).__name__} cannot be rebuilt from its arguments: {', '.join(changed) or 'a part of it'} has "
-            "been replaced. Build it with arguments that say so, or save the parts by themselves."
+            f"{type(module).__name__} cannot be rebuilt from its arguments, as {parts} has been changed since. Build "
+            "it with arguments that say so, or save the parts by themselves."
         )
+
+
+def _changed(part: Configurable, rebuilt: Configurable) -> bool:
+    """Whether a plain value that a part was built with, a mean or a label, has another value now."""
+    plain = bool | int | float | str | None
+    return any(
+        isinstance(argument, plain) and name in vars(part) and vars(part)[name] != vars(rebuilt).get(name)
+        for name, argument in part.config.items()
+    )
 
 
 def _configurable_parts(module: nn.Module) -> dict[str, Configurable]:

@@ -9,7 +9,7 @@ from torch import nn
 
 from molspectra._config import Configurable
 from molspectra._download import is_offline
-from molspectra.pretrained.checkpoint import describe, load_directory, save
+from molspectra.pretrained.checkpoint import describe_module, load_directory, save
 
 if TYPE_CHECKING:
     from huggingface_hub import ModelCard
@@ -48,6 +48,8 @@ def save_pretrained(module: Configurable, directory: str | Path, *, license: str
         >>> from_pretrained(tmp_path / "head")
         VectorHead(...
     """
+    assert isinstance(module, nn.Module)
+    describe_module(module)  # huggingface_hub deletes the configuration that is there before it writes a new one
     _hub_module()(module, license).save_pretrained(directory)
 
 
@@ -141,7 +143,8 @@ def push_to_hub(
             f"{repo_id} cannot be written to, as MOLSPECTRA_OFFLINE or HF_HUB_OFFLINE is set; unset it, or write the "
             "files with save_pretrained."
         )
-    describe(module, "module")  # refuse what cannot be saved before a repository is made
+    assert isinstance(module, nn.Module)
+    describe_module(module)  # refuse what cannot be saved before a repository is made
     commit = _hub_module()(module, license, f"hf://{repo_id}").push_to_hub(
         repo_id, private=private, token=token, branch=branch, create_pr=create_pr, commit_message=commit_message
     )

@@ -251,4 +251,8 @@ def load_published(name: str) -> ReferenceCheckpoint:
             f"{name} cannot be fetched automatically: get it at {known.source} and pass the file to "
             f"molspectra.pretrained.load_reference, or put it at {known.path} and load it by its name. {known.note}"
         )
-    return load_reference(known.path)
+    try:
+        return load_reference(known.path)
+    except ValueError as error:
+        remedy = f"If {known.path} is not the published file, delete it and load {name} again."
+        raise ValueError(f"{error} {remedy}") from error

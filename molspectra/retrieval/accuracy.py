@@ -22,7 +22,7 @@ from molspectra.retrieval.scoring import (
 def topk_accuracy(
     queries: Float[Tensor, "queries channels"] | np.ndarray,
     library: Float[Tensor, "library channels"] | np.ndarray,
-    targets: Int[Tensor, " queries"] | None = None,
+    targets: Int[Tensor, " queries"] | Sequence[int] | np.ndarray | None = None,
     ks: Sequence[int] = (1, 5, 10),
     *,
     similarity: Similarity = "cosine",
@@ -56,7 +56,8 @@ def topk_accuracy(
     for k in ks:
         check_sizes(k=k)
     queries, library = as_embeddings("queries", queries), as_embeddings("library", library)
-    targets = _checked_targets(queries, library, targets)
+    given = None if targets is None else torch.as_tensor(targets, device=queries.device)
+    targets = _checked_targets(queries, library, given)
     if similarity == "cosine":
         queries, library = normalized(queries), normalized(library)
     shares = []
@@ -75,16 +76,19 @@ def _rivals(
 ) -> tuple[Int[Tensor, " queries"], Int[Tensor, " queries"]]:
     """How many rows are more similar than the right one, and how many others are as similar."""
     query = torch.arange(len(queries), device=queries.device)
-    own = queries.new_empty(len(queries))
+    own, longest = queries.new_empty(len(queries)), queries.new_zeros(())
     # The right row's similarity is read from the same product that the others are, which it must equal if they do.
     for first, rows in blocks(library):
         here = (targets >= first) & (targets < first + rows.shape[0])
+        longest = torch.maximum(longest, rows.float().norm(dim=1).amax())
         own[here] = score(queries, rows, None)[query[here], targets[here] - first]
+    # The product of equal rows may differ in the last digits, depending on where in a block they stand.
+    rounding = 8 * torch.finfo(own.dtype).eps * torch.maximum(own.abs(), queries.norm(dim=1) * longest)
     better, equal = torch.zeros_like(targets), torch.full_like(targets, -1)
     for _, rows in blocks(library):
-        scores = score(queries, rows, None)
-        better += (scores > own.unsqueeze(1)).sum(dim=1)
-        equal += (scores == own.unsqueeze(1)).sum(dim=1)
+        above = score(queries, rows, None) - own.unsqueeze(1)
+        better += (above > rounding.unsqueeze(1)).sum(dim=1)
+        equal += (above.abs() <= rounding.unsqueeze(1)).sum(dim=1)
     return better, equal
 
 

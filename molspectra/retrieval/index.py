@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -210,12 +211,17 @@ class Index:
             if not (directory / name).is_file():
                 raise FileNotFoundError(f"{directory} holds no {name}; expected a directory written by Index.save.")
         described = json.loads((directory / _DESCRIPTION).read_text(encoding="utf-8"))
+        if not isinstance(described, dict):
+            raise ValueError(f"{directory / _DESCRIPTION} is damaged: expected an object. Save the index again.")
         if described.get("format") != _FORMAT:
             raise ValueError(
                 f"{directory / _DESCRIPTION} has format {described.get('format')!r}; this version reads {_FORMAT}. "
                 "Update molspectra."
             )
-        tensors = load_file(directory / _TENSORS, device=str(device))
+        try:
+            tensors = load_file(directory / _TENSORS, device=str(device))
+        except SafetensorError as error:
+            raise ValueError(f"{directory / _TENSORS} is damaged: {error}. Save the index again.") from error
         _check_saved(directory, described, tensors)
         index = object.__new__(cls)  # not the constructor, which reads every row
         index.similarity, index.ids = described["similarity"], described["ids"]

@@ -96,3 +96,10 @@ def test_bad_input_is_refused(predicted, target, message):
 def test_a_bad_floor_is_refused(floor):
     with pytest.raises(ValueError, match="floor must be positive and finite"):
         SpectrumLoss(floor)
+
+
+@pytest.mark.parametrize("unit", [1e-30, 1e-21, 1e20])
+def test_in_any_units(unit):
+    predicted, target = torch.rand(2, 3, 50)
+    expected = SpectrumLoss()({"ir": predicted}, {"ir": target})
+    torch.testing.assert_close(SpectrumLoss()({"ir": predicted * unit}, {"ir": target * unit}), expected)

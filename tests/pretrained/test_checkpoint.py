@@ -152,17 +152,34 @@ def replace_size(module):
 
 @pytest.mark.parametrize(
     ("replace", "named"),
-    [(replace_noise, "denoise.noise"), (replace_head, "denoise.head"), (replace_size, "a part of it")],
+    [
+        (replace_noise, "denoise.noise"),
+        (replace_head, "denoise.head"),
+        (replace_size, "it"),
+        (lambda module: setattr(module.denoise.noise, "std", 0.3), "denoise.noise"),
+        (lambda module: setattr(module.contrast, "symmetric", False), "contrast"),
+    ],
 )
 def test_a_replaced_part_that_the_arguments_do_not_tell_of_is_refused(replace, named, tmp_path):
     """It would come back silently as the one that was there before."""
     module = method()
     replace(module)
     before = torch.random.get_rng_state()
-    with pytest.raises(ValueError, match=f"MolSpectra cannot be rebuilt from its arguments: {named} has been replaced"):
+    with pytest.raises(
+        ValueError, match=f"MolSpectra cannot be rebuilt from its arguments, as {named} has been changed"
+    ):
         save(module, tmp_path)
     assert not any(tmp_path.iterdir())
     assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_double_precision_comes_back_as_it_was(tmp_path):
+    module = encoder().double()
+    with torch.no_grad():
+        next(module.parameters()).add_(1e-12)
+    save(module, tmp_path)
+    for actual, expected in zip(load(tmp_path).parameters(), module.parameters(), strict=True):
+        assert torch.equal(actual, expected)
 
 
 def test_what_cannot_be_written_is_refused_by_name(tmp_path):

@@ -295,3 +295,13 @@ class TestTopkAccuracy:
     def test_bad_input_is_refused(self, arguments, message):
         with pytest.raises(ValueError, match=message):
             topk_accuracy(**{"queries": torch.eye(4), "library": torch.eye(4), **arguments})
+
+
+@pytest.mark.parametrize("rows", [7, 97, 130])
+def test_equal_rows_are_found_by_chance(rows):
+    """Whatever the last digits of their products are."""
+    for seed in range(5):
+        row = torch.randn(1, 256, generator=torch.Generator().manual_seed(seed))
+        for target in (0, rows - 1):
+            accuracy = topk_accuracy(row, row.expand(rows, 256).contiguous(), targets=[target], ks=(1, 5))
+            assert accuracy == pytest.approx({1: 1 / rows, 5: 5 / rows})
