@@ -1,14 +1,16 @@
 """Molecules on disk: one flat memory-mapped file a field, written in one pass and read in slices."""
 
 import json
+import operator
 import os
 import re
 import shutil
 import sys
+import uuid
 import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, overload
+from typing import Any, BinaryIO, SupportsIndex, overload
 
 import numpy as np
 import torch
@@ -84,7 +86,7 @@ class MoleculeStore(Sequence[Data]):
     """
 
     def __init__(self, directory: str | Path) -> None:
-        self.directory = Path(directory)
+        self.directory = Path(directory).absolute()  # of use wherever it is opened
         self._index = _read_index(self.directory)
         self._num_molecules = int(self._index["num_molecules"])
         self._columns: dict[str, _Column] | None = None
@@ -98,14 +100,15 @@ class MoleculeStore(Sequence[Data]):
         return self._num_molecules
 
     @overload
-    def __getitem__(self, index: int) -> Data: ...
+    def __getitem__(self, index: SupportsIndex) -> Data: ...
 
     @overload
     def __getitem__(self, index: slice) -> list[Data]: ...
 
-    def __getitem__(self, index: int | slice) -> Data | list[Data]:
+    def __getitem__(self, index: SupportsIndex | slice) -> Data | list[Data]:
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
+        index = operator.index(index)  # arithmetic in NumPy's and torch's small integers overflows
         if not -len(self) <= index < len(self):
             raise IndexError(f"index must lie in 0..{len(self) - 1} (or count from the end, as -1); got {index}.")
         index = index % len(self)
@@ -137,6 +140,8 @@ class MoleculeStore(Sequence[Data]):
 
     def _open(self) -> "dict[str, _Column]":
         if self._columns is None:
+            if _read_index(self.directory)["id"] != self._index["id"]:
+                raise ValueError(f"{self.directory} has been written again since it was opened. Open it anew.")
             described = self._index["fields"].items()
             self._columns = {name: _Column(self.directory, Layout(**layout)) for name, layout in described}
         return self._columns
@@ -224,6 +229,7 @@ class _Writer:
         index = {
             "format": _FORMAT,
             "byteorder": sys.byteorder,
+            "id": uuid.uuid4().hex,
             "num_molecules": self.num_molecules,
             "fields": layouts,
             "files": {file.path.name: {"bytes": file.size, "crc32": file.checksum} for file in files},

@@ -9,6 +9,7 @@ from scipy import constants
 
 from molspectra.data import SpectrumAxis
 from molspectra.data.readers import read_jcamp, read_spectrum_table
+from molspectra.data.readers.ordinates import parse_line
 
 AXIS = SpectrumAxis("ir", 1000.0, 1100.0, 5.0, "cm^-1")
 X = np.linspace(990.0, 1110.0, 41)
@@ -398,3 +399,15 @@ def test_published_percents_called_transmittance(published):
     # Ethanol: C-O stretch near 1050, C-H near 2970, O-H near 3350 cm^-1; nothing around 2200.
     at = {position: float(absorbance[round((position - 600) / 2)]) for position in (1050, 2200, 2972, 3350)}
     assert at[2200] < 0.1 < min(at[1050], at[2972], at[3350])
+
+
+def test_a_damaged_count_does_not_fill_the_memory():
+    with pytest.raises(ValueError, match="'S999999999', 1999999999 equal values|equal values"):
+        parse_line("1000A0S999999999")
+
+
+def test_lines_end_where_lines_end(tmp_path):
+    path = tmp_path / "some.csv"
+    path.write_bytes("# 5\xb0C, run\x85 1000 99\n1000 2\n2000 3\n".encode("latin-1"))
+    axis = SpectrumAxis("some", 1000, 2000, 1000, "cm^-1")
+    assert read_spectrum_table(path, axis, x_unit="cm^-1").tolist() == [[2.0, 3.0]]

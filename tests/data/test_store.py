@@ -1,6 +1,7 @@
 import json
 import pickle
 
+import numpy as np
 import pytest
 import torch
 from torch_geometric.data import Batch, Data
@@ -234,3 +235,10 @@ def test_what_cannot_be_stored_is_refused(tmp_path, second, error, message):
     with pytest.raises(error, match=message):
         write_store(tmp_path / "store", [Data(pos=torch.rand(2, 3)), second])
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("make", [np.int8, np.int16, lambda index: torch.tensor(index, dtype=torch.int8)])
+def test_small_integers_do_not_overflow(tmp_path, make):
+    write_store(tmp_path / "store", [Data(z=torch.full((100,), index)) for index in range(50)])
+    store = MoleculeStore(tmp_path / "store")
+    assert [int(store[make(index)].z[0]) for index in range(50)] == list(range(50))

@@ -16,7 +16,7 @@ from torch_geometric.data import Data
 
 from molspectra._download import download
 from molspectra._validation import check_molecules
-from molspectra.data.datasets.stored import StoredDataset
+from molspectra.data.datasets.stored import BROKEN, StoredDataset
 
 _HARTREE = 27.211386245988  # eV, CODATA 2018
 _KCAL_PER_MOL = 4184 / (6.02214076e23 * 1.602176634e-19)  # eV, exact
@@ -120,7 +120,7 @@ class GEOM(StoredDataset):
         for number, (smiles, record) in enumerate(read_geom(path), start=1):
             try:
                 conformers = _conformers(smiles, record, self.conformers)
-            except (ValueError, TypeError) as error:
+            except BROKEN as error:
                 self.broken(path, f"{number} ({smiles})", error)
                 continue
             yield from conformers
@@ -218,6 +218,8 @@ def _conformers(smiles: str, record: dict[str, Any], limit: int | None) -> list[
         raise ValueError("it must have a list of conformers.")
     if missing := sorted({key for c in found for key in _NEEDED if key not in c}):
         raise ValueError(f"its conformers lack {missing}.")
+    if not all(math.isfinite(float(conformer["totalenergy"])) for conformer in found):
+        raise ValueError("its energies must be finite, as conformers are sorted by them.")
     found = sorted(found, key=lambda conformer: float(conformer["totalenergy"]))
     charge = torch.tensor([int(record.get("charge", 0))])
     molecules = [_conformer(smiles, conformer, charge) for conformer in found[:limit]]

@@ -182,13 +182,22 @@ class MD17(StoredDataset):
                 "by selecting. Split the whole data set."
             )
         if self.revised and k in _SPLITS:
-            files = [Path(self.raw_dir) / _split_file(part, k) for part in ("train", "test")]
+            files = [self._published(_split_file(part, k)) for part in ("train", "test")]
             return _read_split(files[0], len(self)), _read_split(files[1], len(self))
         if "CCSD" in self.name and k == 1:
-            training = len(read_trajectories(Path(self.raw_paths[0]), self.unit)[0])
+            training = len(read_trajectories(self._published(self.raw_file_names[0]), self.unit)[0])
             return torch.arange(training), torch.arange(training, len(self))
         published = "1 to 5" if self.revised else "1, of the coupled-cluster sets alone"
         raise ValueError(f"k must be the number of a published split ({published}); got {k} for {self.name!r}.")
+
+    def _published(self, name: str) -> Path:
+        """A published file, which splits are read from."""
+        path = Path(self.raw_dir) / name
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"split reads {path}, which has been deleted. Pass force_reload=True once, and it is fetched again."
+            )
+        return path
 
 
 def _check_unit(unit: str) -> None:
@@ -229,6 +238,8 @@ def _extract(archive: Path, names: set[str], folder: Path) -> None:
                     shutil.copyfileobj(source, file)
                 part.replace(target)
                 missing.remove(name)
+    except FileNotFoundError:
+        raise
     except (tarfile.TarError, EOFError, OSError) as error:
         raise ValueError(f"{archive} is damaged or truncated: {error}. Delete it, and it is fetched again.") from error
     if missing:

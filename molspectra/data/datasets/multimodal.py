@@ -16,7 +16,7 @@ from torch_geometric.data import Data
 
 from molspectra._download import download
 from molspectra.data.conversion import from_smiles
-from molspectra.data.datasets.stored import StoredDataset
+from molspectra.data.datasets.stored import BROKEN, StoredDataset
 from molspectra.data.spectrum import SpectrumAxis
 
 _ARCHIVE = "multimodal_spectroscopic_dataset.zip"
@@ -152,7 +152,7 @@ class MultimodalSpectra(StoredDataset):
             for row, record in enumerate(_rows(path, ["smiles", *(_COLUMNS[kind] for kind in self.kinds)])):
                 try:
                     data = self._molecule(record)
-                except (ValueError, TypeError) as error:
+                except BROKEN as error:
                     self.broken(path, f"{row} ({record['smiles']})", error)
                     continue
                 yield data

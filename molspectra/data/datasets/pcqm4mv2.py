@@ -18,7 +18,7 @@ from molspectra.data.datasets.formats.archives import file_lines, refuse_damage,
 from molspectra.data.datasets.formats.elements import SYMBOLS, heavy_atoms
 from molspectra.data.datasets.formats.sdf import parse_record, read_records
 from molspectra.data.datasets.formats.xyz import parse_xyz
-from molspectra.data.datasets.stored import StoredDataset, check_count
+from molspectra.data.datasets.stored import BROKEN, StoredDataset, check_count
 
 _URL = "https://dgl-data.s3-accelerate.amazonaws.com/dataset/OGB-LSC/pcqm4m-v2.zip"
 _GEOMETRY_URL = "http://ogb-data.stanford.edu/data/lsc/"
@@ -121,7 +121,7 @@ class PCQM4Mv2(StoredDataset):
             found += 1
             try:
                 data = _with_labels(parse(), row)
-            except ValueError as error:
+            except BROKEN as error:
                 self.broken(geometry, index, error)
                 continue
             yield data

@@ -16,7 +16,7 @@ from molspectra._download import download
 from molspectra.data.datasets.formats.archives import file_lines, tar_files, unpack
 from molspectra.data.datasets.formats.sdf import SDFRecord, parse_record, read_records
 from molspectra.data.datasets.formats.xyz import parse_xyz, to_float
-from molspectra.data.datasets.stored import StoredDataset, check_count
+from molspectra.data.datasets.stored import BROKEN, StoredDataset, check_count
 
 _URL = "https://deepchemdata.s3-us-west-1.amazonaws.com/datasets/molnet_publish/qm9.zip"
 _FIGSHARE = "https://ndownloader.figshare.com/files/"
@@ -151,7 +151,7 @@ class QM9(StoredDataset):
             kept += 1
             try:
                 data = read()
-            except ValueError as error:
+            except BROKEN as error:
                 self.broken(self.raw_paths[0], f"gdb_{number}", error)
                 continue
             yield data

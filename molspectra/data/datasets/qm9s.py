@@ -18,7 +18,7 @@ from molspectra._validation import check_molecules
 from molspectra.data.datasets.formats.archives import refuse_damage, text_lines, unpack
 from molspectra.data.datasets.formats.pickled import fields_of, read_pickled
 from molspectra.data.datasets.formats.spectrum_table import parse_intensities, read_rows
-from molspectra.data.datasets.stored import StoredDataset, check_count
+from molspectra.data.datasets.stored import BROKEN, StoredDataset, check_count
 from molspectra.data.spectrum import IR, RAMAN, UV_VIS_QM9S, SpectrumAxis
 
 _URL = "https://figshare.com/ndownloader/articles/24235333/versions/3"
@@ -161,7 +161,7 @@ class QM9S(StoredDataset):
                 for kind, table, axis, intensities in zip(self.kinds, tables, axes, cells, strict=True):
                     file, record = table, f"in line {index + 2}"
                     data[kind] = parse_intensities(intensities, axis)
-            except ValueError as error:
+            except BROKEN as error:
                 self.broken(file, record, error)
                 continue
             yield data

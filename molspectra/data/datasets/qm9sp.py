@@ -10,7 +10,7 @@ from torch_geometric.data import Data
 from molspectra._validation import check_molecules
 from molspectra.data.datasets.formats.pickled import read_collated
 from molspectra.data.datasets.qm9 import QM9
-from molspectra.data.datasets.stored import StoredDataset, check_count
+from molspectra.data.datasets.stored import BROKEN, StoredDataset, check_count
 from molspectra.data.spectrum import IR, RAMAN, UV_VIS_QM9S, SpectrumAxis
 
 _FILE = "data_with_uv_ir_raman.pt"
@@ -71,7 +71,7 @@ class QM9SP(StoredDataset):
         for found, fields in enumerate(read_collated(path, ("z", "pos", "y", "name", *_SPECTRA.values())), 1):
             try:
                 data = _molecule(fields, self.axes)
-            except ValueError as error:
+            except BROKEN as error:
                 self.broken(path, found - 1, error)
                 continue
             yield data

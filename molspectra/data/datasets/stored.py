@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from torch_geometric.data import Data, Dataset
 
+from molspectra.data.datasets.fingerprint import fingerprint
 from molspectra.data.spectrum import SpectrumAxis
 from molspectra.data.store import MoleculeStore, write_store
 
@@ -17,6 +19,10 @@ try:
     import fcntl
 except ImportError:  # Windows: processes are not kept apart there
     fcntl = None  # type: ignore[assignment]
+
+
+# What reading a record of another shape or type than it should have can end in.
+BROKEN = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
 
 class Skipped(NamedTuple):
@@ -104,7 +110,7 @@ class StoredDataset(Dataset):
     @property
     def processed_file_names(self) -> list[str]:
         """What must be there for the data set to be complete."""
-        return ["molecules/index.json", "skipped.json"]
+        return ["molecules/index.json", "skipped.json", "functions.json"]
 
     @property
     def skipped(self) -> tuple[Skipped, ...]:
@@ -162,6 +168,8 @@ class StoredDataset(Dataset):
             if not self._must_process():
                 return  # another process has done it meanwhile
             self._skipped = []
+            for left_behind in Path(self.processed_dir).glob("molecules.*.part"):  # by a process that was killed
+                shutil.rmtree(left_behind, ignore_errors=True)
             write_store(self._store_directory, self._prepared())
         if self._skipped:
             first = self._skipped[0]
@@ -180,10 +188,32 @@ class StoredDataset(Dataset):
         return self._store[idx]
 
     def _download(self) -> None:
-        # As PyG has it, except that the published files may be deleted once the molecules are stored.
-        if self._must_process() and not all(map(os.path.exists, self.raw_paths)):
-            os.makedirs(self.raw_dir, exist_ok=True)
-            self.download()
+        # As PyG has it, except that the published files may be deleted once the molecules are stored, and that one of
+        # several processes does it.
+        if not self._must_process() or all(map(os.path.exists, self.raw_paths)):
+            return
+        os.makedirs(self.raw_dir, exist_ok=True)
+        with _one_at_a_time(Path(self.root) / "download.lock"):
+            if self._must_process() and not all(map(os.path.exists, self.raw_paths)):
+                self.download()
+
+    def _process(self) -> None:
+        # In place of PyG's, which would unpickle what it finds in the folder, and cannot tell functions apart.
+        os.makedirs(self.processed_dir, exist_ok=True)
+        if self._must_process():
+            self.process()
+            return
+        stored = json.loads(self._functions_file.read_text(encoding="utf-8"))
+        for name, given in self._functions().items():
+            if stored.get(name) != given:
+                warnings.warn(
+                    f"The molecules of {type(self).__name__} were stored with {name}={stored.get(name)}; it is now "
+                    f"{given}. Pass force_reload=True to read the published files again.",
+                    stacklevel=4,
+                )
+
+    def _functions(self) -> dict[str, str]:
+        return {"pre_transform": fingerprint(self.pre_transform), "pre_filter": fingerprint(self.pre_filter)}
 
     def _must_process(self) -> bool:
         return bool(self.force_reload) or not all(map(os.path.exists, self.processed_paths))
@@ -196,6 +226,10 @@ class StoredDataset(Dataset):
     def _skipped_file(self) -> Path:
         return Path(self.processed_dir) / "skipped.json"
 
+    @property
+    def _functions_file(self) -> Path:
+        return Path(self.processed_dir) / "functions.json"
+
     def _prepared(self) -> Iterator[Data]:
         """Molecules as they are stored. What was skipped is written down before the store is given its name."""
         empty = True
@@ -205,13 +239,15 @@ class StoredDataset(Dataset):
             empty = False
             yield data if self.pre_transform is None else self.pre_transform(data)
         if empty:
+            first = f" (the first: {self._skipped[0].record}, {self._skipped[0].reason})" if self._skipped else ""
             raise ValueError(
-                f"No molecule of {type(self).__name__} is left: {len(self._skipped)} records were broken, and "
+                f"No molecule of {type(self).__name__} is left: {len(self._skipped)} records were broken{first}, and "
                 f"pre_filter is {self.pre_filter}. Check the files in {self.raw_dir} and the filter."
             )
-        part = self._skipped_file.with_name(f"skipped.{os.getpid()}.part")
-        part.write_text(json.dumps(self._skipped), encoding="utf-8")
-        os.replace(part, self._skipped_file)
+        for path, content in ((self._skipped_file, self._skipped), (self._functions_file, self._functions())):
+            part = path.with_name(f"{path.stem}.{os.getpid()}.part")
+            part.write_text(json.dumps(content), encoding="utf-8")
+            os.replace(part, path)
 
 
 def check_count(files: str | Path, found: int, expected: int | None) -> None:

@@ -1,6 +1,7 @@
 """Measured points, as a file lists them → a row of intensities on a `SpectrumAxis`."""
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -165,4 +166,4 @@ def read_lines(path: str | Path) -> list[str]:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         text = content.decode("latin-1")
-    return text.splitlines()
+    return re.split(r"\r\n|\r|\n", text)  # not at all the other characters that splitlines breaks at

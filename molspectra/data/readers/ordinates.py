@@ -58,6 +58,9 @@ def parse_line(text: str) -> Ordinates:
     return Ordinates(position.group(), values, differs)
 
 
+_MOST_REPEATS = 10_000_000  # far more than a spectrum has points; a damaged count could fill the memory
+
+
 def _values(text: str, start: int) -> tuple[list[float], bool]:
     """The values from a place in the line on, and whether the last is a difference."""
     values: list[float] = []
@@ -83,6 +86,8 @@ def _values(text: str, start: int) -> tuple[list[float], bool]:
                 count = 1
             else:
                 count = int(_DUPLICATE[letter] + digits) - 1
+                if count > _MOST_REPEATS:
+                    raise ValueError(f"got {token.group()!r}, {count + 1} equal values, in {text!r}. Repair the line.")
             for _repeat in range(count):
                 values.append(values[-1] + (difference or 0.0))
         at = token.end()

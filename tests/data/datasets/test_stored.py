@@ -1,11 +1,17 @@
+import copy
+import functools
 import multiprocessing
 import os
+import pickle
+import subprocess
 import sys
+import time
 import warnings
 
 import pytest
 import torch
 from torch_geometric.data import Data
+from torch_geometric.transforms import Compose
 
 from molspectra.data.datasets.stored import StoredDataset, check_count
 
@@ -83,9 +89,110 @@ def test_another_pre_transform_than_the_stored_molecules_have_seen(root):
         return data
 
     Lines(root)
-    with pytest.warns(UserWarning, match="`pre_transform` argument differs"):
+    with pytest.warns(UserWarning, match=r"stored with pre_transform=None; it is now .*double"):
         assert Lines(root, pre_transform=double)[0].pos[0, 0] == 1
     assert Lines(root, pre_transform=double, force_reload=True)[0].pos[0, 0] == 2
+
+
+def scale(data, by=2.0):
+    data.pos = by * data.pos
+    return data
+
+
+class Scale:
+    def __init__(self, by):
+        self.by = by
+
+    def __call__(self, data):
+        return scale(data, self.by)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (lambda data: scale(data, 2.0), lambda data: scale(data, 3.0)),
+        (functools.partial(scale, by=2.0), functools.partial(scale, by=3.0)),
+        (Scale(2.0), Scale(3.0)),
+        (Compose([Scale(2.0)]), Compose([Scale(3.0)])),
+    ],
+    ids=["function", "partial", "object", "Compose"],
+)
+def test_functions_are_told_apart_by_what_they_do(root, one, other):
+    Lines(root, pre_transform=one)
+    Lines(root, pre_transform=copy.deepcopy(one))  # without a warning
+    with pytest.warns(UserWarning, match="were stored with pre_transform="):
+        Lines(root, pre_transform=other)
+
+
+def test_a_function_is_the_same_in_another_process():
+    code = "import molspectra.data.datasets.fingerprint as f, json; print(f.fingerprint(json.JSONEncoder(indent=3)))"
+    prints = {subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True).stdout for _ in "ab"}
+    assert len(prints) == 1
+    assert b"JSONEncoder" in prints.pop()
+
+
+class Evil:
+    def __reduce__(self):
+        return os.mkdir, ("executed",)
+
+
+@pytest.mark.parametrize("name", ["pre_transform.pt", "pre_filter.pt"])
+def test_nothing_is_unpickled(root, monkeypatch, name):
+    monkeypatch.chdir(root)
+    Lines(root)
+    torch.save(Evil(), root / "processed" / name)
+    Lines(root)
+    assert not (root / "executed").exists()
+
+
+def test_a_store_that_is_written_again_is_not_mixed_up(root):
+    """With those that were opened before."""
+    old, opened = Lines(root), Lines(root)
+    opened[0]
+    Lines(root, pre_filter=lambda data: len(data.z) > 2, force_reload=True)
+    with pytest.raises(ValueError, match="has been written again since it was opened"):
+        old[0]
+    with pytest.raises(ValueError, match="has been written again since it was opened"):
+        pickle.loads(pickle.dumps(opened))[0]
+    assert len(opened[0].z) == 2
+
+
+def test_what_a_killed_process_has_left_is_removed(root):
+    (root / "processed" / "molecules.123.part").mkdir(parents=True)
+    Lines(root)
+    assert not list((root / "processed").glob("*.part"))
+
+
+def test_a_relative_root_stays_where_it_is(root, monkeypatch):
+    monkeypatch.chdir(root.parent)
+    dataset = Lines(root.name)
+    monkeypatch.chdir("/")
+    assert len(dataset[0].z) == 2
+
+
+def test_where_all_records_are_broken_the_first_is_named(root):
+    (root / "raw" / "lines.txt").write_text("two\n")
+    with pytest.raises(ValueError, match="1 records were broken .the first: 1, invalid literal"):
+        Lines(root, skip_broken=True)
+
+
+class SlowlyDownloaded(Downloaded):
+    def download(self):
+        with open(os.path.join(self.root, "downloads"), "a") as file:
+            file.write("x")
+        time.sleep(0.3)
+        super().download()
+
+
+def test_one_of_several_processes_downloads(tmp_path):
+    context = multiprocessing.get_context("fork")
+    processes = [context.Process(target=SlowlyDownloaded, args=(tmp_path,)) for _ in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0, 0]
+    assert (tmp_path / "downloads").read_text() == "x"
 
 
 def test_a_broken_record_is_refused_and_nothing_looks_finished(root):

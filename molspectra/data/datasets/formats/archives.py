@@ -76,13 +76,20 @@ def tar_files(path: str | Path, suffix: str) -> Iterator[tuple[str, Iterator[str
         ValueError: the archive is damaged, or has no such file.
     """
     found = False
-    with refuse_damage(path), tarfile.open(path, "r|*") as archive:
+    with refuse_damage(path), contextlib.ExitStack() as stack:
+        opened = stack.enter_context(Path(path).open("rb"))
+        zipped = opened.peek(2)[:2] == b"\x1f\x8b"
+        # tarfile's own gzip does not look at checksums.
+        stream_in: Any = stack.enter_context(gzip.GzipFile(fileobj=opened)) if zipped else opened
+        archive = stack.enter_context(tarfile.open(fileobj=stream_in, mode="r|" if zipped else "r|*"))
         for member in archive:
             archive.members = []  # type: ignore[attr-defined]  # which would otherwise grow by a kilobyte a file
             stream = archive.extractfile(member) if member.isfile() and member.name.endswith(suffix) else None
             if stream is not None:
                 found = True
                 yield member.name, text_lines(stream, path)
+        while stream_in.read(_CHUNK):  # to the end, where the checksum stands
+            pass
     if not found:
         raise ValueError(f"{path} has no file *{suffix}. Is it another archive of that name? Fetch it anew.")
 
@@ -107,4 +114,4 @@ def unpack(archive: str | Path, directory: str | Path, names: Iterable[str]) -> 
             with opened.open(members[name]) as source, part.open("wb") as target:
                 shutil.copyfileobj(source, target, _CHUNK)
             os.replace(part, Path(directory) / name)
-    os.unlink(archive)
+    Path(archive).unlink(missing_ok=True)

@@ -1,6 +1,7 @@
 """Molecules that others have saved with torch.save as objects of PyG, read without running code from the file."""
 
 import pickle
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,8 @@ def read_pickled(path: str | Path) -> Any:
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"No file at {path}.")
+    if zipfile.is_zipfile(path) and (name := zipfile.ZipFile(path).testzip()) is not None:
+        raise ValueError(f"{path} is damaged: the checksum of {name} in it is wrong. Fetch it anew.")
     try:
         with safe_globals(list(_ALLOWED)):
             refused = get_unsafe_globals_in_checkpoint(path)
