@@ -4,6 +4,8 @@ import functools
 import inspect
 from typing import Any
 
+from torch import nn
+
 
 class Configurable:
     """Mixin that records the constructor's arguments, defaults included, in `config`.
@@ -17,9 +19,12 @@ class Configurable:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         init, signature = cls.__init__, inspect.signature(cls.__init__)
+        if init in (object.__init__, nn.Module.__init__):
+            cls.config = {}  # nothing to be built with
+            return
         if "__init__" not in cls.__dict__:
             # Inherited: from a class that records already, or from one (someone else's) that does not. A constructor
-            # that takes anything, nn.Module's own, says nothing that could be recorded.
+            # that takes anything says nothing that could be recorded.
             takes_any = any(parameter.kind.name.startswith("VAR") for parameter in signature.parameters.values())
             if getattr(init, "_records", False) or takes_any:
                 return

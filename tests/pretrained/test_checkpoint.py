@@ -38,6 +38,9 @@ MODULES = {
     "projection": lambda: ms.heads.ProjectionHead(8, 4),
     "normalizer": lambda: ms.objectives.TargetNormalizer(as_released=True),
     "method of methods": method,
+    "nothing to be built with": ms.objectives.NoiseScaleLoss,
+    "3D-EMGP": lambda: ms.methods.EMGP(16),
+    "EMPP": lambda: ms.methods.EMPP(16),
 }
 
 
