@@ -5,15 +5,15 @@ from typing import Literal
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch_geometric.utils import scatter
 
 from molspectra._config import Configurable
 from molspectra._validation import add_context, check_dtype, check_heads, check_molecules
 from molspectra.encoders.features import AtomFeatures
-from molspectra.geometry.neighbors import edge_geometry, radius_graph
+from molspectra.geometry.neighbors import edge_geometry, neighbor_pairs
 from molspectra.layers.equivariant_attention import EquivariantAttention
 from molspectra.layers.initialization import init_linears
 from molspectra.layers.layer_output import LayerOutput
+from molspectra.layers.pair_messages import Neighborhood
 from molspectra.layers.radial import ExpNormalBasis
 from molspectra.layers.vector_norm import RMSVectorNorm, WhitenedVectorNorm
 
@@ -142,17 +142,21 @@ class EquivariantTransformer(Configurable, nn.Module):
         check_molecules(z, pos, batch, self.max_z)
         check_dtype("pos", pos, self.out_norm.weight)
         pos = pos.to(self.out_norm.weight.dtype)  # under autocast it may have another; geometry is never halved
-        edge_index = radius_graph(pos, batch, self.cutoff, loop=True)
-        distance, direction = edge_geometry(pos, edge_index)
-        rbf = self.radial_basis(distance)
-        envelope = self.radial_basis.envelope(distance).unsqueeze(-1)
-
-        scalars = self.neighbor_embedding(z, self.embedding(z), edge_index, rbf, envelope)
+        pairs = neighbor_pairs(pos, batch, self.cutoff)
+        distance, direction = edge_geometry(pos, pairs.flip(0))
+        neighborhood = Neighborhood(
+            pairs,
+            direction,
+            self.radial_basis(distance),
+            self.radial_basis.envelope(distance).unsqueeze(-1),
+            self.radial_basis(pos.new_zeros(1)),
+        )
+        scalars = self.neighbor_embedding(z, self.embedding(z), neighborhood)
         # Under autocast the projections run in half precision; what they add up to stays in the weights' own.
         scalars = add_context(scalars.to(self.embedding.weight.dtype), context)
         vectors = scalars.new_zeros(scalars.shape[0], 3, scalars.shape[1])
         for index, layer in enumerate(self.layers):
-            delta_scalars, delta_vectors = layer(scalars, vectors, edge_index, rbf, envelope, direction)
+            delta_scalars, delta_vectors = layer(scalars, vectors, neighborhood)
             scalars, vectors = scalars + delta_scalars, vectors + delta_vectors
             if self.scalar_norms:
                 scalars, vectors = self.scalar_norms[index](scalars), self.vector_norms[index](vectors)
@@ -171,12 +175,13 @@ class NeighborEmbedding(nn.Module):
         init_linears(self)
 
     def forward(
-        self, z: Tensor, embedded: Tensor, edge_index: Tensor, rbf: Tensor, envelope: Tensor
+        self, z: Int[Tensor, " atoms"], embedded: Float[Tensor, "atoms channels"], neighborhood: Neighborhood
     ) -> Float[Tensor, "atoms channels"]:
-        """Elements (N,), their embeddings (N, F), edges, radial basis (E, K) and cutoff (E, 1) → (N, F)."""
-        source, target = edge_index
-        others = (source != target).unsqueeze(-1)
-        filters = self.distance_proj(rbf) * (envelope * others)
-        messages = self.embedding(z).index_select(0, source) * filters
-        around = scatter(messages, target, dim=0, dim_size=z.shape[0], reduce="sum")
+        """Elements (N,), their embeddings (N, F) and neighbours → (N, F)."""
+        filters = self.distance_proj(neighborhood.basis) * neighborhood.envelope
+        neighbors = self.embedding(z)
+        around = torch.zeros_like(embedded)
+        for source, target in (neighborhood.pairs, neighborhood.pairs.flip(0)):
+            messages = neighbors.index_select(0, source) * filters
+            around = around.index_add(0, target, messages.to(around.dtype))
         return self.combine(torch.cat([embedded, around], dim=-1))

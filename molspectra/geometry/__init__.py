@@ -13,7 +13,7 @@ from molspectra.geometry.internal_coordinates import (
     wrap_angle,
 )
 from molspectra.geometry.linalg import symmetric_inverse_sqrt
-from molspectra.geometry.neighbors import edge_geometry, radius_graph
+from molspectra.geometry.neighbors import edge_geometry, neighbor_pairs, radius_graph
 from molspectra.geometry.rotation import rotation_matrix
 from molspectra.geometry.torsion import rotate_torsions
 
@@ -26,6 +26,7 @@ __all__ = [
     "hop_counts",
     "internal_coordinates",
     "internal_jacobian",
+    "neighbor_pairs",
     "radius_graph",
     "remove_mean",
     "rotate_torsions",

@@ -38,13 +38,34 @@ def radius_graph(
         tensor([[1, 0],
                 [0, 1]])
     """
-    if not cutoff > 0:
-        raise ValueError(f"cutoff must be positive (Å); got {cutoff}.")
-    if batch is None:
-        batch = torch.zeros(pos.shape[0], dtype=torch.int64, device=pos.device)
-    elif values_are_free(batch) and bool((batch[1:] < batch[:-1]).any()):
-        raise ValueError("batch must be sorted, the atoms of a molecule together. Sort the atoms by batch first.")
-    return _radius_graph(pos.detach(), batch, float(cutoff), loop)
+    return _radius_graph(pos.detach(), _checked_batch(pos, batch, cutoff), float(cutoff), loop, False)
+
+
+def neighbor_pairs(
+    pos: Float[Tensor, "atoms 3"], batch: Int[Tensor, " atoms"] | None, cutoff: float | int
+) -> Int[Tensor, "2 pairs"]:
+    """Each pair of atoms i < j of one molecule that are closer than `cutoff`, once.
+
+    The half of :func:`radius_graph` from which the other follows: what depends on the distance alone needs to be
+    computed once a pair, not once a direction. Pairs are sorted by i, then by j.
+
+    Args:
+        pos: Positions in Å, (N, 3).
+        batch: Molecule of each atom, (N,), sorted; None for one molecule.
+        cutoff: Distance in Å, strictly above which pairs are left out.
+
+    Returns:
+        Atoms i and j of each pair, (2, P).
+
+    Raises:
+        ValueError: see :func:`radius_graph`.
+
+    Example:
+        >>> neighbor_pairs(torch.tensor([[0.0, 0, 0], [1.0, 0, 0], [9.0, 0, 0]]), None, cutoff=2.0)
+        tensor([[0],
+                [1]])
+    """
+    return _radius_graph(pos.detach(), _checked_batch(pos, batch, cutoff), float(cutoff), False, True)
 
 
 def edge_geometry(
@@ -71,13 +92,27 @@ def edge_geometry(
     return torch.where(coincident, 0.0, distance), displacement / distance.unsqueeze(-1)
 
 
+def _checked_batch(pos: Tensor, batch: Tensor | None, cutoff: float | int) -> Tensor:
+    if not cutoff > 0:
+        raise ValueError(f"cutoff must be positive (Å); got {cutoff}.")
+    if batch is None:
+        return torch.zeros(pos.shape[0], dtype=torch.int64, device=pos.device)
+    if values_are_free(batch) and bool((batch[1:] < batch[:-1]).any()):
+        raise ValueError("batch must be sorted, the atoms of a molecule together. Sort the atoms by batch first.")
+    return batch
+
+
 @torch.library.custom_op("molspectra::radius_graph", mutates_args=())
-def _radius_graph(pos: Tensor, batch: Tensor, cutoff: float, loop: bool) -> Tensor:
+def _radius_graph(pos: Tensor, batch: Tensor, cutoff: float, loop: bool, once: bool) -> Tensor:
+    """[source, target] of all edges; `once`: [i, j] of pairs i < j."""
     if pos.shape[0] == 0:
         return batch.new_empty(2, 0)
     _, molecule, sizes = torch.unique_consecutive(batch, return_inverse=True, return_counts=True)
     first = (sizes.cumsum(0) - sizes)[molecule]  # first atom of each atom's molecule
     candidates = sizes[molecule]  # possible sources of each target
+    if once:
+        after = torch.arange(1, pos.shape[0] + 1, device=pos.device)
+        first, candidates = after, first + candidates - after
     pairs_up_to = candidates.cumsum(0)
     before = pairs_up_to - candidates  # candidate pairs before each target's
     blocks = []
@@ -88,14 +123,14 @@ def _radius_graph(pos: Tensor, batch: Tensor, cutoff: float, loop: bool) -> Tens
         source = first[target] + rank
         # Not `<`: an atom at NaN must keep its edges and show in the loss, rather than pass for a lone atom.
         near = ~((pos[source] - pos[target]).square().sum(dim=-1) >= cutoff * cutoff)
-        if not loop:
+        if not loop and not once:
             near &= source != target
-        blocks.append(torch.stack([source, target])[:, near])
+        blocks.append(torch.stack([target, source] if once else [source, target])[:, near])
     return torch.cat(blocks, dim=1)
 
 
 @_radius_graph.register_fake
-def _(pos: Tensor, batch: Tensor, cutoff: float, loop: bool) -> Tensor:
+def _(pos: Tensor, batch: Tensor, cutoff: float, loop: bool, once: bool) -> Tensor:
     edges = torch.library.get_ctx().new_dynamic_size()
     return batch.new_empty(2, edges)
 

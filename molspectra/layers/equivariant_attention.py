@@ -1,12 +1,12 @@
 """One attention layer of the equivariant transformer."""
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch_geometric.utils import scatter
 
 from molspectra.layers.initialization import init_linears
+from molspectra.layers.pair_messages import Filters, Neighborhood, pair_messages
 
 
 class EquivariantAttention(nn.Module):
@@ -40,38 +40,31 @@ class EquivariantAttention(nn.Module):
         self,
         scalars: Float[Tensor, "atoms channels"],
         vectors: Float[Tensor, "atoms 3 channels"],
-        edge_index: Int[Tensor, "2 edges"],
-        rbf: Float[Tensor, "edges num_rbf"],
-        envelope: Float[Tensor, "edges 1"],
-        direction: Float[Tensor, "edges 3"],
+        neighborhood: Neighborhood,
     ) -> tuple[Float[Tensor, "atoms channels"], Float[Tensor, "atoms 3 channels"]]:
         """The changes of scalars (N, F) and vectors (N, 3, F)."""
-        source, target = edge_index
-        num_atoms, channels = scalars.shape
-        by_head = (self.num_heads, -1)
         normed = self.norm(scalars)
-        query = self.q_proj(normed).unflatten(-1, by_head)
-        key = self.k_proj(normed).unflatten(-1, by_head)
-        value = self.v_proj(normed).unflatten(-1, by_head)
-        key_filter = F.silu(self.dk_proj(rbf)).unflatten(-1, by_head)
-        value_filter = F.silu(self.dv_proj(rbf))
-        if not self.as_released:
-            value_filter = value_filter * envelope
-        value_filter = value_filter.unflatten(-1, by_head)
-
-        # index_select rather than indexing: its backward is one index_add, several times as fast on the CPU.
-        at_target, at_source = query.index_select(0, target), key.index_select(0, source)
-        attention = F.silu((at_target * at_source * key_filter).sum(dim=-1))
-        if self.as_released:
-            attention = attention * envelope
-        s0, s1, s2 = (value.index_select(0, source) * value_filter).chunk(3, dim=-1)
-        message = (s0 * attention.unsqueeze(-1)).flatten(1)
-        s1, s2 = s1.flatten(1).unsqueeze(1), s2.flatten(1).unsqueeze(1)
-        vector_message = torch.addcmul(vectors.index_select(0, source) * s1, s2, direction.unsqueeze(2))
-        gathered = scatter(message, target, dim=0, dim_size=num_atoms, reduce="sum")
-        gathered_vectors = scatter(vector_message, target, dim=0, dim_size=num_atoms, reduce="sum")
-
+        # A head's s⁰, s¹ and s² stand together in the weights; here all heads' s⁰ come first, then their s¹ and s².
+        weight = torch.cat([self.k_proj.weight, self._by_kind(self.v_proj.weight)])
+        bias = torch.cat([self.k_proj.bias, self._by_kind(self.v_proj.bias)])
+        filters = Filters(
+            torch.cat([self.dk_proj.weight, self._by_kind(self.dv_proj.weight)]),
+            torch.cat([self.dk_proj.bias, self._by_kind(self.dv_proj.bias)]),
+        )
+        gathered, gathered_vectors = pair_messages(
+            self.q_proj(normed),
+            F.linear(normed, weight, bias),
+            vectors,
+            filters,
+            neighborhood,
+            self.num_heads,
+            damp_attention=self.as_released,
+        )
         o1, o2, o3 = self.o_proj(gathered).chunk(3, dim=-1)
         p1, p2, p3 = self.vec_proj(vectors).chunk(3, dim=-1)
         delta = (p1 * p2).sum(dim=1) * o2 + o3
-        return delta, p3 * o1.unsqueeze(1) + gathered_vectors
+        return delta, torch.addcmul(gathered_vectors, p3, o1.unsqueeze(1))
+
+    def _by_kind(self, rows: Tensor) -> Tensor:
+        """(heads · 3 · d, ...) → (3 · heads · d, ...)."""
+        return rows.unflatten(0, (self.num_heads, 3, -1)).transpose(0, 1).flatten(0, 2)

@@ -1,0 +1,302 @@
+"""Messages along both directions of each pair of neighbours, the hot path of the equivariant transformer.
+
+What the messages of a layer need is small: a row an atom, and the distances. What they are made of is not: a dozen
+tensors of (edges × channels). So pairs are taken in blocks that fit into the cache, none of these tensors is kept, and
+the backward, written out, makes them again. Both directions of a pair share one radial filter.
+"""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+# Pairs × channels of a block. On the CPU its tensors fit into the second-level cache; on an accelerator the memory is
+# bounded by some 30 times this many numbers.
+_BLOCK = {"cpu": 1 << 15}
+_BLOCK_ELSEWHERE = 1 << 23
+
+
+class Neighborhood(NamedTuple):
+    """The pairs of atoms within the cutoff, and what a layer reads of their distances."""
+
+    pairs: Int[Tensor, "2 pairs"]
+    """Atoms i and j."""
+    direction: Float[Tensor, "pairs 3"]
+    """Unit vectors from i to j."""
+    basis: Float[Tensor, "pairs num_rbf"]
+    """Radial basis of the distances."""
+    envelope: Float[Tensor, "pairs 1"]
+    """C(r_ij)."""
+    own_basis: Float[Tensor, "1 num_rbf"]
+    """Radial basis at distance 0: each atom is its own neighbour, too."""
+
+
+class Filters(NamedTuple):
+    """The learned functions of the distance, W φ + b before the SiLU."""
+
+    weight: Float[Tensor, "filters num_rbf"]
+    """(4F, K); F rows for the keys, then 3F for the values s⁰, s¹, s²."""
+    bias: Float[Tensor, " filters"]
+
+
+def pair_messages(
+    query: Float[Tensor, "atoms channels"],
+    key_value: Float[Tensor, "atoms key_and_values"],
+    vectors: Float[Tensor, "atoms 3 channels"],
+    filters: Filters,
+    neighborhood: Neighborhood,
+    num_heads: int,
+    damp_attention: bool = False,
+) -> tuple[Float[Tensor, "atoms channels"], Float[Tensor, "atoms 3 channels"]]:
+    """X_i = Σ_j a_ij s⁰_ij and V_i = Σ_j vec_j ⊙ s¹_ij + u_ij ⊗ s²_ij, over the neighbours j of i and i itself.
+
+    With a_ij = SiLU(Σ_d q_i k_j f^k_ij), a sum over the channels of a head, and s_ij = v_j ⊙ C(r_ij) f^v_ij, where
+    f = SiLU(W φ_ij + b). All derivatives exist; beyond the first they are taken from the plain operations. So is
+    everything in a compiled graph, where the compiler does the fusing.
+
+    Args:
+        query: q, (N, F).
+        key_value: k and the three values, one after the other, (N, 4F).
+        vectors: (N, 3, F).
+        filters: The radial filters.
+        neighborhood: Pairs and distances.
+        num_heads: Number of heads, which share out the channels.
+        damp_attention: Multiply C into a_ij rather than into s_ij, as the released code does.
+
+    Returns:
+        X (N, F) and V (N, 3, F).
+    """
+    settings = num_heads, damp_attention
+    tensors = query, key_value, vectors, *filters, *neighborhood
+    if torch.compiler.is_compiling():
+        return _plain(settings, *tensors)
+    return _InBlocks.apply(settings, *tensors)
+
+
+class _Block(NamedTuple):
+    """Edges that share radial filters: k edges for each of c filters."""
+
+    target: Tensor  # (k, c)
+    source: Tensor  # (k, c)
+    direction: Tensor  # (k, c, 3), from target to source
+    basis: Tensor  # (c, K)
+    envelope: Tensor  # (c, 1)
+
+
+def _pairs(neighborhood: Neighborhood, chosen: slice = slice(None)) -> _Block:
+    """Pairs, in both directions: k = 2."""
+    pairs, direction = neighborhood.pairs[:, chosen], neighborhood.direction[chosen]
+    return _Block(
+        pairs,
+        pairs.flip(0),
+        torch.stack([direction, -direction]),
+        neighborhood.basis[chosen],
+        neighborhood.envelope[chosen],
+    )
+
+
+def _loops(neighborhood: Neighborhood, first: int, stop: int) -> _Block:
+    """Atoms as their own neighbours: c = 1."""
+    atoms = torch.arange(first, stop, device=neighborhood.pairs.device).unsqueeze(1)
+    own = neighborhood.own_basis
+    return _Block(atoms, atoms, own.new_zeros(1, 1, 3), own, own.new_ones(1, 1))
+
+
+def _blocks(neighborhood: Neighborhood, num_atoms: int, channels: int) -> Iterator[tuple[slice | None, _Block]]:
+    """All edges in blocks, with the pairs that each is made of; None for atoms as their own neighbours."""
+    size = max(_BLOCK.get(neighborhood.pairs.device.type, _BLOCK_ELSEWHERE) // channels, 1)
+    num_pairs = neighborhood.pairs.shape[1]
+    for start in range(0, num_pairs, size):
+        chosen = slice(start, min(start + size, num_pairs))
+        yield chosen, _pairs(neighborhood, chosen)
+    for start in range(0, num_atoms, 2 * size):
+        yield None, _loops(neighborhood, start, min(start + 2 * size, num_atoms))
+
+
+def _heads(channels: Tensor, num_heads: int) -> Tensor:
+    return channels.unflatten(-1, (num_heads, -1))
+
+
+def _gather(rows: Tensor, index: Tensor) -> Tensor:
+    """rows[index], (k, c, ...); by index_select, whose backward is one index_add."""
+    return rows.index_select(0, index.flatten()).unflatten(0, index.shape)
+
+
+def _messages(
+    settings: tuple[int, bool],
+    query: Tensor,
+    key_value: Tensor,
+    vectors: Tensor,
+    filtering: Tensor,
+    direction: Tensor,
+    envelope: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """Scalar (k, c, F) and vector messages (k, c, 3, F) from what is at the ends of edges, and f (c, 4F)."""
+    num_heads, damp_attention = settings
+    key_filter, value_filter = filtering.tensor_split([query.shape[-1]], dim=-1)
+    key, value = key_value.tensor_split([query.shape[-1]], dim=-1)
+    attention = F.silu(_heads(query * key * key_filter, num_heads).sum(dim=-1, keepdim=True))
+    if damp_attention:
+        attention = attention * envelope.unsqueeze(-1)
+    else:
+        value_filter = value_filter * envelope
+    s0, s1, s2 = (value * value_filter).chunk(3, dim=-1)
+    message = (_heads(s0, num_heads) * attention).flatten(-2)
+    return message, torch.addcmul(vectors * s1.unsqueeze(-2), s2.unsqueeze(-2), direction.unsqueeze(-1))
+
+
+def _add_messages(
+    settings: tuple[int, bool],
+    block: _Block,
+    query: Tensor,
+    key_value: Tensor,
+    vectors: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    scalar_sum: Tensor,
+    vector_sum: Tensor,
+) -> None:
+    """Add the messages of a block of edges to the sums (N, F) and (N, 3, F), in place."""
+    message, vector_message = _messages(
+        settings,
+        _gather(query, block.target),
+        _gather(key_value, block.source),
+        _gather(vectors, block.source),
+        F.silu(F.linear(block.basis, weight, bias)),
+        block.direction,
+        block.envelope,
+    )
+    target = block.target.flatten()
+    scalar_sum.index_add_(0, target, message.flatten(0, 1).to(scalar_sum.dtype))
+    vector_sum.index_add_(0, target, vector_message.flatten(0, 1).to(vector_sum.dtype))
+
+
+def _plain(settings: tuple[int, bool], *tensors: Tensor) -> tuple[Tensor, Tensor]:
+    """All edges at once, in operations that autograd and the compiler know."""
+    query, key_value, vectors, weight, bias, *rest = tensors
+    neighborhood = Neighborhood(*rest)
+    scalar_sum, vector_sum = torch.zeros_like(vectors[:, 0]), torch.zeros_like(vectors)
+    for block in (_pairs(neighborhood), _loops(neighborhood, 0, query.shape[0])):
+        _add_messages(settings, block, query, key_value, vectors, weight, bias, scalar_sum, vector_sum)
+    return scalar_sum, vector_sum
+
+
+class _InBlocks(torch.autograd.Function):
+    """`_plain`, block by block; keeps its arguments and nothing else."""
+
+    @staticmethod
+    def forward(ctx: Any, settings: tuple[int, bool], *tensors: Tensor) -> tuple[Tensor, Tensor]:
+        query, key_value, vectors, weight, bias, *rest = tensors
+        scalar_sum, vector_sum = torch.zeros_like(vectors[:, 0]), torch.zeros_like(vectors)
+        for _, block in _blocks(Neighborhood(*rest), *query.shape):
+            _add_messages(settings, block, query, key_value, vectors, weight, bias, scalar_sum, vector_sum)
+        ctx.save_for_backward(*tensors)
+        ctx.settings = settings
+        return scalar_sum, vector_sum
+
+    @staticmethod
+    def backward(ctx: Any, to_scalars: Tensor, to_vectors: Tensor) -> tuple[Tensor | None, ...]:
+        tensors, needed = ctx.saved_tensors, ctx.needs_input_grad[1:]
+        if torch.is_grad_enabled():  # create_graph=True: this backward is to be differentiated in its turn
+            inputs = [tensor for tensor, need in zip(tensors, needed, strict=True) if need]
+            outputs = _plain(ctx.settings, *tensors)
+            some = iter(torch.autograd.grad(outputs, inputs, (to_scalars, to_vectors), create_graph=True))
+            return None, *(next(some) if need else None for need in needed)
+        geometry = any(needed[6:9])  # where positions are trained on, or forces are derived
+        grads = [
+            torch.zeros_like(tensor if index < 5 or geometry else tensor[:0], dtype=to_vectors.dtype)
+            for index, tensor in enumerate(tensors)
+        ]
+        for chosen, block in _blocks(Neighborhood(*tensors[5:]), *tensors[0].shape):
+            _add_gradients(ctx.settings, block, chosen, tensors, to_scalars, to_vectors, grads)
+        return None, *(g.to(t.dtype) if need else None for g, t, need in zip(grads, tensors, needed, strict=True))
+
+
+def _add_gradients(
+    settings: tuple[int, bool],
+    block: _Block,
+    chosen: slice | None,
+    tensors: tuple[Tensor, ...],
+    to_scalars: Tensor,
+    to_vectors: Tensor,
+    grads: list[Tensor],
+) -> None:
+    """The backward of a block of edges: add to `grads`, one for each of `tensors`, what it makes of those of the sums.
+
+    Args:
+        settings: See `_messages`.
+        block: The edges.
+        chosen: The pairs they are made of.
+        tensors: The arguments of `_plain`.
+        to_scalars: Gradient of the sums of messages, (N, F).
+        to_vectors: Gradient of the sums of vector messages, (N, 3, F).
+        grads: Gradients of `tensors`, added to in place; those of distances and directions without rows if not wanted.
+    """
+    num_heads, damp_attention = settings
+    query, key_value, vectors, weight, bias, *_ = tensors
+    of_query, of_key_value, of_vectors, of_weight, of_bias, _, of_direction, of_basis, of_envelope, of_own_basis = grads
+    channels = query.shape[1]
+    target, source = block.target.flatten(), block.source.flatten()
+    envelope = block.envelope.unsqueeze(-1)
+
+    # What the forward has made; the names are those of the equations.
+    inner = F.linear(block.basis, weight, bias)
+    key_filter, value_filter = F.silu(inner).tensor_split([channels], dim=-1)
+    damped = value_filter if damp_attention else value_filter * block.envelope
+    q, vec = _gather(query, block.target), _gather(vectors, block.source)
+    k, v = _gather(key_value, block.source).tensor_split([channels], dim=-1)
+    qk, s = q * k, v * damped
+    scores = _heads(qk * key_filter, num_heads).sum(dim=-1, keepdim=True)
+    a = F.silu(scores)
+    s0, s1, s2 = s.chunk(3, dim=-1)
+
+    # From the sums to attention and values.
+    to_message, to_vector = _gather(to_scalars, block.target), _gather(to_vectors, block.target)
+    to_a = _heads(to_message * s0, num_heads).sum(dim=-1, keepdim=True)
+    to_scores = torch.ops.aten.silu_backward(to_a * envelope if damp_attention else to_a, scores)
+    to_s = torch.empty_like(s)
+    to_s0, to_s1, to_s2 = to_s.chunk(3, dim=-1)
+    torch.mul(_heads(to_message, num_heads), a * envelope if damp_attention else a, out=_heads(to_s0, num_heads))
+    _contract(to_vector, vec, out=to_s1)
+    _contract(to_vector, block.direction.unsqueeze(-1), out=to_s2)
+
+    # From there to the ends of the edges.
+    of_query.index_add_(0, target, _by_head(k * key_filter, to_scores).flatten(0, 1))
+    to_k, to_v = _by_head(q * key_filter, to_scores), to_s * damped
+    of_key_value.index_add_(0, source, torch.cat([to_k, to_v], dim=-1).flatten(0, 1))
+    of_vectors.index_add_(0, source, (to_vector * s1.unsqueeze(-2)).flatten(0, 1))
+
+    # And to the filters that edges share.
+    to_damped = (to_s * v).sum(dim=0)
+    to_value_filter = to_damped if damp_attention else to_damped * block.envelope
+    to_filters = torch.cat([_by_head(qk, to_scores).sum(dim=0), to_value_filter], dim=-1)
+    to_inner = torch.ops.aten.silu_backward(to_filters.to(inner.dtype), inner)
+    of_weight += to_inner.mT @ block.basis
+    of_bias += to_inner.sum(dim=0)
+    if not len(of_own_basis):
+        return
+    if chosen is None:
+        of_own_basis += to_inner @ weight
+        return
+    of_basis[chosen] += to_inner @ weight
+    there, back = (to_vector * s2.unsqueeze(-2)).sum(dim=-1)
+    of_direction[chosen] += there - back
+    if damp_attention:
+        of_envelope[chosen] += (to_a * a).sum(dim=(0, 2))
+    else:
+        of_envelope[chosen] += (to_damped * value_filter).sum(dim=-1, keepdim=True)
+
+
+def _by_head(channels: Tensor, weight: Tensor) -> Tensor:
+    """Channels (k, c, F), times a weight a head, (k, c, H, 1)."""
+    return (_heads(channels, weight.shape[-2]) * weight).flatten(-2)
+
+
+def _contract(one: Tensor, other: Tensor, out: Tensor) -> None:
+    """Σ_x one_x other_x over the Cartesian axis; without a tensor of the products, this is twice as fast."""
+    torch.mul(one[..., 0, :], other[..., 0, :], out=out)
+    for x in (1, 2):
+        out.addcmul_(one[..., x, :], other[..., x, :])
