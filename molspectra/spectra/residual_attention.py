@@ -11,6 +11,8 @@ from molspectra.spectra.token_norm import TokenBatchNorm, TokenLayerNorm
 
 # Score added to the keys of absent tokens: e^-10000 is exactly 0 in every dtype (as is e^-4000).
 _ABSENT = -1e4
+# The least width of queries and keys for which the CPU's kernel is fast: 8 take longer than 16.
+_CPU_CHANNELS = 16
 
 
 class ScoreHistory:
@@ -21,17 +23,20 @@ class ScoreHistory:
     with the heads' channels concatenated: an ordinary attention of larger head dimension, which a fused kernel computes
     without a tokens × tokens tensor in memory.
 
-    One more channel, constant in the queries, carries a bias a key: absent tokens get weight 0 without a mask
-    (which would rule out the fastest kernels). Channels are padded to a multiple of 8, as those kernels want.
+    Absent tokens get weight 0 by a bias a key. On the CPU it is a mask. On an accelerator, where a mask would rule out
+    the fastest kernels, one more channel carries it, constant in the queries; channels are padded to a multiple of 8,
+    as those kernels want.
 
     Args:
         present: Which tokens exist, (B, n).
         scale: s, the inverse square root of a head's width.
+        masked: Whether the bias is a mask rather than a channel; by default on the CPU only.
     """
 
-    def __init__(self, present: Bool[Tensor, "batch tokens"], scale: float | int) -> None:
+    def __init__(self, present: Bool[Tensor, "batch tokens"], scale: float | int, masked: bool | None = None) -> None:
         self.present = present
         self.scale = scale
+        self.masked = present.device.type == "cpu" if masked is None else masked
         self.queries: list[Tensor] = []
         self.keys: list[Tensor] = []
 
@@ -45,18 +50,21 @@ class ScoreHistory:
         """Add a layer's queries and keys, and average its values by the accumulated scores."""
         self.queries.append(query)
         self.keys.append(key)
-        batch_size, heads, tokens, width = query.shape
-        used = len(self.queries) * width
-        extra = 8 - used % 8
-        one_hot = query.new_zeros(extra)
-        one_hot[0] = 1
-        absent = max(_ABSENT / self.scale, torch.finfo(key.dtype).min / 2)  # finite in float16 too
-        bias = torch.where(self.present, 0.0, absent).to(key.dtype)
-        key_bias = bias[:, None, :, None] * one_hot
+        width, used = query.shape[-1], len(self.queries) * query.shape[-1]
+        extra = max(_CPU_CHANNELS - used, 0) if self.masked else 8 - used % 8
+        absent = (
+            _ABSENT if self.masked else max(_ABSENT / self.scale, torch.finfo(key.dtype).min / 2)
+        )  # finite in float16
+        bias = torch.where(self.present, 0.0, absent).to(key.dtype)[:, None, :, None]
+        carrier = query.new_zeros(extra)
+        if not self.masked:
+            carrier[0] = 1
+        more = (*query.shape[:-1], extra)
         out = F.scaled_dot_product_attention(
-            torch.cat([*self.queries, one_hot.expand(batch_size, heads, tokens, extra)], dim=-1),
-            torch.cat([*self.keys, key_bias.expand(batch_size, heads, tokens, extra)], dim=-1),
-            F.pad(value, (0, (len(self.queries) - 1) * width + extra)),
+            torch.cat([*self.queries, carrier.expand(more)], dim=-1),
+            torch.cat([*self.keys, (bias * carrier).expand(more)], dim=-1),
+            F.pad(value, (0, used - width + extra)),
+            attn_mask=bias.mT if self.masked else None,
             scale=self.scale,
             dropout_p=dropout,
         )
@@ -108,10 +116,10 @@ class ResidualAttentionLayer(nn.Module):
         self, hidden: Float[Tensor, "batch tokens channels"], history: ScoreHistory
     ) -> Float[Tensor, "batch tokens channels"]:
         """Tokens (B, n, D) → (B, n, D); the layer's queries and keys are added to `history`."""
-        query, key, value = (
-            proj(hidden).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
-            for proj in (self.q_proj, self.k_proj, self.v_proj)
-        )
+        projections = (self.q_proj, self.k_proj, self.v_proj)
+        weight, bias = (torch.cat([getattr(proj, name) for proj in projections]) for name in ("weight", "bias"))
+        together = F.linear(hidden, weight, bias).unflatten(-1, (3, self.num_heads, -1))  # one product, not three
+        query, key, value = together.permute(2, 0, 3, 1, 4).unbind()
         attended = history.attend(query, key, value, dropout=self.dropout.p if self.training else 0.0)
         attended = self.o_proj(attended.transpose(1, 2).flatten(2))
         hidden = self.attention_norm(hidden + self.dropout(attended), history.present)

@@ -1,6 +1,7 @@
 """SpecFormer: parity with the published implementation, with the explicit attention, and what it promises beyond."""
 
 import json
+from functools import partial
 
 import pytest
 import torch
@@ -12,7 +13,9 @@ from molspectra.objectives import MaskedPatchLoss
 from molspectra.objectives.masked_patch import masked_mse
 from molspectra.pretrained.keymaps import KINDS, RECONSTRUCTION, SPECFORMER, rename
 from molspectra.spectra import PatchMask, SpecFormer, specformer
+from molspectra.spectra.residual_attention import ScoreHistory
 from tests.oracles.residual_attention import ExplicitScores
+from tests.oracles.specformer import explicit_specformer
 
 RELEASED_NAMES = dict(zip(KINDS, ("uv", "ir", "raman"), strict=True))
 
@@ -182,14 +185,15 @@ def some_spectra(batch_size=5, dtype=torch.float32):
 
 @pytest.mark.parametrize("missing", [False, True])
 @pytest.mark.parametrize("heads", [1, 4, 16])
-def test_fused_attention_equals_the_explicit_one(monkeypatch, missing, heads):
-    """Values and gradients, also where tokens are absent and whatever the padding of a head's width."""
+@pytest.mark.parametrize("masked", [True, False])
+def test_fused_attention_equals_the_explicit_one(monkeypatch, missing, heads, masked):
+    """Values and gradients, also where tokens are absent, by a mask or a channel, whatever the padding of the width."""
     module, spectra = small(num_heads=heads), some_spectra()
     if missing:
         spectra["ir"][1] = torch.nan
     weights, out_weights = torch.randn(5, sum(module.num_patches.values()), 16), torch.randn(5, 8)
     results = []
-    for history in (specformer.ScoreHistory, ExplicitScores):
+    for history in (partial(ScoreHistory, masked=masked), ExplicitScores):
         monkeypatch.setattr(specformer, "ScoreHistory", history)
         module.zero_grad()
         features = module(spectra, return_attention=True)
@@ -205,6 +209,20 @@ def test_fused_attention_equals_the_explicit_one(monkeypatch, missing, heads):
     largest = max(float(grad.abs().max()) for grad in explicit_grads)
     for one, other in zip(fused_grads, explicit_grads, strict=True):
         close(one, other, 1e-5 * max(1.0, largest))
+
+
+def test_equals_its_equations_written_out():
+    module = small(num_heads=4).double()
+    spectra = some_spectra(dtype=torch.float64)
+    weights = torch.randn(5, 8, dtype=torch.float64)
+    grads = []
+    features, (tokens, embedding) = module(spectra), explicit_specformer(module, spectra)
+    close(features.tokens, tokens, 1e-10)
+    for one in (features.embedding, embedding):
+        close(one, embedding, 1e-10)
+        grads.append(torch.autograd.grad((one * weights).sum(), list(module.parameters())))
+    for one, other in zip(*grads, strict=True):
+        close(one, other, 1e-10)
 
 
 @pytest.mark.parametrize("pool", ["flatten", "mean"])
