@@ -5,6 +5,7 @@ from typing import Literal
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from molspectra._config import Configurable
 from molspectra._validation import add_context, check_dtype, check_heads, check_molecules
@@ -51,6 +52,8 @@ class EquivariantTransformer(Configurable, nn.Module):
         norm_every_layer: Normalise scalars and vectors after every layer as well as at the end (the released
             MolSpectra encoder for QM9S does).
         as_released: Reproduce the released arithmetic; needs `vector_norm` "whitened" or None.
+        checkpoint: Keep only what goes into each layer, and run the layer again in the backward: a forward more, for
+            less memory (activation checkpointing, Chen et al. 2016, arXiv:1604.06174).
 
     Raises:
         ValueError: the sizes do not fit each other.
@@ -74,6 +77,7 @@ class EquivariantTransformer(Configurable, nn.Module):
         vector_norm: Literal["rms", "whitened"] | None = "rms",
         norm_every_layer: bool = False,
         as_released: bool = False,
+        checkpoint: bool = False,
     ) -> None:
         super().__init__()
         check_heads(hidden_channels, num_heads)
@@ -97,6 +101,7 @@ class EquivariantTransformer(Configurable, nn.Module):
         self.out_channels = hidden_channels
         self.cutoff = cutoff
         self.max_z = max_z
+        self.checkpoint = checkpoint
         self.radial_basis = ExpNormalBasis(num_rbf, cutoff)
         # Row z of a table is element z; row 0 is never read.
         self.embedding = nn.Embedding(max_z + 1, hidden_channels)
@@ -155,13 +160,20 @@ class EquivariantTransformer(Configurable, nn.Module):
         # Under autocast the projections run in half precision; what they add up to stays in the weights' own.
         scalars = add_context(scalars.to(self.embedding.weight.dtype), context)
         vectors = scalars.new_zeros(scalars.shape[0], 3, scalars.shape[1])
-        for index, layer in enumerate(self.layers):
-            delta_scalars, delta_vectors = layer(scalars, vectors, neighborhood)
-            scalars, vectors = scalars + delta_scalars, vectors + delta_vectors
-            if self.scalar_norms:
-                scalars, vectors = self.scalar_norms[index](scalars), self.vector_norms[index](vectors)
+        for index in range(len(self.layers)):
+            if self.checkpoint:
+                scalars, vectors = checkpoint(self._layer, index, scalars, vectors, neighborhood, use_reentrant=False)
+            else:
+                scalars, vectors = self._layer(index, scalars, vectors, neighborhood)
             scalars = self.layer_output(scalars)
         return AtomFeatures(self.out_norm(scalars), self.out_vector_norm(vectors))
+
+    def _layer(self, index: int, scalars: Tensor, vectors: Tensor, neighborhood: Neighborhood) -> tuple[Tensor, Tensor]:
+        delta_scalars, delta_vectors = self.layers[index](scalars, vectors, neighborhood)
+        scalars, vectors = scalars + delta_scalars, vectors + delta_vectors
+        if not self.scalar_norms:
+            return scalars, vectors
+        return self.scalar_norms[index](scalars), self.vector_norms[index](vectors)
 
 
 class NeighborEmbedding(nn.Module):

@@ -37,6 +37,11 @@ class TestWithoutVectorNorm(EncoderSuite):
         return EquivariantTransformer(16, num_layers=2, num_heads=2, num_rbf=8, vector_norm=None, max_z=118)
 
 
+class TestCheckpointed(EncoderSuite):
+    def make_encoder(self):
+        return EquivariantTransformer(16, num_layers=2, num_heads=4, num_rbf=8, norm_every_layer=True, checkpoint=True)
+
+
 class TestReleased(EncoderSuite):
     """The released arithmetic keeps its promises, but for the smoothness at the cutoff, when nothing is whitened."""
 
@@ -122,6 +127,22 @@ def test_equals_its_equations_written_out(vector_norm, as_released, norm_every_l
         comparable = expected.isfinite()
         assert comparable.double().mean() > 0.3
         torch.testing.assert_close(actual[comparable], expected[comparable], rtol=1e-7, atol=1e-9)
+
+
+def test_checkpointing_changes_nothing_but_the_memory():
+    z, pos, batch = random_molecules((7, 5))
+    results, saved = [], []
+    for checkpoint in (False, True):
+        torch.manual_seed(0)
+        encoder = EquivariantTransformer(16, 3, 4, 8, norm_every_layer=True, checkpoint=checkpoint)
+        numbers = []
+        hooks = torch.autograd.graph.saved_tensors_hooks(lambda t, n=numbers: n.append(t.numel()) or t, lambda t: t)
+        with hooks:
+            scalars, vectors = encoder(z, pos, batch)
+        results.append((scalars, torch.autograd.grad(scalars[:, 0].sum() + vectors.sum(), list(encoder.parameters()))))
+        saved.append(sum(numbers))
+    torch.testing.assert_close(results[1], results[0])
+    assert saved[1] < 0.5 * saved[0]
 
 
 def test_released_whitening_breaks_the_symmetry_that_the_default_keeps():
