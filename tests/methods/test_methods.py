@@ -8,6 +8,7 @@ from torch_geometric.transforms import Compose
 
 import molspectra as ms
 from molspectra.testing import EDGE_MOLECULES, edge_molecule
+from tests.oracles.molspectra import explicit_losses
 
 PREPARE = Compose([ms.data.transforms.AddTopology(), ms.data.transforms.ForceConstants.generic()])
 RELEASED = Compose([ms.data.transforms.AddTopology(as_released=True), ms.data.transforms.ForceConstants.generic()])
@@ -85,6 +86,23 @@ def test_molspectra_is_the_sum_of_its_parts(batch):
     for name, value in expected.items():
         torch.testing.assert_close(losses[name], value, rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(losses["loss"], denoising + 2 * contrastive + 3 * reconstruction)
+
+
+def test_molspectra_equals_its_equations_written_out():
+    """The whole training step against the explicit one: encoders, masks and losses, and all their derivatives."""
+    molecules = Batch.from_data_list(list(ms.data.MiniSpectra("train")[40:44]))
+    for name in ("pos", *ms.data.MiniSpectra.axes):
+        molecules[name] = molecules[name].double()
+    encoder, method = make_encoder().double(), make_method().double()
+    encoder.out_vector_norm = nn.Identity()  # the derivative of the explicit one's SVD is not always finite
+    parameters = [*encoder.parameters(), *method.parameters()]
+    results = []
+    for losses in (
+        method(encoder, molecules, generator()),
+        explicit_losses(encoder, method, molecules, generator()),
+    ):
+        results.append((losses, torch.autograd.grad(losses["loss"], parameters, materialize_grads=True)))
+    torch.testing.assert_close(*results, rtol=1e-8, atol=1e-10)
 
 
 @every_method

@@ -7,11 +7,16 @@ from torch.nn import functional as F
 from molspectra.spectra import SpecFormer
 
 
-def explicit_specformer(specformer: SpecFormer, spectra: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """Tokens and embedding that `specformer` should give in training, from its weights; no spectrum may be missing."""
+def explicit_specformer(
+    specformer: SpecFormer, spectra: dict[str, Tensor], masked: dict[str, Tensor] | None = None
+) -> tuple[Tensor, Tensor]:
+    """Tokens and embedding that `specformer` should give in training, where no spectrum is missing."""
     tokens = []
     for kind, patcher in specformer.patchers.items():
-        patches = specformer.scalings[kind](spectra[kind]).unfold(1, patcher.patch_len, patcher.stride)
+        scaled = specformer.scalings[kind](spectra[kind])
+        if masked is not None:
+            scaled = scaled.masked_fill(masked[kind], 0.0)
+        patches = scaled.unfold(1, patcher.patch_len, patcher.stride)
         projection = specformer.patch_proj[kind]
         tokens.append(patches @ projection.weight.T + projection.bias + specformer.positions[kind])
     h = torch.cat(tokens, dim=1)
