@@ -1,68 +1,159 @@
-"""The equivariant transformer against its equations written out: time of a training step, and what bounds it.
+"""A step of the equivariant transformer at its released size, against the same network by others and other networks.
 
-python -m benchmarks.encoder [--batch 32] [--repeats 5]
-
-Both have the released size and the same weights. `explicit` (tests/oracles/equivariant_transformer.py) finds neighbours
-among all pairs of atoms of the batch, makes every quantity of every edge a tensor of its own, and whitens by SVD.
+All see the same molecules of MiniSpectra and neighbours within 5 Å, and have 256 channels and 8 layers. `explicit`
+(tests/oracles/equivariant_transformer.py) has the same weights and makes every quantity of every edge a tensor of its
+own; `torchmd-net` is the same network in the package of its authors (pip install torchmd-net; left out where it is not
+installed); PyG's SchNet and ViSNet run through `encoders.Adapter`. None has a norm of its vectors.
 """
 
-import argparse
+import importlib.util
+from collections.abc import Callable
+from functools import partial
+from importlib.metadata import version
 
 import torch
-from torch_geometric.data import Batch
+from torch import Tensor, nn
+from torch_geometric.data import Batch, Data
+from torch_geometric.nn.models import SchNet, ViSNet
 
 import molspectra as ms
-from benchmarks.timing import interleaved, machine
+from benchmarks.peak import peak_memory_of
+from benchmarks.timing import DEVICE, MIB, interleaved, matmul_rate
 from tests.oracles.equivariant_transformer import explicit_transformer
 
-DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+TITLE = "Equivariant transformer: 256 channels, 8 layers, 8 heads, 64 radial functions"
+TITLE_PRODUCTS = "The same, and the matrix products in it"
+SLOW = {"explicit": 128, "PyG ViSNet": 128}
+"""The largest batch that is worth the wait, on a CPU."""
 
 
-def make_steps(batch_size: int, norm_every_layer: bool) -> tuple[dict, Batch, torch.nn.Module]:
+def sample(batch_size: int) -> Batch:
+    """Random molecules of MiniSpectra, the same for everyone."""
+    molecules = ms.data.MiniSpectra("train")
+    order = torch.randperm(len(molecules), generator=torch.Generator().manual_seed(0)).tolist()
+    chosen = [molecules[order[index % len(order)]] for index in range(batch_size)]
+    return Batch.from_data_list([Data(z=m.z, pos=m.pos) for m in chosen]).to(DEVICE)
+
+
+def make_ours(**arguments) -> ms.encoders.EquivariantTransformer:
     torch.manual_seed(0)
-    encoder = ms.encoders.EquivariantTransformer(vector_norm="whitened", norm_every_layer=norm_every_layer).to(DEVICE)
-    batch = Batch.from_data_list(list(ms.data.MiniSpectra("train")[:batch_size])).to(DEVICE)
-    batch.pos += 0.04 * torch.randn_like(batch.pos)
-
-    def step(forward) -> torch.Tensor:
-        encoder.zero_grad(set_to_none=True)
-        scalars, vectors = forward(batch.z, batch.pos, batch.batch)
-        (scalars.square().mean() + vectors.square().mean()).backward()
-        return scalars.detach()
-
-    def explicit(z, pos, molecule):
-        return explicit_transformer(encoder, z, pos, molecule)
-
-    return {"ours": lambda: step(encoder), "explicit": lambda: step(explicit)}, batch, encoder
+    return ms.encoders.EquivariantTransformer(vector_norm=None, **arguments).to(DEVICE)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--repeats", type=int, default=5)
-    arguments = parser.parse_args()
-    print(
-        f"EquivariantTransformer(256 channels, 8 layers, 8 heads, 64 RBF), batch {arguments.batch}, forward + backward"
-    )
-    print(f"{machine(DEVICE)}; medians of {arguments.repeats} interleaved runs")
-    for norm_every_layer in (False, True):
-        steps, batch, encoder = make_steps(arguments.batch, norm_every_layer)
-        edges = ms.geometry.radius_graph(batch.pos, batch.batch, encoder.cutoff, loop=True).shape[1]
-        difference = (steps["ours"]() - steps["explicit"]()).abs().max().item()
-        seconds = interleaved(steps, arguments.repeats, DEVICE)
-        norms = "after every layer" if norm_every_layer else "at the end"
-        print(f"\nwhitened {norms}; {batch.num_nodes} atoms, {edges} edges; largest difference {difference:.1e}")
-        ours, explicit = seconds["ours"], seconds["explicit"]
-        print(f"  ours {ours:.3f} s, explicit {explicit:.3f} s: {explicit / ours:.2f} × the time")
-    print(f"\nwhat a step spends its time on (ours, {norms}), operators by their own time:")
-    with torch.profiler.profile() as profile:
-        steps["ours"]()
-    key = "self_device_time_total" if DEVICE.type == "cuda" else "self_cpu_time_total"
-    events = sorted(profile.key_averages(), key=lambda event: getattr(event, key), reverse=True)
-    total = sum(getattr(event, key) for event in events)
-    for event in events[:12]:
-        print(f"  {getattr(event, key) / total:6.1%}  {event.count:6d} ×  {event.key}")
+def make_torchmd() -> nn.Module:
+    from torchmdnet.models.torchmd_et import TorchMD_ET
+
+    return TorchMD_ET(
+        256, num_layers=8, num_rbf=64, num_heads=8, trainable_rbf=False, vector_cutoff=True, max_num_neighbors=128
+    ).to(DEVICE)
 
 
-if __name__ == "__main__":
-    main()
+def make_schnet() -> nn.Module:
+    return ms.encoders.Adapter(SchNet(256, 256, 8, 64, cutoff=5.0)).to(DEVICE)
+
+
+def make_visnet() -> nn.Module:
+    visnet = ViSNet(lmax=1, num_heads=8, num_layers=8, hidden_channels=256, num_rbf=64, cutoff=5.0)
+    return ms.encoders.Adapter(visnet).to(DEVICE)
+
+
+def plain(module: nn.Module) -> Callable[[Batch], tuple[Tensor, ...]]:
+    return lambda batch: module(batch.z, batch.pos, batch.batch)[:2]
+
+
+def features(encoder: nn.Module) -> Callable[[Batch], tuple[Tensor, ...]]:
+    def forward(batch: Batch) -> tuple[Tensor, ...]:
+        atoms = encoder(batch.z, batch.pos, batch.batch)
+        return (atoms.scalars,) if atoms.vectors is None else (atoms.scalars, atoms.vectors)
+
+    return forward
+
+
+def explicit(encoder: ms.encoders.EquivariantTransformer) -> Callable[[Batch], tuple[Tensor, ...]]:
+    return lambda batch: tuple(explicit_transformer(encoder, batch.z, batch.pos, batch.batch))[:2]
+
+
+IMPLEMENTATIONS: dict[str, tuple[Callable[[], nn.Module], Callable]] = {
+    "molspectra": (make_ours, features),
+    "molspectra, checkpointed": (partial(make_ours, checkpoint=True), features),
+    "explicit": (make_ours, explicit),
+    "PyG SchNet": (make_schnet, features),
+    "PyG ViSNet": (make_visnet, features),
+}
+if importlib.util.find_spec("torchmdnet"):
+    IMPLEMENTATIONS[f"torchmd-net {version('torchmd-net')}"] = (make_torchmd, plain)
+# The same module in other modes: compiled, and under autocast.
+MODES = {
+    "molspectra, compiled": (True, False),
+    "molspectra, bf16": (False, True),
+    "molspectra, compiled, bf16": (True, True),
+}
+
+
+def make_step(name: str, batch_size: int, training: bool = True) -> Callable[[], None]:
+    """A training step without the optimizer, or an evaluation, of an implementation or a mode of ours."""
+    compiled, half = MODES.get(name, (False, False))
+    make, forward_of = IMPLEMENTATIONS["molspectra" if name in MODES else name]
+    module, batch = make(), sample(batch_size)
+    called = torch.compile(module, dynamic=True) if compiled else module
+    forward = forward_of(called)
+
+    def train() -> None:
+        module.zero_grad(set_to_none=True)
+        with torch.autocast(DEVICE.type, torch.bfloat16, enabled=half):
+            loss = sum(output.float().square().mean() for output in forward(batch))
+        loss.backward()
+
+    @torch.no_grad()
+    def infer() -> None:
+        with torch.autocast(DEVICE.type, torch.bfloat16, enabled=half):
+            forward(batch)
+
+    return train if training else infer
+
+
+def measure(batches: tuple[int, ...] = (32, 128, 512, 1024), repeats: int = 3, modes_at: int = 128) -> list[dict]:
+    """Seconds, peak memory and molecules a second of every implementation that is worth the wait."""
+    rows = []
+    for batch_size in batches:
+        names = [name for name in IMPLEMENTATIONS if DEVICE.type == "cuda" or batch_size <= SLOW.get(name, batch_size)]
+        names += [name for name in MODES if batch_size == modes_at]
+        train = interleaved({name: make_step(name, batch_size) for name in names}, repeats, DEVICE)
+        infer = interleaved({name: make_step(name, batch_size, training=False) for name in names}, repeats, DEVICE)
+        for name in names:
+            rows.append(
+                {
+                    "batch": batch_size,
+                    "implementation": name,
+                    "train, s": train[name],
+                    "× ours": train[name] / train["molspectra"],
+                    "inference, s": infer[name],
+                    "peak MiB": peak_memory_of(make_step, name, batch_size) / MIB,
+                    "molecules / s": batch_size / train[name],
+                }
+            )
+    return rows
+
+
+def measure_products(batch_size: int = 64, repeats: int = 5) -> list[dict]:
+    """What share of the rate of plain matrix products a training step attains, and how many it consists of."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    steps = {name: make_step(name, batch_size) for name in IMPLEMENTATIONS if name not in SLOW and "SchNet" not in name}
+    seconds, rate = interleaved(steps, repeats, DEVICE), matmul_rate(DEVICE)
+    rows = []
+    for name, step in steps.items():
+        with FlopCounterMode(display=False) as counter:
+            step()
+        products = counter.get_total_flops()
+        rows.append(
+            {
+                "implementation": name,
+                "train, s": seconds[name],
+                "× ours": seconds[name] / seconds["molspectra"],
+                "GFLOP in products": products / 1e9,
+                "share of the products' peak": products / seconds[name] / rate,
+                "peak, GFLOP / s": rate / 1e9,
+            }
+        )
+    return rows

@@ -1,21 +1,20 @@
-"""One training step of each method on the same encoder and batch, as a ratio to Coord's: time and peak memory.
-
-python -m benchmarks.methods [--batch 32] [--repeats 5]
+"""A training step of each method on the same encoder and batch, as a ratio to Coord's: time and peak memory.
 
 The encoder is the equivariant transformer at half the published size (128 channels, 4 layers), without norms that need
 a matrix root. A step perturbs the molecules, runs forward and backward, and leaves the optimizer out.
 """
 
-import argparse
+from collections.abc import Callable
 
 import torch
 from torch_geometric.data import Batch
 from torch_geometric.transforms import Compose
 
 import molspectra as ms
-from benchmarks.timing import MIB, in_a_process_of_its_own, interleaved, machine, peak_memory
+from benchmarks.peak import peak_memory_of
+from benchmarks.timing import DEVICE, MIB, interleaved
 
-DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+TITLE = "Methods: a training step of each"
 CHANNELS = 128
 
 METHODS = {
@@ -40,8 +39,9 @@ def make_batch(batch_size: int) -> Batch:
     return Batch.from_data_list(list(molecules[::every][:batch_size])).to(DEVICE)
 
 
-def make_step(name: str, batch: Batch):
+def make_step(name: str, batch_size: int) -> Callable[[], None]:
     torch.manual_seed(0)
+    batch = make_batch(batch_size)
     encoder = ms.encoders.EquivariantTransformer(CHANNELS, num_layers=4).to(DEVICE)
     method = METHODS[name]().to(DEVICE)
 
@@ -53,28 +53,17 @@ def make_step(name: str, batch: Batch):
     return step
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--memory-of", choices=METHODS, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    batch = make_batch(arguments.batch)
-    if arguments.memory_of:
-        print(peak_memory(make_step(arguments.memory_of, batch), DEVICE))
-        return
-
-    seconds = interleaved({name: make_step(name, batch) for name in METHODS}, arguments.repeats, DEVICE)
-    options = ("--batch", str(arguments.batch))
-    memory = {name: in_a_process_of_its_own("benchmarks.methods", "--memory-of", name, *options) for name in METHODS}
-
-    print(f"a training step on {arguments.batch} molecules, {batch.num_nodes} atoms, float32")
-    print(f"{machine(DEVICE)}; medians of {arguments.repeats} interleaved runs")
-    print(f"{'':30}{'seconds':>10}{'/ Coord':>10}{'peak MiB':>10}{'/ Coord':>10}")
-    for name in METHODS:
-        ratios = seconds[name] / seconds["Coord"], memory[name] / memory["Coord"]
-        print(f"{name:30}{seconds[name]:10.3f}{ratios[0]:10.2f}{memory[name] / MIB:10.0f}{ratios[1]:10.2f}")
-
-
-if __name__ == "__main__":
-    main()
+def measure(batch_size: int = 32, repeats: int = 5) -> list[dict]:
+    """Seconds and peak memory, and their ratios to Coord's."""
+    seconds = interleaved({name: make_step(name, batch_size) for name in METHODS}, repeats, DEVICE)
+    memory = {name: peak_memory_of(make_step, name, batch_size) / MIB for name in METHODS}
+    return [
+        {
+            "method": name,
+            "train, s": seconds[name],
+            "time / Coord": seconds[name] / seconds["Coord"],
+            "peak MiB": memory[name],
+            "memory / Coord": memory[name] / memory["Coord"],
+        }
+        for name in METHODS
+    ]

@@ -1,10 +1,12 @@
 """The noise of Frad and SliDe for a batch at once, against RDKit one molecule after the other, on one core.
 
-python -m benchmarks.noise [--batch 128] [--repeats 25] [--training-batch 32]
+python -m benchmarks.noise [--batch 128] [--repeats 25]
 
 Timed, ours: from a collated batch with its topology and force constants to its positions and targets. Timed, RDKit
 (tests/oracles/rdkit_noise.py): from molecule objects to a tensor of positions and one of targets for each; for SliDe,
 to its gradient. What neither includes is told beside: what is done once a data set, and collation.
+
+`measure`, one of the tables of `python -m benchmarks`, gives the share of the released encoder's training step instead.
 """
 
 import argparse
@@ -16,13 +18,15 @@ from typing import Any
 import numpy as np
 import torch
 from torch_geometric.data import Batch, Data
+from torch_geometric.transforms import Compose
 
 import molspectra as ms
-from benchmarks.timing import interleaved, machine
+from benchmarks.timing import DEVICE, interleaved, machine
 from molspectra.data.conversion import to_rdkit
 from molspectra.data.transforms import AddTopology, ForceConstants
 from tests.oracles import rdkit_noise
 
+TITLE = "Noise: its share of the released encoder's training step"
 CPU = torch.device("cpu")
 FEW = 5  # runs of what takes seconds
 STD, ROTATABLE_STD, NUM_SLICES = 0.04, math.radians(2), 128
@@ -39,7 +43,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--repeats", type=int, default=25)
-    parser.add_argument("--training-batch", type=int, default=32)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
@@ -58,11 +61,6 @@ def main() -> None:
     batch = Batch.from_data_list(molecules)
     print_perturbation(batch, mols, arguments.repeats)
     print_gradient(batch, molecules, mols)
-    print_training(Batch.from_data_list(molecules[: arguments.training_batch]), arguments.repeats)
-    if torch.cuda.is_available():
-        print_training(batch.to("cuda"), arguments.repeats)
-    else:
-        print("\nno CUDA device was found")
 
 
 def timed_for_each(transform: Callable[[Data], Any], molecules: list[Data]) -> list[Any]:
@@ -161,23 +159,31 @@ def compare(title: str, steps: dict[str, Callable[[], Any]], repeats: int) -> No
         print(f"  {name:48}{1000 * seconds[name]:8.2f} ms{ratio}")
 
 
-def print_training(batch: Batch, repeats: int) -> None:
-    """A step is forward and backward of encoder, head and loss, and coordinate noise, a few random numbers."""
-    device = batch.pos.device
-    encoder = ms.encoders.EquivariantTransformer(vector_norm="whitened").to(device)
-    method = ms.methods.Coord(encoder.out_channels, std=STD).to(device)
+def measure(batch_size: int = 128, repeats: int = 5) -> list[dict]:
+    """What share of a training step is its noise: of forward and backward of encoder, head and loss, and the noise."""
+    prepare = Compose([AddTopology(), ForceConstants.generic()])
+    molecules = [prepare(m) for m in ms.data.MiniSpectra("train") if (m.z > 1).sum() >= 8][:batch_size]
+    batch = Batch.from_data_list(molecules).to(DEVICE)
+    encoder = ms.encoders.EquivariantTransformer(vector_norm="whitened").to(DEVICE)
+    method = ms.methods.Coord(encoder.out_channels, std=STD).to(DEVICE)
 
     def step() -> None:
         encoder.zero_grad(set_to_none=True)
         method.zero_grad(set_to_none=True)
         method(encoder, batch)["loss"].backward()
 
-    step_seconds = interleaved({"step": step}, FEW if device.type == "cpu" else repeats, device)["step"]
-    noises = {name: lambda noise=noise: noise(batch) for name, noise in NOISES.items()}
-    print(f"\na training step of the released encoder, batch {batch.num_graphs}, {machine(device)}")
-    print(f"  {'forward + backward':28}{1000 * step_seconds:8.2f} ms")
-    for name, seconds in interleaved(noises, repeats, device).items():
-        print(f"  {name:28}{1000 * seconds:8.2f} ms{seconds / (seconds + step_seconds):8.2%} of the step with it")
+    noises = {name: lambda noise=noise: noise(batch) for name, noise in {"Coord": method.noise, **NOISES}.items()}
+    seconds = interleaved({"step": step, **noises}, repeats, DEVICE)
+    return [
+        {
+            "batch": batch_size,
+            "noise": name,
+            "noise, ms": 1000 * seconds[name],
+            "step with it, ms": 1000 * (seconds[name] + seconds["step"] - seconds["Coord"]),
+            "share": seconds[name] / (seconds[name] + seconds["step"] - seconds["Coord"]),
+        }
+        for name in noises
+    ]
 
 
 if __name__ == "__main__":

@@ -1,66 +1,61 @@
-"""SpecFormer's fused residual attention against the explicit one: time and memory of a training step.
+"""A step of SpecFormer against the explicit one: time and memory, in its released and its paper's configuration.
 
-python -m benchmarks.specformer [--batch 16] [--repeats 7] [--configuration released|paper]
-
-Both are the same network with the same weights; only the attention differs. `explicit` adds (heads × tokens × tokens)
-scores of one layer to the next, as the released code does (tests/oracles/residual_attention.py).
+Both have the same weights. `explicit` (tests/oracles/specformer.py) forms (heads × tokens × tokens) scores and adds
+those of one layer to the next, as the released code does.
 """
 
-import argparse
+from collections.abc import Callable
 
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.timing import MIB, in_a_process_of_its_own, interleaved, machine, peak_memory
-from molspectra.spectra import SpecFormer, specformer
-from molspectra.spectra.residual_attention import ScoreHistory
-from tests.oracles.residual_attention import ExplicitScores
+from benchmarks.peak import peak_memory_of
+from benchmarks.timing import DEVICE, MIB, interleaved, matmul_rate
+from molspectra.spectra import SpecFormer
+from tests.oracles.specformer import explicit_specformer
 
-HISTORIES = {"fused": ScoreHistory, "explicit": ExplicitScores}
-DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+TITLE = "SpecFormer: 3 layers, 16 heads, UV-Vis, IR and Raman"
+WAYS = ("molspectra", "explicit", "molspectra, bf16", "molspectra, compiled")
 
 
-def make_step(variant: str, configuration: str, batch_size: int):
+def make_step(way: str, configuration: str, batch_size: int) -> Callable[[], None]:
+    """A training step without the optimizer."""
     torch.manual_seed(0)
     module = getattr(SpecFormer, configuration)().to(DEVICE).train()
+    called = torch.compile(module, dynamic=True) if "compiled" in way else module
     lengths = {kind: patcher.length for kind, patcher in module.patchers.items()}
     spectra = {kind: torch.rand(batch_size, length, device=DEVICE) for kind, length in lengths.items()}
 
-    def step() -> torch.Tensor:
-        specformer.ScoreHistory = HISTORIES[variant]
+    def step() -> None:
         module.zero_grad(set_to_none=True)
-        embedding = module(spectra).embedding
-        embedding.square().sum().backward()
-        return embedding.detach()
+        with torch.autocast(DEVICE.type, torch.bfloat16, enabled="bf16" in way):
+            embedding = explicit_specformer(module, spectra)[1] if way == "explicit" else called(spectra).embedding
+            loss = embedding.float().square().sum()
+        loss.backward()
 
     return step
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--configuration", choices=("released", "paper"), default="released")
-    parser.add_argument("--memory-of", choices=HISTORIES, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.memory_of:
-        print(peak_memory(make_step(arguments.memory_of, arguments.configuration, arguments.batch), DEVICE))
-        return
-
-    steps = {variant: make_step(variant, arguments.configuration, arguments.batch) for variant in HISTORIES}
-    difference = (steps["fused"]() - steps["explicit"]()).abs().max().item()
-    seconds = interleaved(steps, arguments.repeats, DEVICE)
-    options = ("--configuration", arguments.configuration, "--batch", str(arguments.batch))
-    memory = {v: in_a_process_of_its_own("benchmarks.specformer", "--memory-of", v, *options) for v in HISTORIES}
-
-    print(f"SpecFormer.{arguments.configuration}(), batch {arguments.batch}, forward + backward, float32")
-    print(f"{machine(DEVICE)}; medians of {arguments.repeats} interleaved runs")
-    print(f"largest difference between the embeddings: {difference:.1e}")
-    print(f"{'':10}{'seconds':>10}{'peak MiB':>10}")
-    for variant in HISTORIES:
-        print(f"{variant:10}{seconds[variant]:10.3f}{memory[variant] / MIB:10.0f}")
-    ratios = (seconds["explicit"] / seconds["fused"], memory["explicit"] / memory["fused"])
-    print(f"explicit / fused: {ratios[0]:.2f} × the time, {ratios[1]:.2f} × the memory")
-
-
-if __name__ == "__main__":
-    main()
+def measure(configurations: dict[str, tuple[int, ...]] | None = None, repeats: int = 5) -> list[dict]:
+    """Seconds and peak memory; on an accelerator the share of bfloat16's peak in matrix products, too."""
+    rows = []
+    for configuration, batches in (configurations or {"released": (16, 64), "paper": (16,)}).items():
+        for batch_size in batches:
+            steps = {way: make_step(way, configuration, batch_size) for way in WAYS}
+            seconds = interleaved(steps, repeats, DEVICE)
+            for way, step in steps.items():
+                row = {
+                    "configuration": configuration,
+                    "batch": batch_size,
+                    "implementation": way,
+                    "train, s": seconds[way],
+                    "× ours": seconds[way] / seconds["molspectra"],
+                    "peak MiB": peak_memory_of(make_step, way, configuration, batch_size) / MIB,
+                }
+                if DEVICE.type == "cuda" and "bf16" in way:
+                    with FlopCounterMode(display=False) as counter:
+                        step()
+                    rate = matmul_rate(DEVICE, dtype=torch.bfloat16)
+                    row["share of the products' peak"] = counter.get_total_flops() / seconds[way] / rate
+                rows.append(row)
+    return rows

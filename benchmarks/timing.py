@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 MIB = 2**20
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def interleaved(steps: dict[str, Callable[[], None]], repeats: int, device: torch.device) -> dict[str, float]:
@@ -48,15 +49,28 @@ def peak_of_this_process() -> float:
 
 
 def in_a_process_of_its_own(module: str, *arguments: str) -> float:
-    """Run `python -m module arguments` and read the number it prints."""
-    return float(
-        subprocess.run([sys.executable, "-m", module, *arguments], check=True, capture_output=True, text=True).stdout
-    )
+    """Run `python -m module arguments` and read the number it prints last."""
+    command = [sys.executable, "-m", module, *arguments]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
 
 
 def synchronize(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize()
+
+
+def matmul_rate(device: torch.device, size: int | None = None, dtype: torch.dtype = torch.float32) -> float:
+    """Floating-point operations a second of a plain matrix product, at its best."""
+    size = size or (8192 if device.type == "cuda" else 2048)
+    factors = torch.randn(2, size, size, device=device, dtype=dtype)
+    seconds = []
+    for _ in range(6):
+        synchronize(device)
+        start = time.perf_counter()
+        torch.mm(factors[0], factors[1])
+        synchronize(device)
+        seconds.append(time.perf_counter() - start)
+    return 2 * size**3 / min(seconds)
 
 
 def machine(device: torch.device) -> str:

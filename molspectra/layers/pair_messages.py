@@ -13,9 +13,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-# Pairs × channels of a block. On the CPU its tensors fit into the second-level cache; on an accelerator the memory is
+# Pairs × channels of a block. On the CPU its tensors fit into the cache; on an accelerator the memory is
 # bounded by some 30 times this many numbers.
-_BLOCK = {"cpu": 1 << 15}
+_BLOCK = {"cpu": 1 << 16}
 _BLOCK_ELSEWHERE = 1 << 23
 
 
@@ -199,20 +199,53 @@ class _InBlocks(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, to_scalars: Tensor, to_vectors: Tensor) -> tuple[Tensor | None, ...]:
-        tensors, needed = ctx.saved_tensors, ctx.needs_input_grad[1:]
-        if torch.is_grad_enabled():  # create_graph=True: this backward is to be differentiated in its turn
-            inputs = [tensor for tensor, need in zip(tensors, needed, strict=True) if need]
-            outputs = _plain(ctx.settings, *tensors)
-            some = iter(torch.autograd.grad(outputs, inputs, (to_scalars, to_vectors), create_graph=True))
-            return None, *(next(some) if need else None for need in needed)
+        needed = ctx.needs_input_grad[1:]
+        return None, *_Gradients.apply(ctx.settings, needed, to_scalars, to_vectors, *ctx.saved_tensors)
+
+
+class _Gradients(torch.autograd.Function):
+    """The backward of `_InBlocks`, a function in its own right: training on forces differentiates it in its turn."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        settings: tuple[int, bool],
+        needed: tuple[bool, ...],
+        to_scalars: Tensor,
+        to_vectors: Tensor,
+        *tensors: Tensor,
+    ) -> tuple[Tensor | None, ...]:
         geometry = any(needed[6:9])  # where positions are trained on, or forces are derived
         grads = [
             torch.zeros_like(tensor if index < 5 or geometry else tensor[:0], dtype=to_vectors.dtype)
             for index, tensor in enumerate(tensors)
         ]
         for chosen, block in _blocks(Neighborhood(*tensors[5:]), *tensors[0].shape):
-            _add_gradients(ctx.settings, block, chosen, tensors, to_scalars, to_vectors, grads)
-        return None, *(g.to(t.dtype) if need else None for g, t, need in zip(grads, tensors, needed, strict=True))
+            _add_gradients(settings, block, chosen, tensors, to_scalars, to_vectors, grads)
+        ctx.save_for_backward(to_scalars, to_vectors, *tensors)
+        ctx.set_materialize_grads(False)
+        ctx.settings = settings
+        ctx.needed = needed
+        return tuple(g.to(t.dtype) if need else None for g, t, need in zip(grads, tensors, needed, strict=True))
+
+    @staticmethod
+    def backward(ctx: Any, *directions: Tensor | None) -> tuple[Tensor | None, ...]:
+        arguments, needed = ctx.saved_tensors, ctx.needs_input_grad[2:]
+        if all(direction is None for direction in directions):
+            return None, None, *(None for _ in needed)
+        if torch.is_grad_enabled():  # third derivatives: by autograd, from the plain operations
+            inputs = [tensor for tensor, need in zip(arguments[2:], ctx.needed, strict=True) if need]
+            grads = torch.autograd.grad(_plain(ctx.settings, *arguments[2:]), inputs, arguments[:2], create_graph=True)
+            along = iter(grads)
+            pairs = [(next(along), d) for d, need in zip(directions, ctx.needed, strict=True) if need]
+            outputs, cotangents = zip(*((g, d) for g, d in pairs if d is not None), strict=True)
+            wanted = [argument for argument, need in zip(arguments, needed, strict=True) if need]
+            some = iter(torch.autograd.grad(outputs, wanted, cotangents, create_graph=True, allow_unused=True))
+            return None, None, *(next(some) if need else None for need in needed)
+        seconds = [torch.zeros_like(argument, dtype=arguments[1].dtype) for argument in arguments]
+        for chosen, block in _blocks(Neighborhood(*arguments[7:]), *arguments[2].shape):
+            _add_second_gradients(ctx.settings, block, chosen, arguments, directions, seconds)
+        return None, None, *(s.to(a.dtype) if n else None for s, a, n in zip(seconds, arguments, needed, strict=True))
 
 
 def _add_gradients(
@@ -288,6 +321,73 @@ def _add_gradients(
         of_envelope[chosen] += (to_a * a).sum(dim=(0, 2))
     else:
         of_envelope[chosen] += (to_damped * value_filter).sum(dim=-1, keepdim=True)
+
+
+def _add_second_gradients(
+    settings: tuple[int, bool],
+    block: _Block,
+    chosen: slice | None,
+    arguments: tuple[Tensor, ...],
+    directions: tuple[Tensor | None, ...],
+    seconds: list[Tensor],
+) -> None:
+    """The derivative of `_add_gradients` along `directions`, by autograd on the block's plain operations.
+
+    Args:
+        settings: See `_messages`.
+        block: The edges.
+        chosen: The pairs they are made of.
+        arguments: The gradients of both sums, and the arguments of `_plain`.
+        directions: For each of the gradients that `_add_gradients` gives, what it is multiplied by; None for 0.
+        seconds: Gradients of `arguments`, added to in place.
+    """
+    to_scalars, to_vectors, query, key_value, vectors, weight, bias, *_ = arguments
+    target, source = block.target, block.source
+
+    def at_edges(rows: tuple[Tensor | None, ...]) -> list[Tensor | None]:
+        """What a block reads of rows like those of `_plain`'s arguments."""
+        of_query, of_key_value, of_vectors, of_weight, of_bias, _, of_direction, of_basis, of_envelope, of_own = rows
+        ends = ((of_query, target), (of_key_value, source), (of_vectors, source))
+        gathered = [None if r is None else _gather(r, index) for r, index in ends]
+        if chosen is None:
+            return [*gathered, of_weight, of_bias, None, of_own, None]
+        along = None if of_direction is None else of_direction[chosen]
+        return [
+            *gathered,
+            of_weight,
+            of_bias,
+            None if along is None else torch.stack([along, -along]),
+            None if of_basis is None else of_basis[chosen],
+            None if of_envelope is None else of_envelope[chosen],
+        ]
+
+    ends = _gather(query, target), _gather(key_value, source), _gather(vectors, source)
+    with torch.enable_grad():
+        leaves = [*ends, weight, bias, block.direction, block.basis, block.envelope]
+        leaves = [leaf.detach().requires_grad_() for leaf in leaves]
+        upstream = [_gather(rows, target).detach().requires_grad_() for rows in (to_scalars, to_vectors)]
+        q, kv, vec, w, b, direction, basis, envelope = leaves
+        messages = _messages(settings, q, kv, vec, F.silu(F.linear(basis, w, b)), direction, envelope)
+        moving = [(leaf, d) for leaf, d in zip(leaves, at_edges(directions), strict=True) if d is not None]
+        if not moving:
+            return
+        grads = torch.autograd.grad(messages, [leaf for leaf, _ in moving], upstream, create_graph=True)
+        inputs = [*upstream, *leaves]
+        of = torch.autograd.grad(
+            grads, inputs, [d.to(g.dtype) for g, (_, d) in zip(grads, moving, strict=True)], allow_unused=True
+        )
+    of_inputs = [torch.zeros_like(leaf) if grad is None else grad for grad, leaf in zip(of, inputs, strict=True)]
+    for index, edges, ends_at in ((0, 0, target), (1, 1, target), (2, 2, target), (3, 3, source), (4, 4, source)):
+        seconds[index].index_add_(0, ends_at.flatten(), of_inputs[edges].flatten(0, 1).to(seconds[index].dtype))
+    seconds[5] += of_inputs[5]
+    seconds[6] += of_inputs[6]
+    if chosen is None:
+        seconds[11] += of_inputs[8]
+        return
+    there, back = of_inputs[7]
+    seconds[8][chosen] += there - back
+    seconds[9][chosen] += of_inputs[8]
+    seconds[10][chosen] += of_inputs[9]
 
 
 def _by_head(channels: Tensor, weight: Tensor) -> Tensor:

@@ -1,0 +1,55 @@
+"""Run the benchmarks, print their tables, and keep them with the hardware and the versions as JSON.
+
+python -m benchmarks                      all of them, into benchmarks/results/cpu.json or cuda.json
+python -m benchmarks encoder specformer   some of them; the others in the file are kept
+python -m benchmarks --quick              smaller batches and fewer runs, to see that all work
+python -m benchmarks.page                 make docs/benchmarks.md of the results
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+from benchmarks import contrast, data, encoder, methods, noise, pretraining, scaling, specformer
+from benchmarks.page import markdown
+from benchmarks.results import RESULTS, Table, environment
+from benchmarks.timing import DEVICE
+
+# Name → title, what measures it, and with what arguments where it is to be quick.
+BENCHMARKS = {
+    "pretraining": (pretraining.TITLE, pretraining.measure, {"batches": (8,), "repeats": 1}),
+    "encoder": (encoder.TITLE, encoder.measure, {"batches": (8,), "repeats": 1, "modes_at": 8}),
+    "products": (encoder.TITLE_PRODUCTS, encoder.measure_products, {"batch_size": 8, "repeats": 1}),
+    "specformer": (specformer.TITLE, specformer.measure, {"configurations": {"released": (4,)}, "repeats": 1}),
+    "methods": (methods.TITLE, methods.measure, {"batch_size": 8, "repeats": 1}),
+    "noise": (noise.TITLE, noise.measure, {"batch_size": 8, "repeats": 1}),
+    "scaling": (scaling.TITLE, scaling.measure, {"repeats": 1}),
+    "data": (data.TITLE, data.measure, data.QUICK),
+    "contrast": (contrast.TITLE, contrast.measure, contrast.QUICK),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
+    parser.add_argument("--quick", action="store_true", help="measure little; nothing is kept")
+    parser.add_argument("--output", type=Path, default=RESULTS / f"{DEVICE.type}.json")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.names) - set(BENCHMARKS):
+        parser.error(f"there is no benchmark {sorted(unknown)}; there are {', '.join(BENCHMARKS)}")
+
+    kept = json.loads(arguments.output.read_text()) if arguments.output.exists() else {}
+    for name in arguments.names or BENCHMARKS:
+        title, measure, quick = BENCHMARKS[name]
+        table = Table(
+            title, f"python -m benchmarks {name}", environment(DEVICE), measure(**quick if arguments.quick else {})
+        )
+        print(markdown(table), flush=True)
+        kept[name] = table._asdict()
+        if not arguments.quick:
+            arguments.output.parent.mkdir(exist_ok=True)
+            arguments.output.write_text(json.dumps(kept, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""The page of the documentation that shows the results: python -m benchmarks.page
+
+docs/benchmarks.md is made of benchmarks/page.md, in which {name} stands for the table of a benchmark, and of the JSON
+files in benchmarks/results.
+"""
+
+import json
+from pathlib import Path
+
+from benchmarks.results import RESULTS, Table
+
+TEMPLATE = Path(__file__).with_name("page.md")
+PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
+
+
+def markdown(table: Table) -> str:
+    """A table with its title, its command and what it was measured on."""
+    found = table.environment
+    versions = ", ".join(f"{name} {number}" for name, number in found["versions"].items())
+    on = f"{found['device']}, {found['threads']} of {found['cores']} threads, Python {found['python']}, {versions}"
+    columns = list(dict.fromkeys(column for row in table.rows for column in row))
+    lines = [
+        f"**{table.title}.** `{table.command}`, {found['date']}, {on}.",
+        "",
+        "| " + " | ".join(columns) + " |",
+        "|" + "|".join("---:" if is_number(table, column) else "---" for column in columns) + "|",
+        *("| " + " | ".join(text(row.get(column)) for column in columns) + " |" for row in table.rows),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def is_number(table: Table, column: str) -> bool:
+    return all(isinstance(row.get(column, 0), (int, float)) for row in table.rows)
+
+
+def text(value: str | float | int | None) -> str:
+    """A cell: three digits of a number, nothing for what was not measured."""
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    return str(value)
+
+
+def page() -> str:
+    """The text of the page."""
+    tables = {}
+    for device in ("cpu", "cuda"):
+        file = RESULTS / f"{device}.json"
+        for name, table in (json.loads(file.read_text()) if file.exists() else {}).items():
+            tables[f"{name}@{device}"] = markdown(Table(**table))
+    text = TEMPLATE.read_text()
+    for name, table in tables.items():
+        text = text.replace(f"{{{name}}}\n", table)
+    return text
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())
