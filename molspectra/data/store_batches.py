@@ -33,9 +33,10 @@ def cut_batch(columns: Mapping[str, Column], indices: np.ndarray, exclude_keys: 
     found: dict[int, Rows] = {}
 
     def rows_of(column: Column) -> Rows:
-        if column.spacing not in found:
-            found[column.spacing] = column.rows(indices, consecutive)
-        return found[column.spacing]
+        spacing = column.spacing
+        if spacing not in found:
+            found[spacing] = column.rows(indices, consecutive)
+        return found[spacing]
 
     atoms = None
     if (column_of_atoms := _column_of_atoms(columns, indices)) is not None:
@@ -55,9 +56,9 @@ def cut_batch(columns: Mapping[str, Column], indices: np.ndarray, exclude_keys: 
         present = column.present(indices)
         if present is None:
             rows = rows_of(column)
-            value, starts = column.take(rows), rows.slices
+            value, lengths, starts = column.take(rows), rows.lengths, rows.slices
         elif column.is_one_float_row:
-            value, starts = column.take_or_nan(indices, present), one_each
+            value, lengths, starts = column.take_or_nan(indices, present), np.ones_like(indices), one_each
         elif present.any():
             raise _missing(name, indices, present)
         else:
@@ -79,10 +80,10 @@ def cut_batch(columns: Mapping[str, Column], indices: np.ndarray, exclude_keys: 
                     "in every molecule. Store num_nodes with the molecules, an int each."
                 )
             increments[name] = atoms[:-1]
-            value = _offset(value, atoms[:-1], starts)
-        batch[name] = value.movedim(0, -1).contiguous() if kind == "last" else value
+            value = _offset(value.movedim(0, -1), atoms[:-1], lengths)
+        batch[name] = value
     if atoms is not None:
-        batch.batch = torch.from_numpy(np.repeat(np.arange(num_graphs), np.diff(atoms.numpy())))
+        batch.batch = torch.from_numpy(np.arange(num_graphs).repeat(np.diff(atoms.numpy())))
         batch.ptr = atoms.clone()
     batch._num_graphs, batch._slice_dict, batch._inc_dict = num_graphs, slices, increments
     return batch
@@ -111,9 +112,9 @@ def _column_of_atoms(columns: Mapping[str, Column], indices: np.ndarray) -> Colu
 
 def _slices(lengths: np.ndarray) -> Tensor:
     """Where each molecule's rows begin and end, (M + 1,)."""
-    slices = torch.zeros(len(lengths) + 1, dtype=torch.int64)
-    np.cumsum(lengths, out=slices.numpy()[1:])
-    return slices
+    slices = np.zeros(len(lengths) + 1, dtype=np.int64)
+    lengths.cumsum(out=slices[1:])
+    return torch.from_numpy(slices)
 
 
 def _empty_batch() -> Batch:
@@ -127,13 +128,13 @@ def _texts(characters: Tensor, slices: Tensor) -> list[str]:
     return [text[start:end].decode() for start, end in itertools.pairwise(starts)]
 
 
-def _offset(rows: Tensor, increments: Tensor, slices: Tensor) -> Tensor:
-    """Rows plus their molecule's increment, in the dtype that adding a single number gives."""
+def _offset(value: Tensor, increments: Tensor, lengths: np.ndarray) -> Tensor:
+    """Add to what molecules have along the last axis their increments, in the dtype that adding one number gives."""
     if len(increments) == 0 or int(increments[-1]) == 0:
-        return rows
-    dtype = torch.result_type(rows, increments[0])
-    added = torch.from_numpy(np.repeat(increments.numpy(), np.diff(slices.numpy()))).to(dtype)
-    return rows.to(dtype) + added.view(-1, *[1] * (rows.dim() - 1))
+        return value.contiguous()
+    dtype = torch.result_type(value, increments[0])
+    added = torch.from_numpy(increments.numpy().repeat(lengths)).to(dtype)
+    return torch.add(value.to(dtype), added, out=torch.empty(value.shape, dtype=dtype))
 
 
 def _check_name(name: str, layout: Layout) -> None:

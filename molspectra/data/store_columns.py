@@ -24,6 +24,8 @@ class Column:
         self._row_bytes = layout.row_bytes
         path = directory / layout.file
         self._data = _map(path.with_suffix(".data"))
+        # Rows are copied as they are: NumPy has no bfloat16, and takes pieces of one size quickly.
+        self._table = self._data.view(np.dtype((np.void, self._row_bytes))) if self._row_bytes else self._data
         self.offsets = None if layout.rows is not None else _map(path.with_suffix(".offsets")).view(np.int64)
         """Where each molecule's rows begin and end, (M + 1,); None if all have equally many."""
         self._present = _map(path.with_suffix(".present")).view(np.bool_) if layout.missing else None
@@ -81,29 +83,29 @@ class Column:
 
     def take(self, rows: "Rows") -> Tensor:
         """Rows of molecules, copied once, end to end."""
-        copied = _empty_bytes(rows.total * self._row_bytes)
-        if len(copied):
-            if rows.numbers is None:
-                start = rows.start * self._row_bytes
-                copied.numpy()[:] = self._data[start : start + len(copied)]
-            else:
-                self._gather(rows.numbers, copied)
-        return copied.view(self.dtype).view(rows.total, *self.layout.shape)
+        return self._copied(slice(rows.start, rows.start + rows.total) if rows.numbers is None else rows.numbers)
 
     def take_or_nan(self, indices: np.ndarray, present: np.ndarray) -> Tensor:
         """A row for each molecule, of a column that `is_one_float_row`; NaN for those that lack the field."""
-        copied = _empty_bytes(len(indices) * self._row_bytes)
-        if len(copied):
-            assert self.offsets is not None
-            self._gather(self.offsets[indices], copied)  # a row of another molecule where there is none
-        rows = copied.view(self.dtype).view(len(indices), *self.layout.shape)
+        assert self.offsets is not None
+        rows = self._copied(self.offsets[indices])  # a row of another molecule where there is none
         rows[torch.from_numpy(~present)] = torch.nan
         return rows
 
-    def _gather(self, numbers: np.ndarray, out: Tensor) -> None:
-        row = np.dtype((np.void, self._row_bytes))  # copied as they are: NumPy has no bfloat16
-        # With mode="raise" NumPy would write to a buffer first. All rows are there, but for those of molecules without.
-        self._data.view(row).take(numbers, out=out.numpy().view(row), mode="clip")
+    def _copied(self, numbers: np.ndarray | slice) -> Tensor:
+        size = numbers.stop - numbers.start if isinstance(numbers, slice) else len(numbers)
+        shape = (size, *self.layout.shape)
+        if size * self._row_bytes == 0:
+            return torch.empty(shape, dtype=self.dtype)
+        copied = _empty_bytes(size * self._row_bytes)
+        out = copied.numpy().view(self._table.dtype)
+        if isinstance(numbers, slice):
+            out[:] = self._table[numbers]
+        else:
+            # With mode="raise" NumPy writes to a buffer first. Rows beyond the end are of molecules that have none.
+            self._table.take(numbers, out=out, mode="clip")
+        rows = copied.view(self.dtype)
+        return rows.view(shape) if len(shape) > 1 else rows
 
 
 class Rows:
@@ -117,10 +119,10 @@ class Rows:
 
     def __init__(self, starts: np.ndarray, lengths: np.ndarray, consecutive: bool) -> None:
         self.lengths = lengths
-        self.slices = torch.zeros(len(lengths) + 1, dtype=torch.int64)
+        slices = np.zeros(len(lengths) + 1, dtype=np.int64)
+        lengths.cumsum(out=slices[1:])
+        self.slices = torch.from_numpy(slices)
         """Where the rows of each begin and end in those that are taken, (M + 1,)."""
-        slices = self.slices.numpy()
-        np.cumsum(lengths, out=slices[1:])
         self.total = int(slices[-1])
         self.start = int(starts[0]) if len(starts) else 0
         self.numbers: np.ndarray | None = None
@@ -147,7 +149,7 @@ def share_offsets(columns: dict[str, Column]) -> dict[str, Column]:
 
 def _empty_bytes(size: int) -> Tensor:
     """In the worker of a data loader in shared memory, where the batch has to go in the end, as PyG does it."""
-    if size and torch.utils.data.get_worker_info() is not None:
+    if torch.utils.data.get_worker_info() is not None:
         return torch.empty(0, dtype=torch.uint8).set_(torch.UntypedStorage._new_shared(size))
     return torch.empty(size, dtype=torch.uint8)
 

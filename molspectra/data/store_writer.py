@@ -220,4 +220,5 @@ class _Writer:
 
 
 def _bytes(rows: Tensor) -> memoryview:
-    return rows.contiguous().reshape(-1).view(torch.uint8).numpy().data
+    # A single number counts as contiguous whatever its stride is, which a view as bytes does not accept.
+    return rows.contiguous().as_strided((rows.numel(),), (1,)).view(torch.uint8).numpy().data

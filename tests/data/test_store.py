@@ -78,6 +78,8 @@ def test_every_kind_of_field(tmp_path):
             mask_index=torch.arange(i),
             far_index=torch.arange(6 * i).reshape(2, 3, i),
             view=torch.randn(4, i + 1).t(),
+            column=torch.randn(i, 3)[:, 1],
+            column_index=torch.arange(3 * i).reshape(i, 3)[:, 1],
             num_nodes=i + 1,
         )
         for i in range(4)
