@@ -146,12 +146,14 @@ class MoleculeStore(Sequence[Data]):
                 "mask take mask.nonzero()."
             )
         positions = found.astype(np.int64)
-        wrong = (positions < -len(self)) | (positions >= len(self))
-        if wrong.any():
+        if len(positions) == 0:
+            return positions
+        low, high = int(positions.min()), int(positions.max())
+        if not -len(self) <= low <= high < len(self):
             raise IndexError(
-                f"indices must lie in 0..{len(self) - 1} (or count from the end, as -1); got {positions[wrong][0]}."
+                f"indices must lie in 0..{len(self) - 1} (or count from the end, as -1); got {low} to {high}."
             )
-        return np.where(positions < 0, positions + len(self), positions)
+        return positions if low >= 0 else np.where(positions < 0, positions + len(self), positions)
 
     def _open(self) -> dict[str, Column]:
         if self._columns is None:

@@ -29,7 +29,8 @@ def cut_batch(columns: Mapping[str, Column], indices: np.ndarray, exclude_keys: 
             not tell how it is batched.
     """
     num_graphs = len(indices)
-    consecutive = num_graphs > 0 and bool((indices[1:] - indices[:-1] == 1).all())
+    consecutive = num_graphs > 0 and int(indices[-1] - indices[0]) == num_graphs - 1
+    consecutive = consecutive and bool((indices[1:] - indices[:-1] == 1).all())
     found: dict[int, Rows] = {}
 
     def rows_of(column: Column) -> Rows:
@@ -83,8 +84,8 @@ def cut_batch(columns: Mapping[str, Column], indices: np.ndarray, exclude_keys: 
             value = _offset(value.movedim(0, -1), atoms[:-1], lengths)
         batch[name] = value
     if atoms is not None:
-        batch.batch = torch.from_numpy(np.arange(num_graphs).repeat(np.diff(atoms.numpy())))
-        batch.ptr = atoms.clone()
+        batch["batch"] = torch.from_numpy(np.arange(num_graphs).repeat(np.diff(atoms.numpy())))
+        batch["ptr"] = atoms.clone()
     batch._num_graphs, batch._slice_dict, batch._inc_dict = num_graphs, slices, increments
     return batch
 

@@ -184,7 +184,7 @@ def test_numbers_beyond_the_end_are_refused(store, indices, wrong):
     if wrong is None:
         assert store.batch(indices).num_graphs == 0
         return
-    with pytest.raises(IndexError, match=f"0..14 .*got {wrong}"):
+    with pytest.raises(IndexError, match=rf"0\.\.14 .*got .*{wrong}"):
         store.batch(indices)
 
 
