@@ -17,9 +17,11 @@ import argparse
 import functools
 import os
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch_geometric.loader
@@ -122,25 +124,30 @@ def measure_scale(
 ) -> list[dict[str, float | str]]:
     """Writing, then reading so many synthetic molecules: molecules a second, MiB of memory and of files."""
     rows: list[dict[str, float | str]] = []
+    memory = Memory()
+
+    def step(name: str, do: Callable[[], Any]) -> Any:
+        start = time.perf_counter()
+        with memory:
+            done = do()
+        rows.append({"step": name, "seconds": time.perf_counter() - start, **memory.peak})
+        return done
+
     with tempfile.TemporaryDirectory(dir=directory) as folder:
-        memory = Memory()
-        start = time.perf_counter()
-        ms.data.write_store(f"{folder}/store", memory.watched(synthetic(num_molecules)))
-        rows.append({"step": "write", "seconds": time.perf_counter() - start, **memory.peak})
-
+        step("write", lambda: ms.data.write_store(f"{folder}/store", synthetic(num_molecules)))
         store = ms.data.MoleculeStore(f"{folder}/store")
-        memory = Memory()
-        start = time.perf_counter()
-        sampler = ms.data.AtomBudgetSampler(store.sizes, max_atoms)
-        loader = DataLoader(store, batch_sampler=sampler, collate_fn=ms.data.Collate())
-        assert sum(batch.num_graphs for batch in memory.watched(loader)) == num_molecules
-        rows.append({"step": "read", "seconds": time.perf_counter() - start, **memory.peak})
-
-        start = time.perf_counter()
-        store.verify()
-        rows.append({"step": "verify", "seconds": time.perf_counter() - start, **Memory().peak})
+        loader = step("plan", lambda: make_loader(store, max_atoms))
+        assert step("read", lambda: sum(batch.num_graphs for batch in loader)) == num_molecules
+        step("verify", store.verify)
         size = sum(path.stat().st_size for path in store.directory.iterdir()) / MIB
     return [{**row, "molecules_per_second": num_molecules / float(row["seconds"]), "store_mib": size} for row in rows]
+
+
+def make_loader(store: ms.data.MoleculeStore, max_atoms: int) -> DataLoader:
+    """Batches by a budget of atoms, all of them planned."""
+    sampler = ms.data.AtomBudgetSampler(store.sizes, max_atoms)
+    assert len(sampler) > 0
+    return DataLoader(store, batch_sampler=sampler, collate_fn=ms.data.Collate())
 
 
 def synthetic(number: int) -> Iterator[Batch]:
@@ -158,18 +165,29 @@ def synthetic(number: int) -> Iterator[Batch]:
 
 
 class Memory:
-    """The most memory that this process has held so far beyond what it held at first (Linux)."""
+    """The most memory that this process holds inside of a `with`, beyond what it held when this was made (Linux)."""
 
     def __init__(self) -> None:
         self._before = resident()
-        self.peak = dict.fromkeys(self._before, 0.0)
 
-    def watched(self, things: Iterator[Batch] | DataLoader) -> Iterator[Batch]:
-        for count, thing in enumerate(things):
-            if count % 16 == 0:
-                held = resident()
-                self.peak = {name: max(self.peak[name], held[name] - self._before[name]) for name in held}
-            yield thing
+    def __enter__(self) -> "Memory":
+        self.peak = dict.fromkeys(self._before, 0.0)
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while True:
+            last = self._done.wait(0.005)
+            held = resident()
+            self.peak = {name: max(self.peak[name], held[name] - self._before[name]) for name in held}
+            if last:
+                return
 
 
 def resident() -> dict[str, float]:

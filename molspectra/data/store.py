@@ -104,7 +104,7 @@ class MoleculeStore(Sequence[Data]):
         Raises:
             ValueError: no field tells.
         """
-        sizes = atom_counts(self._open(), np.arange(len(self)))
+        sizes = atom_counts(self._open(), len(self))
         if sizes is None:
             raise ValueError(
                 f"{self.directory} does not tell how many atoms its molecules have; expected z, pos or num_nodes in "

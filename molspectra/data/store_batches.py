@@ -90,17 +90,17 @@ def cut_batch(columns: Mapping[str, Column], indices: np.ndarray, exclude_keys: 
     return batch
 
 
-def atom_counts(columns: Mapping[str, Column], indices: np.ndarray) -> np.ndarray | None:
-    """How many atoms each of these molecules has, (M,) int64, from offsets alone; None if no field tells."""
-    column = _column_of_atoms(columns, indices)
+def atom_counts(columns: Mapping[str, Column], num_molecules: int) -> np.ndarray | None:
+    """How many atoms each molecule of the store has, (M,) int64, from offsets alone; None if no field tells."""
+    column = _column_of_atoms(columns, slice(num_molecules))
     if column is None:
         return None
     if column.layout.kind == "int":  # num_nodes
-        return column.take(column.rows(indices, consecutive=False)).numpy()
-    return column.lengths(indices)
+        return column.take(column.rows(np.arange(num_molecules), consecutive=True)).numpy()
+    return column.lengths(num_molecules)
 
 
-def _column_of_atoms(columns: Mapping[str, Column], indices: np.ndarray) -> Column | None:
+def _column_of_atoms(columns: Mapping[str, Column], indices: np.ndarray | slice) -> Column | None:
     """The field that tells how many atoms these molecules have."""
     if "num_nodes" in columns and columns["num_nodes"].present(indices) is None:
         return columns["num_nodes"]

@@ -51,13 +51,11 @@ class Column:
         """The same for columns that share their offsets, or have the same number of rows in each molecule."""
         return (self.layout.rows or 0) if self.offsets is None else id(self.offsets)
 
-    def lengths(self, indices: np.ndarray) -> np.ndarray:
-        """How many rows each of these molecules has, (M,) int64."""
-        if self.offsets is None:
-            return np.full(len(indices), self.layout.rows or 0)
-        return self.offsets[indices + 1] - self.offsets[indices]
+    def lengths(self, num_molecules: int) -> np.ndarray:
+        """How many rows each molecule of the store has, (M,) int64."""
+        return np.full(num_molecules, self.layout.rows or 0) if self.offsets is None else np.diff(self.offsets)
 
-    def present(self, indices: np.ndarray) -> np.ndarray | None:
+    def present(self, indices: np.ndarray | slice) -> np.ndarray | None:
         """Which of these molecules have the field, (M,) bool; None if all have."""
         if self._present is None:
             return None

@@ -5,33 +5,26 @@ import sys
 
 import pytest
 
-MIB = 2**20
-
 # Run in a process of its own, since memory that tests before it have freed would hide growth.
 SCRIPT = """
 import sys
-import torch
-from torch.utils.data import DataLoader
-from benchmarks.data import Memory, synthetic
+from benchmarks.data import Memory, make_loader, synthetic
 import molspectra as ms
 
 number, directory, way = int(sys.argv[1]), sys.argv[2], sys.argv[3]
 ms.data.write_store(f"{directory}/few", synthetic(64))  # what is loaded once
-memory = Memory()
-ms.data.write_store(directory + "/store", memory.watched(synthetic(number)))
-writing = memory.peak["anonymous_mib"]
-store = ms.data.MoleculeStore(directory + "/store")
-memory = Memory()
-sampler = ms.data.AtomBudgetSampler(store.sizes, 4096)
-loader = DataLoader(store, batch_sampler=sampler, collate_fn=ms.data.Collate())
-held, seen = [], 0
-for batch in memory.watched(loader):
-    seen += batch.num_graphs
-    if way == "hold":
-        held.append(batch)
+with Memory() as writing:
+    ms.data.write_store(f"{directory}/store", synthetic(number))
+store = ms.data.MoleculeStore(f"{directory}/store")
+with Memory() as reading:
+    held, seen = [], 0
+    for batch in make_loader(store, 4096):
+        seen += batch.num_graphs
+        if way == "hold":
+            held.append(batch)
 assert seen == len(store) == number
 size = sum(path.stat().st_size for path in store.directory.iterdir()) / 2**20
-print(writing, memory.peak["anonymous_mib"], size)
+print(writing.peak["anonymous_mib"], reading.peak["anonymous_mib"], size)
 """
 
 
