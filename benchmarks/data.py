@@ -7,6 +7,7 @@ The first loads MiniSpectra's molecules, several copies of them, shuffled, as ba
 `OnDiskDataset` (SQLite) through torch_geometric's DataLoader, a store the same way, and a store through torch's with
 `Collate` and `ShardedBatchSampler`. Files are in the page cache. `InMemoryDataset` remembers each molecule that it has
 cut out once, and is faster in later epochs than in the first, which it always is in workers that end with the epoch.
+Rates are by the processor time of this process, so that others on the same machine count less.
 
 The second writes so many synthetic molecules of 10 to 50 atoms with bonds, and reads all of them in batches by a budget
 of atoms, shuffled. Memory is the most that was held beyond what was before: the process's own (anonymous), and pages
@@ -16,6 +17,7 @@ of files that it has mapped, which the system takes back whenever it needs memor
 import argparse
 import functools
 import os
+import statistics
 import tempfile
 import threading
 import time
@@ -29,7 +31,7 @@ from torch.utils.data import DataLoader
 from torch_geometric.data import Batch, Data, InMemoryDataset, OnDiskDataset
 
 import molspectra as ms
-from benchmarks.timing import MIB, interleaved, machine
+from benchmarks.timing import MIB, machine
 
 CPU = torch.device("cpu")
 SPECTRA = ("uv_vis", "ir", "raman")
@@ -89,7 +91,7 @@ def measure(batch_size: int = 128, copies: int = 8, repeats: int = 5) -> list[di
     for content, prepare in CONTENTS.items():
         molecules = [prepare(data) for data in ms.data.MiniSpectra("all")] * copies
         with tempfile.TemporaryDirectory() as directory:
-            seconds = interleaved(make_passes(molecules, batch_size, Path(directory)), repeats, CPU)
+            seconds = interleaved_on_a_core(make_passes(molecules, batch_size, Path(directory)), repeats)
         rows += [
             {
                 "content": content,
@@ -114,9 +116,21 @@ def measure_writing(number: int = 4096) -> list[dict[str, float | str]]:
                 "one by one": lambda: ms.data.write_store(f"{directory}/a", molecules),  # noqa: B023
                 "batches": lambda: ms.data.write_store(f"{directory}/b", batches),  # noqa: B023
             }
-            seconds = interleaved(steps, 3, CPU)
+            seconds = interleaved_on_a_core(steps, 3)
         rows += [{"content": content, "way": way, "molecules_per_second": number / seconds[way]} for way in seconds]
     return rows
+
+
+def interleaved_on_a_core(steps: dict[str, Callable[[], Any]], repeats: int) -> dict[str, float]:
+    """As `timing.interleaved`, in seconds of processor time."""
+    seconds: dict[str, list[float]] = {name: [] for name in steps}
+    for round_ in range(repeats + 1):
+        for name, step in steps.items():
+            start = time.process_time()
+            step()
+            if round_ > 0:  # the first is a warm-up
+                seconds[name].append(time.process_time() - start)
+    return {name: statistics.median(values) for name, values in seconds.items()}
 
 
 def measure_scale(

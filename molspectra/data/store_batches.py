@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Collection, Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -47,6 +48,7 @@ def cut_batch(columns: Mapping[str, Column], indices: np.ndarray, exclude_keys: 
     # Shared by all fields that they fit, as are those of rows: less to make, and for the workers of a loader to send.
     one_each, no_increments = torch.arange(num_graphs + 1), torch.zeros(num_graphs, dtype=torch.int64)
     batch = _empty_batch()
+    fields: dict[str, Any] = {}
     slices: dict[str, Tensor] = {}
     increments: dict[str, Tensor | None] = {}
     for name, column in columns.items():
@@ -66,10 +68,10 @@ def cut_batch(columns: Mapping[str, Column], indices: np.ndarray, exclude_keys: 
             continue  # as torch_geometric leaves it out
         if name == "num_nodes":
             batch._store._num_nodes = value.tolist()
-            batch.num_nodes = sum(batch._store._num_nodes)
+            fields[name] = sum(batch._store._num_nodes)
             continue
         if kind == "text":
-            batch[name], slices[name], increments[name] = _texts(value, starts), one_each, None
+            fields[name], slices[name], increments[name] = _texts(value, starts), one_each, None
             continue
         if kind == "float":
             value = value.to(torch.get_default_dtype())  # as torch.tensor of Python floats
@@ -82,10 +84,11 @@ def cut_batch(columns: Mapping[str, Column], indices: np.ndarray, exclude_keys: 
                 )
             increments[name] = atoms[:-1]
             value = _offset(value.movedim(0, -1), atoms[:-1], lengths)
-        batch[name] = value
+        fields[name] = value
     if atoms is not None:
-        batch["batch"] = torch.from_numpy(np.arange(num_graphs).repeat(np.diff(atoms.numpy())))
-        batch["ptr"] = atoms.clone()
+        fields["batch"] = torch.from_numpy(np.arange(num_graphs).repeat(np.diff(atoms.numpy())))
+        fields["ptr"] = atoms.clone()
+    batch._store._mapping.update(fields)  # assigned one by one, each would be looked up in caches that are empty
     batch._num_graphs, batch._slice_dict, batch._inc_dict = num_graphs, slices, increments
     return batch
 
