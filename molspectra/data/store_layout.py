@@ -3,8 +3,13 @@
 import math
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
+from torch_geometric.data import Batch
+
+FORMAT = 1
+INDEX_FILE = "index.json"
 
 # Plain Python values are kept as one number, and come back as what they were.
 _PLAIN = {bool: torch.bool, int: torch.int64, float: torch.float64}
@@ -62,3 +67,51 @@ def from_rows(kind: str, rows: Tensor) -> Tensor | str | bool | int | float:
     if kind == "last":
         return rows.movedim(0, -1).contiguous()
     return rows[0] if kind == "scalar" else rows[0].item()
+
+
+def rows_of_batch(batch: Batch) -> dict[str, tuple[str, Tensor, np.ndarray]] | None:
+    """As `to_rows`, for every field of a batch: kind, rows of all molecules end to end, how many each molecule has.
+
+    The molecules are those that `batch.to_data_list()` gives, of which a number is a tensor of one entry.
+
+    Returns:
+        None if a field is not simply laid end to end, so that the batch has to be taken apart.
+
+    Raises:
+        ValueError: the batch does not know its molecules, or some field of it was added later.
+    """
+    slices, increments = getattr(batch, "_slice_dict", None), getattr(batch, "_inc_dict", None)
+    if slices is None or increments is None:
+        raise ValueError(
+            "A batch to be stored must know its molecules; this one was not made by Batch.from_data_list or "
+            "MoleculeStore.batch. Make it so, or store single molecules."
+        )
+    added = set(batch.keys()) - slices.keys() - {"batch", "ptr", "num_nodes"}
+    if added:
+        raise ValueError(
+            f"Fields {sorted(added)} were added to a batch after it was made, and do not say what belongs to which "
+            "molecule. Add them to the molecules, or take them off the batch with del batch[name]."
+        )
+    fields = {}
+    for name in slices:
+        if name not in batch:
+            continue
+        value, starts, added = batch[name], slices[name], increments[name]
+        if isinstance(value, list) and all(isinstance(text, str) for text in value):
+            texts = [text.encode() for text in value]
+            characters = torch.tensor(list(b"".join(texts)), dtype=torch.uint8)
+            fields[name] = "text", characters, np.array([len(text) for text in texts])
+            continue
+        last = "index" in name
+        if not isinstance(value, Tensor) or batch.__cat_dim__(name, value) != (-1 if last else 0) or added.dim() != 1:
+            return None
+        rows, lengths = value.detach().cpu(), starts.diff()
+        if last:
+            rows = rows.movedim(-1, 0)
+        if bool(added.any()):
+            rows = rows - added.repeat_interleave(lengths).to(rows.dtype).view(-1, *[1] * (rows.dim() - 1))
+        fields[name] = ("last" if last else "first"), rows, lengths.numpy()
+    if hasattr(batch._store, "_num_nodes"):
+        number = torch.tensor(batch._store._num_nodes, dtype=torch.int64)
+        fields["num_nodes"] = "int", number, np.ones(len(number), dtype=np.int64)
+    return fields

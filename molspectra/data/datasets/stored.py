@@ -5,15 +5,17 @@ import json
 import os
 import shutil
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
+import numpy as np
 from torch_geometric.data import Data, Dataset
 
 from molspectra.data.datasets.fingerprint import fingerprint
 from molspectra.data.spectrum import SpectrumAxis
-from molspectra.data.store import MoleculeStore, write_store
+from molspectra.data.store import MoleculeStore
+from molspectra.data.store_writer import write_store
 
 try:
     import fcntl
@@ -44,7 +46,8 @@ class StoredDataset(Dataset):
     :class:`molspectra.data.store.MoleculeStore` below `<root>/processed`. Memory stays bounded, and an interrupted run
     leaves nothing that looks finished. From then on molecules are slices of memory-mapped files, which the workers of a
     `DataLoader` and several processes of a machine share; the published files may be deleted. A progress bar is
-    shown in a terminal if tqdm is installed.
+    shown in a terminal if tqdm is installed. A `torch.utils.data.DataLoader` with :class:`molspectra.data.Collate` cuts
+    batches from the files as a whole.
 
     To make a data set of your own, name its files in `raw_file_names` and yield molecules from `molecules`; where the
     files can be fetched, write `download`, too, and say what the numbers mean in the class attributes.
@@ -186,6 +189,19 @@ class StoredDataset(Dataset):
     def get(self, idx: int) -> Data:
         """Molecule number `idx` of the store, before `transform`; `dataset[index]` transforms it."""
         return self._store[idx]
+
+    def __getitems__(self, indices: Sequence[int]) -> Sequence[Any]:
+        """Molecules that a data loader asks for; as a whole, for `Collate` to cut a batch, if there is no transform."""
+        if self.transform is not None:
+            return [self[index] for index in indices]
+        stored = self.indices()
+        return self._store.__getitems__([stored[index] for index in indices])
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """Number of atoms of each molecule, (M,) int64, read from offsets; for :class:`AtomBudgetSampler`."""
+        sizes = self._store.sizes
+        return sizes if self._indices is None else sizes[np.asarray(self._indices, dtype=np.int64)]
 
     def _download(self) -> None:
         # As PyG has it, except that the published files may be deleted once the molecules are stored, and that one of
