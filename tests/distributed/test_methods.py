@@ -1,7 +1,6 @@
 """Every method under DistributedDataParallel, on unequal shares of a batch: the gradients are those of the whole."""
 
 import copy
-import math
 
 import pytest
 import torch
@@ -19,7 +18,7 @@ LENGTHS = {kind: axis.length for kind, axis in ms.data.MiniSpectra.axes.items()}
 ENCODERS = {
     "EquivariantTransformer": lambda: ms.encoders.EquivariantTransformer(16, num_layers=2, num_heads=4, num_rbf=8),
     "PaiNN": lambda: ms.encoders.PaiNN(16, num_layers=2, num_rbf=8),
-    "EGNN": lambda: ms.encoders.EGNN(16, num_layers=2),
+    "EGNN": lambda: ms.encoders.EGNN(16, num_layers=2, coordinates="every"),
 }
 
 
@@ -70,11 +69,10 @@ METHODS = {
     ),
     "SpectrumPrediction": lambda: ms.methods.SpectrumPrediction(ms.heads.SpectrumHead(16, LENGTHS, spacing=50)),
 }
-FROM_VECTORS = {name for name in METHODS if name not in ("Coord, gradient", "EMGP", "Regression", "Regression, forces")}
 
 
 def molecules():
-    """Seven, of which some lack spectra or labels, in float64, with the number of the molecule and of its first atom."""
+    """Seven, of which some lack spectra or labels, in float64; molecules and atoms are numbered throughout."""
     chosen = ms.data.MiniSpectra("train", pre_transform=PREPARE)[[300, 5, 210, 40, 120, 8, 77]]
     prepared, first = [], 0
     draws = torch.Generator().manual_seed(3)
@@ -101,7 +99,7 @@ class Recorded:
 
     def __init__(self, noise, whole):
         self.noisy = noise(whole, torch.Generator().manual_seed(7))
-        self.changed = {key for key in self.noisy.keys() if key not in whole or self.noisy[key] is not whole[key]}
+        self.changed = {key for key, value in self.noisy.to_dict().items() if whole.get(key) is not value}
 
     def __call__(self, data, generator=None):
         data = copy.copy(data)
@@ -118,11 +116,11 @@ class RecordedMask(EMPPMask):
         return torch.cat([data.ptr[:-1] + copy for copy in range(self.num_masked)])
 
 
-def record(method, whole):
-    """The method with all that is random about it drawn once for the whole batch."""
+def record(method, whole, mine):
+    """Draw all that is random about a method once for the whole batch, of which `mine` are this process's molecules."""
     for module in method.modules():
         if isinstance(module, ms.methods.EMPP):
-            module.noise = RecordedMask(module.num_masked, keep=module.noise.keep)
+            module.noise = RecordedMask(module.num_masked, labels=module.noise.labels)
         elif isinstance(module, ms.methods.Denoising):
             module.noise = Recorded(module.noise, whole)
             if getattr(module, "coord_weight", 0) > 0:
@@ -130,39 +128,33 @@ def record(method, whole):
         if isinstance(module, ms.methods.MolSpectra):
             spectra = {kind: whole[kind] for kind in LENGTHS}
             masks = module.mask(spectra, torch.Generator().manual_seed(8))
-            where = {spectrum[0].sum().item() for spectrum in spectra.values()}
-            assert len(where) == len(LENGTHS)
-            module.mask = lambda given, _: {kind: masks[kind][rows_of(given[kind], whole[kind])] for kind in masks}
-    return method
+            module.mask = lambda given, _, masks=masks: {kind: masks[kind][mine] for kind in given}
 
 
-def rows_of(given, whole):
-    """Which rows of the whole batch these are; rows of NaN are all the same, and have no mask."""
-    same = (given.nan_to_num(-1).unsqueeze(1) == whole.nan_to_num(-1)).all(dim=2)
-    return same.to(torch.int64).argmax(dim=1)
-
-
-def make(method, encoder):
+def make(method, encoder, mine):
     torch.manual_seed(0)
     step = ms.methods.TrainingStep(ENCODERS[encoder](), METHODS[method]()).double()
-    record(step.method, Batch.from_data_list(molecules()))
+    record(step.method, Batch.from_data_list(molecules()), mine)
     return step
 
 
 def step_and_gradients(module, batch):
     losses = module(batch)
     losses["loss"].backward()
-    return {name: loss.detach() for name, loss in losses.items()}
+    return {name: loss.detach().clone() for name, loss in losses.items()}
 
 
 def train(rank, method, encoder):
     """Two steps of each process's share, compared with two of one process that has the whole batch."""
     sizes = SIZES[ms.distributed.world_size()]
-    step, alone = (make(method, encoder) for _ in range(2))
+    mine, everything = slice(sum(sizes[:rank]), sum(sizes[: rank + 1])), slice(None)
+    step, alone = (make(method, encoder, which) for which in (mine, everything))
     parallel = DistributedDataParallel(step)
-    share = molecules()[sum(sizes[:rank]) : sum(sizes[: rank + 1])]
+    share = Batch.from_data_list(molecules()[mine])
+    if share.raman.isnan().all():
+        del share.raman  # one process may lack a kind that another has
     for _ in range(2):  # the second step fails where the first has left a parameter without a gradient
-        losses = step_and_gradients(parallel, Batch.from_data_list(share))
+        losses = step_and_gradients(parallel, share)
         with ms.distributed.use_group(None):
             expected = step_and_gradients(alone, Batch.from_data_list(molecules()))
         for name, loss in losses.items():
@@ -184,25 +176,20 @@ def train(rank, method, encoder):
         torch.testing.assert_close(buffer, buffers[name], msg=lambda text, name=name: f"{name}: {text}")
 
 
-def check(processes, world_size, encoder, methods):
-    failures = {}
-    for method in methods:
-        try:
-            processes.run(world_size, train, method, encoder)
-        except AssertionError as error:
-            failures[method] = str(error)
-    assert not failures, "\n".join(f"{method}: {error}" for method, error in failures.items())
+@pytest.mark.slow
+@pytest.mark.parametrize("method", METHODS)
+def test_gradients_are_those_of_the_whole_batch(processes, method):
+    processes.run(2, train, method, "EquivariantTransformer")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("world_size", SIZES)
-@pytest.mark.parametrize("method", METHODS)
-def test_gradients_are_those_of_the_whole_batch(processes, world_size, method):
-    processes.run(world_size, train, method, "EquivariantTransformer")
+@pytest.mark.parametrize("method", ["SliDe", "EMGP, as released", "EMPP, pairs", "MolSpectra", "NoisyNodes, separate"])
+def test_so_they_are_with_four_processes(processes, method):
+    processes.run(4, train, method, "EquivariantTransformer")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("encoder", ["PaiNN", "EGNN"])
-@pytest.mark.parametrize("method", METHODS)
-def test_every_encoder_with_every_method(processes, encoder, method):
+@pytest.mark.parametrize("method", [method for method in METHODS if method != "EMPP, as released"])  # a fine grid: slow
+def test_so_they_are_with_every_encoder(processes, encoder, method):
     processes.run(2, train, method, encoder)
