@@ -126,9 +126,14 @@ def merge_moments(count: Tensor, mean: Tensor, squares: Tensor) -> tuple[Tensor,
 
 def _sizes(rows: Tensor) -> list[int]:
     device = "cpu" if "cpu:" in distributed.get_backend_config(_group) else rows.device
-    sizes = torch.empty(world_size(), dtype=torch.int64, device=device)
-    distributed.all_gather_into_tensor(sizes, torch.full((1,), rows.shape[0], device=device), group=_group)
-    return sizes.tolist()
+    own = torch.full((1,), rows.shape[0], device=device)
+    return torch.cat(_gather_equal(own, world_size(), _group)).tolist()
+
+
+def _gather_equal(tensor: Tensor, number: int, group: Any) -> list[Tensor]:
+    gathered = [torch.empty_like(tensor) for _ in range(number)]
+    distributed.all_gather(gathered, tensor, group=group)
+    return gathered
 
 
 # The group is kept: a backward may run outside the context that chose it. Either backward is made of what has one
@@ -155,11 +160,8 @@ class _Gather(torch.autograd.Function):
         largest = max(sizes)
         padded = rows.new_zeros((largest, *rows.shape[1:]))
         padded[: rows.shape[0]] = rows
-        gathered = rows.new_empty((len(sizes) * largest, *rows.shape[1:]))
-        distributed.all_gather_into_tensor(gathered, padded, group=group)
-        if min(sizes) == largest:
-            return gathered
-        return torch.cat([of_process[:size] for of_process, size in zip(gathered.split(largest), sizes, strict=True)])
+        gathered = _gather_equal(padded, len(sizes), group)
+        return torch.cat([of_process[:size] for of_process, size in zip(gathered, sizes, strict=True)])
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:

@@ -3,6 +3,7 @@
 import os
 import tempfile
 import traceback
+import warnings
 from collections.abc import Callable
 from datetime import timedelta
 from queue import Empty
@@ -67,7 +68,9 @@ def _serve(rank: int, tasks: multiprocessing.Queue, results: multiprocessing.Que
             distributed.init_process_group(
                 "gloo", f"file://{store}", timedelta(seconds=TIMEOUT), rank=rank, world_size=world_size
             )
-            outcome = (rank, None, function(rank, *arguments))
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                outcome = (rank, None, function(rank, *arguments))
             # Whoever is still busy with the last collective would lose those who leave.
             distributed.barrier()
             distributed.destroy_process_group()
