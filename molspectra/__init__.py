@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from molspectra import (
     data,
+    distributed,
     encoders,
     geometry,
     heads,
@@ -33,6 +34,7 @@ __all__ = [
     "Configurable",
     "ase_calculator",
     "data",
+    "distributed",
     "embed",
     "encoders",
     "geometry",

@@ -17,6 +17,7 @@ MAY_IMPORT = {
     "_download": set(),
     "_signature": set(),
     "_validation": set(),
+    "distributed": set(),
     "geometry": set(),
     "layers": {"geometry"},
     "data": {"geometry"},
@@ -35,7 +36,7 @@ MAY_IMPORT = {
     "__main__": ANY,
     "__init__": ANY,
 }
-SHARED = {"_batch", "_config", "_download", "_signature", "_validation"}
+SHARED = {"_batch", "_config", "_download", "_signature", "_validation", "distributed"}
 
 NETWORK = {
     "aiohttp",

@@ -12,6 +12,7 @@ from molspectra.methods.regression import Predicted, Regression
 from molspectra.methods.slide import SliDe
 from molspectra.methods.spectra_regression import SpectraRegression
 from molspectra.methods.spectrum_prediction import SpectrumPrediction
+from molspectra.methods.training_step import TrainingStep
 
 __all__ = [
     "EMGP",
@@ -27,6 +28,7 @@ __all__ = [
     "SliDe",
     "SpectraRegression",
     "SpectrumPrediction",
+    "TrainingStep",
     "encode",
     "predict_vectors",
 ]

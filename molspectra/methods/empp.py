@@ -11,6 +11,7 @@ from torch_geometric.data import Data
 
 from molspectra._batch import molecule_of
 from molspectra._validation import values_are_free
+from molspectra.distributed import global_mean, sum_over_processes
 from molspectra.encoders.features import AtomFeatures
 from molspectra.heads.position_distribution import PositionDistributionHead
 from molspectra.heads.position_readout import locate
@@ -81,6 +82,7 @@ class EMPP(Denoising):
     """
 
     noise: EMPPMask
+    objective: PositionDistributionLoss
     keeps_atoms = False
 
     def __init__(
@@ -109,8 +111,7 @@ class EMPP(Denoising):
         super().__init__(
             EMPPMask(num_masked, heavy_only, () if label is None else (label,)),
             PositionDistributionHead(channels, l_max, temperature=temperature, as_released=as_released),
-            # How pairs are put together is said by the groups it is handed.
-            PositionDistributionLoss(temperature, l_max=l_max, reduce="molecule", as_released=as_released),
+            PositionDistributionLoss(temperature, l_max=l_max, reduce=reduce, as_released=as_released),
         )
         self.condition = MaskedAtomEmbedding(channels, label is not None)
         self.cutoff = cutoff
@@ -198,17 +199,22 @@ class EMPP(Denoising):
         atoms = self._encode(encoder, masked)
         pairs = masked_pairs(masked, self.cutoff)
         predicted = self.head(atoms.select(pairs.atom))
-        num_groups, group = masked.masked_z.shape[0], pairs.molecule
         if self.reduce == "pair":
-            # The published batches hold one copy each, whose pairs are averaged.
-            group, num_groups = group // (num_groups // self.num_masked), self.num_masked
-        loss = self.objective(predicted, pairs.displacement, group, num_groups)
-        if self.as_released and self.reduce == "pair":
-            # A sum over the copies that have pairs, of which the objective has taken the mean.
-            loss = loss * torch.zeros_like(loss).expand(num_groups).index_fill(0, group, 1.0).sum().clamp(min=1)
-        elif self.as_released:
-            loss = loss * self.num_masked
+            loss = self._of_copies(self.objective.of_pairs(predicted, pairs.displacement), pairs, masked)
+        else:
+            loss = self.objective(predicted, pairs.displacement, pairs.molecule, masked.masked_z.shape[0])
+            loss = loss * self.num_masked if self.as_released else loss
         return Denoised(loss, atoms, masked)
+
+    def _of_copies(self, loss: Tensor, pairs: MaskedPairs, masked: Data) -> Tensor:
+        """Losses of pairs averaged over each copy of the batch, as the published batches hold one copy each."""
+        copy = pairs.molecule // (masked.masked_z.shape[0] // self.num_masked)
+        sums, counts = loss.new_zeros(2, self.num_masked).index_add(1, copy, torch.stack([loss, torch.ones_like(loss)]))
+        total = global_mean(sums, counts, self.training).sum()
+        if self.as_released:
+            return total
+        counts = sum_over_processes(counts) if self.training else counts
+        return total / counts.count_nonzero().clamp(min=1)
 
     def _encode(self, encoder: Encoder, masked: Data) -> AtomFeatures:
         """Features of the atoms left, which know what has been taken from their molecule."""

@@ -38,7 +38,8 @@ class MolSpectra(Configurable, nn.Module):
             nothing, as published, which needs encoders of equal width.
         mask_ratio: Share of each spectrum to hide.
         mask_mode: "interval" (default) or "patch" (the released way).
-        contrast: The contrastive loss.
+        contrast: The contrastive loss; by default an :class:`~molspectra.objectives.InfoNCELoss` with the negatives of
+            all processes, or `as_released` those of each.
         weights: Weights of "denoising", "contrastive" and "reconstruction".
         as_released: Released masking and contrast, where not given.
 
@@ -79,7 +80,7 @@ class MolSpectra(Configurable, nn.Module):
         patch_len = {kind: patcher.patch_len for kind, patcher in specformer.patchers.items()}
         self.reconstruct = PatchReconstructionHead(specformer.hidden_channels, patch_len)
         self.reconstruction = MaskedPatchLoss()
-        self.contrast = contrast or InfoNCELoss(as_released=as_released)
+        self.contrast = contrast or InfoNCELoss(gather_distributed=not as_released, as_released=as_released)
         self.total = WeightedSum(weights or {"denoising": 1.0, "contrastive": 1.0, "reconstruction": 1.0})
 
     def forward(self, encoder: Encoder, batch: Data, generator: torch.Generator | None = None) -> dict[str, Tensor]:

@@ -10,6 +10,7 @@ from torch_geometric.data import Data
 
 from molspectra._batch import num_molecules_of
 from molspectra._config import Configurable
+from molspectra.distributed import global_mean
 from molspectra.encoders.features import AtomFeatures
 from molspectra.heads.energy import differentiable, forces_of
 from molspectra.methods.encoding import Encoder, encode
@@ -137,4 +138,4 @@ class Regression(Configurable, nn.Module):
         target = target.reshape(predicted.shape).to(predicted.dtype)
         unknown = target.isnan()
         each = self.compare(predicted, torch.where(unknown, predicted.detach(), target), reduction="none")
-        return each.sum() / (~unknown).sum().clamp(min=1)
+        return global_mean(each.sum(), (~unknown).sum(), self.training)

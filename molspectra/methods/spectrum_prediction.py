@@ -40,19 +40,23 @@ class SpectrumPrediction(Configurable, nn.Module):
             generator: Ignored; methods share one signature.
 
         Returns:
-            {"loss": their sum, kind: its error}, scalars.
+            {"loss": their sum, kind: its error}, scalars; 0 for a kind that the batch does not have.
 
         Raises:
             ValueError: the batch has no field of any of the head's kinds, or one has another length.
         """
-        kinds = [kind for kind in self.head.lengths if kind in batch]
-        if not kinds:
+        if not any(kind in batch for kind in self.head.lengths):
             raise ValueError(
                 f"The batch has none of the spectra {list(self.head.lengths)}, only {list(batch.keys())}. To predict "
                 "without comparing call predict."
             )
         predicted = self.predict(encoder, batch)
-        parts = {kind: self.objective({kind: predicted[kind]}, {kind: batch[kind]}) for kind in kinds}
+        # A kind that is absent is missing for every molecule, not left out: its weights get gradients of 0, and other
+        # processes do not wait for them.
+        parts = {}
+        for kind, of_kind in predicted.items():
+            given = batch[kind] if kind in batch else torch.full_like(of_kind, torch.nan)
+            parts[kind] = self.objective({kind: of_kind}, {kind: given})
         return {"loss": torch.stack(list(parts.values())).sum(), **parts}
 
     def predict(self, encoder: Encoder, batch: Data) -> dict[str, Tensor]:

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from molspectra._config import Configurable
 from molspectra._validation import check_same_shape
+from molspectra.distributed import global_mean
 from molspectra.objectives.target_normalizer import TargetNormalizer
 
 
@@ -28,4 +29,5 @@ class DenoisingLoss(Configurable, nn.Module):
         check_same_shape(predicted, target)
         if self.normalizer is not None:
             target = self.normalizer(target)
-        return (predicted.to(target.dtype) - target).square().mean()
+        square = (predicted.to(target.dtype) - target).square()
+        return global_mean(square.sum(), square.numel(), self.training)

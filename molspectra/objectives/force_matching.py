@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from molspectra._config import Configurable
 from molspectra._validation import check_same_shape
+from molspectra.distributed import global_mean
 
 
 class ForceMatchingLoss(Configurable, nn.Module):
@@ -60,7 +61,7 @@ class ForceMatchingLoss(Configurable, nn.Module):
         target = target.to(torch.promote_types(target.dtype, torch.float32))
         square = (predicted.to(target.dtype) - target).square().sum(dim=1)
         if self.reduce == "mean":
-            return square.mean()
+            return global_mean(square.sum(), square.shape[0], self.training)
         if num_molecules is None:
             num_molecules = 1 if batch is None else int(batch[-1]) + 1
-        return square.sum() / num_molecules
+        return global_mean(square.sum(), num_molecules, self.training)

@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from molspectra.distributed import global_mean
+
 
 class MaskedPatchLoss(nn.Module):
     """Mean squared error over the hidden samples of all patches, summed over the kinds (MolSpectra §3.2).
@@ -30,13 +32,15 @@ class MaskedPatchLoss(nn.Module):
         """
         if not masked:
             raise ValueError("masked is empty; expected the mask of at least one kind of spectrum.")
-        errors = [masked_mse(predicted[kind], target[kind], mask) for kind, mask in masked.items()]
-        return torch.stack(errors).sum()
+        totals, counts = zip(
+            *(masked_square(predicted[kind], target[kind], mask) for kind, mask in masked.items()), strict=True
+        )
+        return global_mean(torch.stack(totals), torch.stack(counts), self.training).sum()
 
 
-def masked_mse(predicted: Tensor, target: Tensor, masked: Tensor) -> Float[Tensor, ""]:
-    """Mean squared error where `masked`, (B, n, P) or (B, n); 0 where nothing is."""
+def masked_square(predicted: Tensor, target: Tensor, masked: Tensor) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+    """Sum of squared errors where `masked`, (B, n, P) or (B, n), and of how many samples that is."""
     if masked.dim() == target.dim() - 1:
         masked = masked.unsqueeze(-1)
     weight = masked.expand_as(target).to(target.dtype)
-    return ((predicted.to(target.dtype) - target).square() * weight).sum() / weight.sum().clamp(min=1)
+    return ((predicted.to(target.dtype) - target).square() * weight).sum(), weight.sum()

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from molspectra._config import Configurable
+from molspectra.distributed import global_mean
 
 
 class NoiseScaleLoss(Configurable, nn.Module):
@@ -22,4 +23,6 @@ class NoiseScaleLoss(Configurable, nn.Module):
         self, logits: Float[Tensor, "molecules levels"], noise_level: Int[Tensor, " molecules"]
     ) -> Float[Tensor, ""]:
         """Logits (B, levels) of a :class:`~molspectra.heads.NoiseScaleHead` and true levels (B,) → a scalar."""
-        return F.cross_entropy(logits.to(torch.promote_types(logits.dtype, torch.float32)), noise_level)
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        total = F.cross_entropy(logits, noise_level, reduction="sum")
+        return global_mean(total, noise_level.shape[0], self.training)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch_geometric.utils import scatter
 
 from molspectra._config import Configurable
+from molspectra.distributed import global_mean
 from molspectra.layers.sphere import PositionDistribution
 
 
@@ -103,13 +104,19 @@ class PositionDistributionLoss(Configurable, nn.Module):
                 f"displacement must have a row for each of {predicted.direction.shape[0]} predicted distributions; got "
                 f"{tuple(displacement.shape)}."
             )
-        direction, radius = self.per_pair(predicted, displacement)
-        loss = self.direction_weight * direction + self.radius_weight * radius
+        loss = self.of_pairs(predicted, displacement)
         if self.reduce == "pair" or molecule is None:
-            return loss.sum() / max(loss.shape[0], 1)
+            return global_mean(loss.sum(), loss.shape[0], self.training)
         sums = scatter(loss, molecule, dim=0, dim_size=num_molecules, reduce="sum")
         counts = scatter(torch.ones_like(loss), molecule, dim=0, dim_size=num_molecules, reduce="sum")
-        return (sums / counts.clamp(min=1)).sum() / counts.count_nonzero().clamp(min=1)
+        return global_mean((sums / counts.clamp(min=1)).sum(), counts.count_nonzero(), self.training)
+
+    def of_pairs(
+        self, predicted: PositionDistribution, displacement: Float[Tensor, "pairs 3"]
+    ) -> Float[Tensor, " pairs"]:
+        """The weighted sum of both divergences, (E,)."""
+        direction, radius = self.per_pair(predicted, displacement)
+        return self.direction_weight * direction + self.radius_weight * radius
 
     def per_pair(
         self, predicted: PositionDistribution, displacement: Float[Tensor, "pairs 3"]

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from molspectra._config import Configurable
 from molspectra._validation import check_same_shape
+from molspectra.distributed import global_mean
 from molspectra.objectives.target_normalizer import TargetNormalizer
 
 
@@ -61,7 +62,7 @@ class SliDeLoss(Configurable, nn.Module):
             gradient = self.normalizer(gradient)
         residual = predicted.to(gradient.dtype) - gradient
         if self.target == "exact":
-            return residual.square().mean()
+            return global_mean(residual.square().sum(), residual.numel(), self.training)
         slices = torch.randn(
             (self.num_slices, *residual.shape), generator=generator, dtype=residual.dtype, device=residual.device
         )
@@ -69,4 +70,4 @@ class SliDeLoss(Configurable, nn.Module):
         batch = torch.zeros_like(residual[:, 0], dtype=torch.int64) if batch is None else batch
         # One column for each atom, of which there are at least as many as molecules: no need to count those.
         per_molecule = torch.zeros_like(along).index_add(1, batch, along)
-        return per_molecule.square().sum() / (self.num_slices * residual.numel())
+        return global_mean(per_molecule.square().sum(), self.num_slices * residual.numel(), self.training)

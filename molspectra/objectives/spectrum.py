@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from molspectra._config import Configurable
 from molspectra._validation import check_spectra
+from molspectra.distributed import global_mean, sum_over_processes, world_size
 
 
 class SpectrumLoss(Configurable, nn.Module):
@@ -72,7 +73,15 @@ class SpectrumLoss(Configurable, nn.Module):
         predicted, target = predicted.to(dtype) / largest, target / largest
         error = (predicted - target).masked_fill(missing, 0.0).square().mean(dim=1)
         square = target.square().mean(dim=1)
-        count = (~missing).sum().clamp(min=1)
-        unit = square + self.floor * square.sum() / count
+        count = (~missing).sum()
+        unit = square + self.floor * self._mean_of_batch(square.sum(), count, largest)
         # Of nothing but zeros the unit is arbitrary, of missing spectra it does not matter.
-        return (error / torch.where(unit > 0, unit, 1.0)).sum() / count
+        return global_mean((error / torch.where(unit > 0, unit, 1.0)).sum(), count, self.training)
+
+    def _mean_of_batch(self, squares: Tensor, count: Tensor, largest: Tensor) -> Tensor:
+        """The mean square over all processes, in units of this one's largest value."""
+        if not self.training or world_size() == 1:
+            return squares / count.clamp(min=1)
+        unit = largest.double().square()
+        total, number = sum_over_processes(torch.stack([squares * unit, count.double()]))
+        return (total / number.clamp(min=1) / unit).to(squares.dtype)

@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 
 from molspectra._config import Configurable
-from molspectra.objectives.gather import is_distributed
+from molspectra.distributed import sum_over_processes
 
 
 class TargetNormalizer(Configurable, nn.Module):
@@ -15,7 +15,7 @@ class TargetNormalizer(Configurable, nn.Module):
 
     In training mode a batch is first added to the statistics, then normalised by them; in evaluation the statistics
     stay. They are merged batch by batch as count, mean and sum of squared deviations in float64 (Chan et al. 1983),
-    over all processes where `torch.distributed` is initialised. A target that is 0 everywhere stays 0. Rows that are
+    over all processes (:mod:`molspectra.distributed`). A target that is 0 everywhere stays 0. Rows that are
     not finite are left out of the statistics.
 
     One scale for all three axes and no shift keep the loss invariant under rotation. The released code shifts by the
@@ -68,8 +68,7 @@ class TargetNormalizer(Configurable, nn.Module):
         finite = target.isfinite().all(dim=1, keepdim=True)
         target = torch.where(finite, target.double(), 0.0)
         sums = torch.stack([finite.sum().double().expand(3), target.sum(0), target.square().sum(0)])
-        if is_distributed():
-            distributed.all_reduce(sums)
+        sums = sum_over_processes(sums)
         added, mean = sums[0, 0], sums[1] / sums[0].clamp(min=1)
         deviations = (sums[2] - sums[0] * mean.square()).clamp(min=0)
         total = self.count + added

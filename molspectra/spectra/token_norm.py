@@ -5,13 +5,15 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from molspectra.distributed import merge_moments, world_size
+
 
 class TokenBatchNorm(nn.Module):
     """Batch normalisation of each channel over all *present* tokens of the batch.
 
     Equal to `nn.BatchNorm1d` (momentum 0.1, unbiased running variance) when every token is present. Absent tokens take
-    no part in the statistics, nor in their running averages. Under DistributedDataParallel each process has its own
-    statistics, as with `nn.BatchNorm1d`; `nn.SyncBatchNorm.convert_sync_batchnorm` does not convert this class.
+    no part in the statistics, nor in their running averages. In training the batch is that of all processes, as with
+    `nn.SyncBatchNorm` (see :mod:`molspectra.distributed`).
 
     Args:
         channels: Width of the tokens.
@@ -49,7 +51,11 @@ class TokenBatchNorm(nn.Module):
             count = weight.sum()
             mean = (tokens * weight).sum(dim=(0, 1)) / count.clamp(min=1)
             centered = tokens - mean
-            variance = (centered.square() * weight).sum(dim=(0, 1)) / count.clamp(min=1)
+            squares = (centered.square() * weight).sum(dim=(0, 1))
+            if world_size() > 1:
+                count, mean, squares = merge_moments(count, mean, squares)
+                centered = tokens - mean
+            variance = squares / count.clamp(min=1)
             self._track(mean.detach(), variance.detach(), count)
             return centered * (torch.rsqrt(variance + self.eps) * self.weight) + self.bias
 

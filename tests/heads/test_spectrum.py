@@ -209,7 +209,12 @@ class TestMethod:
     def test_a_single_molecule_and_kinds_that_are_not_there(self, method):
         molecule = ms.data.MiniSpectra()[40]
         del molecule.ir
-        assert list(method(make_encoder(), molecule)) == ["loss", "uv_vis"]
+        losses = method(make_encoder(), molecule)
+        assert list(losses) == ["loss", "uv_vis", "ir"]
+        assert losses["ir"] == 0
+        losses["loss"].backward()
+        # Zero rather than none: a parameter without a gradient would stop DistributedDataParallel.
+        assert all(not parameter.grad.any() for parameter in method.head.bands["ir"].parameters())
         del molecule.uv_vis
         assert method.predict(make_encoder(), molecule)["ir"].shape == (1, 3501)
         with pytest.raises(ValueError, match="none of the spectra"):

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from molspectra.objectives import InfoNCELoss
 
@@ -133,3 +134,69 @@ def test_bad_arguments():
         InfoNCELoss(similarity="dot", as_released=True)
     with pytest.raises(ValueError, match=r"one shape \(B, F\); got \(4, 3\) and \(4, 5\)"):
         InfoNCELoss()(torch.zeros(4, 3), torch.zeros(4, 5))
+
+
+def make_case(num_rows=23):
+    z = torch.randn(2, num_rows, 5, dtype=torch.float64).requires_grad_()
+    return z, torch.rand(num_rows) < 0.7
+
+
+@pytest.mark.parametrize("chunk_size", [1, 4, 22, 23, 100])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {},
+        {"symmetric": False},
+        {"as_released": True},
+        {"similarity": "dot", "temperature": 1.0},
+        {"learnable_temperature": True},
+    ],
+    ids=lambda arguments: " ".join(arguments) or "default",
+)
+def test_chunks_change_nothing(chunk_size, arguments):
+    z, some = make_case()
+    plain, chunked = InfoNCELoss(**arguments).double(), InfoNCELoss(**arguments, chunk_size=chunk_size).double()
+    for valid in (None, some, torch.zeros_like(some)):
+        expected, value = plain(z[0], z[1], valid), chunked(z[0], z[1], valid)
+        torch.testing.assert_close(value, expected)
+        of = [torch.autograd.grad(loss, [z, *m.parameters()]) for m, loss in ((plain, expected), (chunked, value))]
+        torch.testing.assert_close(of[1], of[0], rtol=1e-10, atol=1e-13)
+
+
+def test_gradients_and_second_derivatives_of_chunks():
+    loss = InfoNCELoss(0.3, chunk_size=2, learnable_temperature=True).double()
+    z = torch.randn(2, 5, 3, dtype=torch.float64, requires_grad=True)
+    valid = torch.tensor([True, True, False, True, True])
+    assert torch.autograd.gradcheck(lambda z: loss(z[0], z[1], valid), z)
+    assert torch.autograd.gradgradcheck(lambda z: loss(z[0], z[1], valid), z)
+
+
+class LargestTensor(TorchDispatchMode):
+    """Elements of the largest tensor that any operation makes, backward included."""
+
+    largest = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        out = function(*args, **(kwargs or {}))
+        for tensor in out if isinstance(out, (tuple, list)) else [out]:
+            if isinstance(tensor, torch.Tensor):
+                self.largest = max(self.largest, tensor.untyped_storage().nbytes() // tensor.element_size())
+        return out
+
+
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_memory_of_chunks_grows_with_the_chunk_times_the_batch(symmetric):
+    num_rows, chunk_size = 512, 16
+    z = torch.randn(2, num_rows, 8, requires_grad=True)
+    largest = {}
+    for size in (None, chunk_size):
+        with LargestTensor() as mode:
+            InfoNCELoss(symmetric=symmetric, chunk_size=size)(z[0], z[1]).backward()
+        largest[size] = mode.largest
+    assert largest[None] >= num_rows**2  # what is measured would be seen
+    assert largest[chunk_size] == max(chunk_size * num_rows, z.numel())
+
+
+def test_chunk_size_must_be_positive():
+    with pytest.raises(ValueError, match="chunk_size must be at least 1; got 0"):
+        InfoNCELoss(chunk_size=0)

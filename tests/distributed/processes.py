@@ -1,0 +1,79 @@
+"""A few processes that stay, so that torch is imported once in each, and groups (gloo) of the first ones of them."""
+
+import os
+import tempfile
+import traceback
+import warnings
+from collections.abc import Callable
+from datetime import timedelta
+from queue import Empty
+from typing import Any
+
+import torch
+from torch import distributed, multiprocessing
+
+TIMEOUT = 60  # seconds, for a function as a whole and for what processes wait for each other
+
+
+class Processes:
+    """Runs functions in several processes at once, each with `torch.distributed` initialised."""
+
+    def __init__(self, most: int = 4) -> None:
+        self.most = most
+        self.workers: list = []
+
+    def run(self, world_size: int, function: Callable, *arguments: Any) -> list:
+        """`function(rank, *arguments)` in as many processes, and what each returned, in order of rank."""
+        if not self.workers:
+            self._start()
+        with tempfile.TemporaryDirectory() as folder:
+            for rank in range(world_size):
+                self.tasks[rank].put((function, arguments, world_size, os.path.join(folder, "store")))
+            outcomes = {}
+            while len(outcomes) < world_size:
+                try:
+                    rank, error, outcomes[rank] = self.results.get(timeout=TIMEOUT)
+                except Empty:
+                    error = f"{function.__name__} has not returned from all within {TIMEOUT} s."
+                if error:
+                    self.close()  # others may wait for the one that failed
+                    raise AssertionError(error)
+        return [outcomes[rank] for rank in range(world_size)]
+
+    def close(self) -> None:
+        """End the processes; the next run starts others."""
+        for worker in self.workers:
+            worker.kill()
+            worker.join()
+        self.workers = []
+
+    def _start(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.results = context.Queue()
+        self.tasks = [context.Queue() for _ in range(self.most)]
+        self.workers = [
+            context.Process(target=_serve, args=(rank, tasks, self.results), daemon=True)
+            for rank, tasks in enumerate(self.tasks)
+        ]
+        for worker in self.workers:
+            worker.start()
+
+
+def _serve(rank: int, tasks: multiprocessing.Queue, results: multiprocessing.Queue) -> None:
+    torch.set_num_threads(1)
+    while True:
+        function, arguments, world_size, store = tasks.get()
+        torch.manual_seed(0)
+        try:
+            distributed.init_process_group(
+                "gloo", f"file://{store}", timedelta(seconds=TIMEOUT), rank=rank, world_size=world_size
+            )
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                outcome = (rank, None, function(rank, *arguments))
+            # Whoever is still busy with the last collective would lose those who leave.
+            distributed.barrier()
+            distributed.destroy_process_group()
+        except Exception:
+            outcome = (rank, f"Process {rank}: {traceback.format_exc()}", None)
+        results.put(outcome)
