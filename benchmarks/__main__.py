@@ -24,8 +24,8 @@ BENCHMARKS = {
     "methods": (methods.TITLE, methods.measure, {"batch_size": 8, "repeats": 1}),
     "noise": (noise.TITLE, noise.measure, {"batch_size": 8, "repeats": 1}),
     "scaling": (scaling.TITLE, scaling.measure, {"repeats": 1}),
-    "data": (data.TITLE, data.measure, data.QUICK),
-    "contrast": (contrast.TITLE, contrast.measure, contrast.QUICK),
+    "data": (data.TITLE, data.measure, {"copies": 1, "repeats": 1}),
+    "contrast": (contrast.TITLE, contrast.measure, {"batches": (256,), "chunk_size": 64, "repeats": 1}),
 }
 
 

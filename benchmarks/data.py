@@ -96,8 +96,8 @@ def measure(batch_size: int = 128, copies: int = 8, repeats: int = 5) -> list[di
             {
                 "content": content,
                 "way": way,
-                "molecules_per_second": len(molecules) / seconds[way],
-                "ratio": seconds[BASELINE] / seconds[way],
+                "molecules / s": len(molecules) / seconds[way],
+                "× InMemoryDataset": seconds[BASELINE] / seconds[way],
             }
             for way in seconds
         ]
@@ -117,7 +117,7 @@ def measure_writing(number: int = 4096) -> list[dict[str, float | str]]:
                 "batches": lambda: ms.data.write_store(f"{directory}/b", batches),  # noqa: B023
             }
             seconds = interleaved_on_a_core(steps, 3)
-        rows += [{"content": content, "way": way, "molecules_per_second": number / seconds[way]} for way in seconds]
+        rows += [{"content": content, "way": way, "molecules / s": number / seconds[way]} for way in seconds]
     return rows
 
 
@@ -154,7 +154,7 @@ def measure_scale(
         assert step("read", lambda: sum(batch.num_graphs for batch in loader)) == num_molecules
         step("verify", store.verify)
         size = sum(path.stat().st_size for path in store.directory.iterdir()) / MIB
-    return [{**row, "molecules_per_second": num_molecules / float(row["seconds"]), "store_mib": size} for row in rows]
+    return [{**row, "molecules / s": num_molecules / float(row["seconds"]), "store_mib": size} for row in rows]
 
 
 def make_loader(store: ms.data.MoleculeStore, max_atoms: int) -> DataLoader:
