@@ -3,14 +3,12 @@
 import pytest
 import torch
 from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 from torch.testing import assert_close
 from torch_geometric.data import Batch, Data
 
 import molspectra as ms
 from molspectra.methods.emgp import EMGP
 from molspectra.testing import EDGE_MOLECULES, edge_molecule, random_orthogonal
-from tests.objectives.test_distributed import run
 
 SETTINGS = {
     "gradient": {},
@@ -257,37 +255,6 @@ def test_training_learns(batch):
     for name in history[0]:
         first, last = (sum(step[name] for step in part) / 20 for part in (history[:20], history[-20:]))
         assert last < 0.95 * first, name
-
-
-class EncoderAndMethod(nn.Module):
-    """What DistributedDataParallel wraps: one module whose forward gives the loss."""
-
-    def __init__(self, prediction: str) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.encoder = make_encoder()
-        self.method = EMGP(16, prediction=prediction)
-
-    def forward(self, batch: Batch) -> torch.Tensor:
-        return self.method(self.encoder, batch)["loss"]
-
-
-def train_in_parallel(rank, prediction):
-    module = DistributedDataParallel(EncoderAndMethod(prediction))
-    molecules = ms.data.MiniSpectra("train")[4 * rank : 4 * rank + 4]
-    optimizer = torch.optim.SGD(module.parameters(), lr=1e-4)
-    for _ in range(2):  # the second step fails where the first has left a parameter without a gradient
-        optimizer.zero_grad()
-        module(Batch.from_data_list(list(molecules))).backward()
-        optimizer.step()
-    return [parameter.detach().double().sum().item() for parameter in module.parameters()]
-
-
-@pytest.mark.slow
-@either_prediction
-def test_trains_under_ddp_and_processes_agree(prediction):
-    first, second = run(train_in_parallel, prediction)
-    assert first == second
 
 
 @pytest.mark.cuda
