@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 import evaluation
 import torch
 from checkpointing import Checkpoints
-from sharding import ShardedBatchSampler  # to become ms.data.ShardedBatchSampler
 from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch_geometric.loader import DataLoader
@@ -70,7 +69,7 @@ def train(number, stage, encoder, model, progress, checkpoints, resumed, argumen
     step = ms.methods.TrainingStep(encoder, stage.method)
     parallel = DistributedDataParallel(step) if ms.distributed.world_size() > 1 else step
     share = arguments.batch_size // ms.distributed.world_size()
-    sampler = ShardedBatchSampler(len(stage.molecules), share, seed=arguments.seed)
+    sampler = ms.data.ShardedBatchSampler(len(stage.molecules), share, seed=arguments.seed)
     # A loader draws a number for its workers; from a generator of its own, or an epoch that is resumed draws one more.
     loader = DataLoader(stage.molecules, batch_sampler=sampler, generator=torch.Generator())
     optimizer = torch.optim.AdamW(step.parameters(), lr=stage.learning_rate, weight_decay=1e-2)

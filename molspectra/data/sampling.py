@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Sampler
 
+from molspectra import distributed
+
 
 class _Plan(NamedTuple):
     """The batches of an epoch, those of all ranks."""
@@ -230,12 +232,11 @@ class AtomBudgetSampler(_EpochSampler):
 
 
 def _place(rank: int | None, world_size: int | None) -> tuple[int, int]:
-    """Rank and number of ranks, as given or as torch.distributed has them."""
+    """Rank and number of ranks, as given or as :mod:`molspectra.distributed` has them."""
     if (rank is None) != (world_size is None):
         raise ValueError(f"rank and world_size go together; got {rank} and {world_size}. Give both, or none.")
     if rank is None or world_size is None:
-        distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
-        return (torch.distributed.get_rank(), torch.distributed.get_world_size()) if distributed else (0, 1)
+        return distributed.rank(), distributed.world_size()
     if not 0 <= rank < world_size:
         raise ValueError(f"rank must lie in 0..{world_size - 1}, below world_size; got {rank}.")
     return rank, world_size
