@@ -49,7 +49,7 @@ class ScoreHistory:
         used = len(self.queries) * width
         extra = 8 - used % 8
         one_hot = query.new_zeros(extra)
-        one_hot[0] = 1
+        one_hot[:1].fill_(1)  # not = 1, a copy from the host
         absent = max(_ABSENT / self.scale, torch.finfo(key.dtype).min / 2)  # finite in float16 too
         bias = torch.where(self.present, 0.0, absent).to(key.dtype)
         key_bias = bias[:, None, :, None] * one_hot
