@@ -35,7 +35,7 @@ def assert_compiles(
 
     Raises:
         AssertionError: results differ.
-        torch._dynamo.exc.FailOnRecompileLimitHit: more graphs would be needed; it says why.
+        torch._dynamo.exc.FailOnRecompileLimitHit: more graphs would be needed; `TORCH_LOGS=recompiles` says why.
 
     Example:
         >>> from molspectra.testing import assert_compiles
