@@ -135,9 +135,11 @@ def check_spectra(spectra: Mapping[str, Tensor], lengths: Mapping[str, int]) -> 
                     "or all NaN for a missing spectrum. Fill the gaps, or set the whole row to NaN."
                 )
         batch_sizes[kind] = spectrum.shape[0]
-    if len(set(batch_sizes.values())) > 1:
+    batch_size = next(iter(batch_sizes.values()))
+    # Not by a set: to hash a size is to compile a graph for that size alone.
+    if any(size != batch_size for size in batch_sizes.values()):
         raise ValueError(f"spectra must have one batch size; got {batch_sizes}.")
-    if 0 in batch_sizes.values():
+    if batch_size == 0:
         raise ValueError("spectra hold no samples (batch size 0); expected at least one. Skip empty batches.")
 
 

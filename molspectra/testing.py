@@ -20,6 +20,7 @@ import torch
 from e3nn import o3
 from torch import Tensor
 
+from molspectra._compiling import assert_compiles
 from molspectra.encoders.features import AtomFeatures
 
 Encoder = Callable[..., AtomFeatures]
@@ -248,12 +249,14 @@ class EncoderSuite:
 
     @pytest.mark.compile
     def test_compile(self, encoder: Any) -> None:
-        compiled = torch.compile(encoder, fullgraph=self.compile_fullgraph, backend=self.compile_backend)
-        for sizes in ((5, 1, 8), (3, 7)):
-            molecules = random_molecules(sizes)
-            with without_shape_checks():
-                actual = compiled(*molecules)
-            assert_features_close(actual, encoder(*molecules), 1e-5, "features of the compiled encoder")
+        """In one graph for all sizes in training, and in evaluation in another for lone atoms."""
+        options: dict[str, Any] = {"backend": self.compile_backend, "fullgraph": self.compile_fullgraph}
+        sizes = [(5, 1, 8), (3, 7), (6,), (1, 1), (4, 4, 4, 4, 2), (2,), (1,)]
+        calls = [dict(zip(("z", "pos", "batch"), random_molecules(each), strict=True)) for each in sizes]
+        with without_shape_checks():
+            assert_compiles(encoder.train(), calls[:-1], max_graphs=1, **options)
+            with torch.no_grad():
+                assert_compiles(encoder.eval(), calls, **options)
 
     @pytest.mark.cuda
     @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

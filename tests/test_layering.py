@@ -13,6 +13,7 @@ ANY = {""}
 # The longest entry that fits a module counts: encoders.features is the type of atom features, which many need.
 MAY_IMPORT = {
     "_batch": set(),
+    "_compiling": set(),
     "_config": set(),
     "_download": set(),
     "_signature": set(),
@@ -29,7 +30,7 @@ MAY_IMPORT = {
     "objectives": {"layers", "geometry", "encoders.features"},
     "methods": ANY,
     "pretrained": ANY,
-    "testing": {"encoders.features"},
+    "testing": {"encoders.features", "_compiling"},
     "retrieval": set(),
     "calculator": ANY,
     "embedding": ANY,

@@ -30,7 +30,9 @@ class MoleculePooling(Configurable, nn.Module):
     ) -> Float[Tensor, "molecules channels"]:
         """Atom features and the molecule of each atom → (B, F)."""
         read = atoms.scalars if self.as_released else invariants(atoms)
-        return AtomFeatures(self.mlp(read)).pool(batch, num_molecules=num_molecules)
+        # Under autocast in half precision, which a sum of many has no digits in; as the weights are, then.
+        contributions = self.mlp(read).to(self.mlp[-1].weight.dtype)
+        return AtomFeatures(contributions).pool(batch, num_molecules=num_molecules)
 
 
 class EnergyHead(Configurable, nn.Module):
@@ -55,7 +57,10 @@ class EnergyHead(Configurable, nn.Module):
         self, atoms: AtomFeatures, batch: Int[Tensor, " atoms"] | None = None, num_molecules: int | None = None
     ) -> Float[Tensor, " molecules"]:
         """Atom features and the molecule of each atom → energies (B,), in no particular unit."""
-        return self.mlp(self.pool(atoms, batch, num_molecules)).squeeze(1)
+        pooled = self.pool(atoms, batch, num_molecules)
+        # A row a molecule: what half precision would save is nothing, what it would cost is the energy's digits.
+        with torch.autocast(pooled.device.type, enabled=False):
+            return self.mlp(pooled).squeeze(1)
 
 
 class GradientHead(Configurable, nn.Module):
@@ -123,10 +128,20 @@ def forces_of(
 
     Raises:
         ValueError: the energies were not computed from these positions.
+        RuntimeError: they were, with `torch.compile`, and the gradient is to be trained on.
     """
     gradient = None
     if pos.requires_grad and energy.requires_grad:
-        (gradient,) = torch.autograd.grad(energy.sum(), pos, create_graph=create_graph, allow_unused=True)
+        try:
+            (gradient,) = torch.autograd.grad(energy.sum(), pos, create_graph=create_graph, allow_unused=True)
+        except RuntimeError as error:
+            if "donated buffer" not in str(error):  # what torch says of the same thing
+                raise
+            raise RuntimeError(
+                "Training on a gradient differentiates the encoder twice, which torch.compile does not support. Leave "
+                "encoder and energy head in eager mode; or predict vectors, not a gradient "
+                '(prediction="vector", force_head=), or evaluate only (method.eval()).'
+            ) from error
     if gradient is None:
         raise ValueError(
             "A gradient by the positions needs positions that require one, and features computed from these; these do "

@@ -1,5 +1,6 @@
 """One vector an atom: displacements, forces."""
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -26,7 +27,8 @@ class VectorHead(Configurable, nn.Module):
         Raises:
             ValueError: the encoder gives no vectors.
         """
-        return apply_gated_blocks(self.blocks, atoms)[1]
+        vectors = apply_gated_blocks(self.blocks, atoms)[1]
+        return vectors.to(torch.promote_types(vectors.dtype, torch.float32))  # half precision under autocast
 
 
 def gated_blocks(channels: int, as_released: bool = False) -> nn.ModuleList:

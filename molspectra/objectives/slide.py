@@ -63,9 +63,8 @@ class SliDeLoss(Configurable, nn.Module):
         residual = predicted.to(gradient.dtype) - gradient
         if self.target == "exact":
             return global_mean(residual.square().sum(), residual.numel(), self.training)
-        slices = torch.randn(
-            (self.num_slices, *residual.shape), generator=generator, dtype=residual.dtype, device=residual.device
-        )
+        # The numbers of torch.randn, which takes no generator, not even None, where sizes are dynamic (torch.compile).
+        slices = residual.new_empty(self.num_slices, *residual.shape).normal_(generator=generator)
         along = (residual * slices).sum(dim=2)
         batch = torch.zeros_like(residual[:, 0], dtype=torch.int64) if batch is None else batch
         # One column for each atom, of which there are at least as many as molecules: no need to count those.

@@ -52,13 +52,12 @@ class ScoreHistory:
         self.keys.append(key)
         width, used = query.shape[-1], len(self.queries) * query.shape[-1]
         extra = max(_CPU_CHANNELS - used, 0) if self.masked else 8 - used % 8
-        absent = (
-            _ABSENT if self.masked else max(_ABSENT / self.scale, torch.finfo(key.dtype).min / 2)
-        )  # finite in float16
+        # Finite in float16, too.
+        absent = _ABSENT if self.masked else max(_ABSENT / self.scale, torch.finfo(key.dtype).min / 2)
         bias = torch.where(self.present, 0.0, absent).to(key.dtype)[:, None, :, None]
         carrier = query.new_zeros(extra)
         if not self.masked:
-            carrier[0] = 1
+            carrier[:1].fill_(1)  # not = 1, a copy from the host
         more = (*query.shape[:-1], extra)
         out = F.scaled_dot_product_attention(
             torch.cat([*self.queries, carrier.expand(more)], dim=-1),

@@ -74,7 +74,9 @@ class Gaussians(nn.Module):
         embedded = self.embedding(z) if context is None else self.embedding(z) + context
         difference = pos.unsqueeze(0) - pos.unsqueeze(1)
         weight = torch.exp(-difference.square().sum(-1)) * (batch.unsqueeze(0) == batch.unsqueeze(1))
-        vectors = torch.einsum("ij,ijx,jf->ixf", weight.to(pos.dtype), difference, embedded.to(pos.dtype))
+        # Of two operands: the path through three is found for sizes that are fixed, which compiles each size anew.
+        weighted = weight.to(pos.dtype).unsqueeze(2) * difference
+        vectors = torch.einsum("ijx,jf->ixf", weighted, embedded.to(pos.dtype))
         return weight.to(embedded.dtype) @ embedded, vectors
 
 

@@ -126,3 +126,13 @@ def test_an_unknown_prediction_and_missing_vectors_are_refused():
         ms.methods.Coord(8, prediction="forces")
     with pytest.raises(ValueError, match=r'needs atom vectors.*prediction="gradient"'):
         ms.methods.Coord(8)(Distances(), ms.data.MiniSpectra()[3])
+
+
+def test_energies_of_large_molecules_under_autocast():
+    """A sum of a thousand atoms: of bfloat16 it would be wrong in the second digit, and rounded to three."""
+    head, atoms = ms.heads.EnergyHead(8), AtomFeatures(torch.randn(1000, 8) + 1, torch.randn(1000, 3, 8))
+    exact = head(atoms)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        energy, pooled = head(atoms), head.pool(atoms)
+    assert energy.dtype == pooled.dtype == torch.float32
+    torch.testing.assert_close(energy, exact, rtol=5e-3, atol=0)

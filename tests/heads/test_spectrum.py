@@ -138,14 +138,6 @@ def test_gradcheck():
     assert torch.autograd.gradcheck(spectra, pos.requires_grad_())
 
 
-@pytest.mark.compile
-def test_compile():
-    head, atoms = make_head(), features(torch.float32)
-    compiled = torch.compile(head, fullgraph=True, backend="aot_eager")
-    for kind, spectrum in compiled(atoms, BATCH, num_molecules=3).items():
-        torch.testing.assert_close(spectrum, head(atoms, BATCH)[kind])
-
-
 def test_saved_and_loaded(tmp_path, monkeypatch):
     monkeypatch.setattr(ms.heads, "SpectrumHead", SpectrumHead, raising=False)
     head, atoms = make_head(), features(torch.float32)

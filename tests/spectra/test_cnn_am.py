@@ -176,14 +176,6 @@ def test_gradients_against_finite_differences():
     assert torch.autograd.gradcheck(lambda ir: module({"ir": ir, "nmr": spectra["nmr"]}).embedding, ir)
 
 
-@pytest.mark.compile
-def test_compiles_in_one_graph():
-    module, spectra = small(), some_spectra()
-    spectra["nmr"][1] = torch.nan
-    compiled = torch.compile(module, fullgraph=True, backend="aot_eager")
-    close(compiled(spectra).embedding, module(spectra).embedding, 1e-5)
-
-
 @pytest.mark.cuda
 def test_cuda_equals_cpu():
     module, spectra = small(), some_spectra()
