@@ -204,10 +204,11 @@ def test_nothing_waits(make, name, batch):
 
 
 @pytest.mark.usefixtures("as_on_a_device", "no_shape_checks")
-def test_what_radius_graph_waits_for(batch):
+@pytest.mark.parametrize("once", [False, True])
+def test_what_radius_graph_waits_for(batch, once):
     """Molecule sizes, the number of candidate pairs, and that of edges."""
     with NoWaiting() as mode:
-        neighbors._radius_graph._init_fn(batch.pos, batch.batch, 5.0, False)
+        neighbors._radius_graph._init_fn(batch.pos, batch.batch, 5.0, False, once)
     assert {found.split()[1] for found in mode.found} <= INSIDE_RADIUS_GRAPH
 
 
