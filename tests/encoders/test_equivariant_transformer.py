@@ -28,6 +28,8 @@ class TestWhitened(EncoderSuite):
 
 
 class TestWhitenedInEveryLayer(EncoderSuite):
+    test_compile = None  # that of TestWhitened says as much in half the time
+
     def make_encoder(self):
         return EquivariantTransformer(16, 3, 4, 8, vector_norm="whitened", norm_every_layer=True)
 
