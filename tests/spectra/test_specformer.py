@@ -351,19 +351,6 @@ def test_autocast_stays_close(dtype, num_heads):
         close(module(spectra).embedding.float(), exact, 0.1)
 
 
-@pytest.mark.compile
-def test_compiles_in_one_graph():
-    spectra = some_spectra()
-    spectra["nmr"][1] = torch.nan
-    for train in (True, False):
-        module = small().train(train)
-        compiled = torch.compile(module, fullgraph=True, backend="aot_eager")
-        state = {name: tensor.clone() for name, tensor in module.state_dict().items()}
-        expected = module(spectra).embedding
-        module.load_state_dict(state)
-        close(compiled(spectra).embedding, expected, 1e-5)
-
-
 @pytest.mark.cuda
 def test_cuda_equals_cpu():
     module, spectra = small().eval(), some_spectra()
