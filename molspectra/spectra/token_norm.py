@@ -5,6 +5,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from molspectra._validation import values_are_free
 from molspectra.distributed import merge_moments, world_size
 
 
@@ -41,10 +42,17 @@ class TokenBatchNorm(nn.Module):
         """Tokens (B, n, D) and which of them exist, (B, n) → (B, n, D)."""
         with torch.autocast(tokens.device.type, enabled=False):
             tokens = tokens.to(self.weight.dtype)
-            if not self.training:
-                flat = tokens.flatten(0, 1)
+            if not self.training or self._is_plain(present):
+                self.num_batches_tracked.add_(int(self.training))
                 flat = F.batch_norm(
-                    flat, self.running_mean, self.running_var, self.weight, self.bias, training=False, eps=self.eps
+                    tokens.flatten(0, 1),
+                    self.running_mean,
+                    self.running_var,
+                    self.weight,
+                    self.bias,
+                    self.training,
+                    self.momentum,
+                    self.eps,
                 )
                 return flat.view_as(tokens)
             weight = present.unsqueeze(-1).to(tokens.dtype)
@@ -58,6 +66,11 @@ class TokenBatchNorm(nn.Module):
             variance = squares / count.clamp(min=1)
             self._track(mean.detach(), variance.detach(), count)
             return centered * (torch.rsqrt(variance + self.eps) * self.weight) + self.bias
+
+    @staticmethod
+    def _is_plain(present: Tensor) -> bool:
+        """Whether PyTorch's own operator will do: where a look at what is present costs nothing, and all of it is."""
+        return values_are_free(present) and present.numel() > 1 and world_size() == 1 and bool(present.all())
 
     @torch.no_grad()
     def _track(self, mean: Tensor, variance: Tensor, count: Tensor) -> None:
