@@ -74,7 +74,7 @@ class TokenBatchNorm(nn.Module):
 
     @torch.no_grad()
     def _track(self, mean: Tensor, variance: Tensor, count: Tensor) -> None:
-        momentum = self.momentum * (count > 0)  # a batch without a single token teaches nothing
+        momentum = self.momentum * (count > 0).to(mean.dtype)  # a batch without a single token teaches nothing
         unbiased = variance * (count / (count - 1).clamp(min=1))
         self.running_mean.add_(momentum * (mean - self.running_mean))
         self.running_var.add_(momentum * (unbiased - self.running_var))
