@@ -1,6 +1,6 @@
 """Loading batches, one process on one core: cut from a MoleculeStore, against the data sets of torch_geometric.
 
-python -m benchmarks.data [--batch 128] [--copies 8] [--repeats 5]
+python -m benchmarks data
 python -m benchmarks.data --molecules 3400000 [--directory /tmp] [--atoms 4096]
 
 The first loads MiniSpectra's molecules, several copies of them, shuffled, as batches: `InMemoryDataset` and
@@ -33,6 +33,7 @@ from torch_geometric.data import Batch, Data, InMemoryDataset, OnDiskDataset
 import molspectra as ms
 from benchmarks.timing import MIB, machine
 
+TITLE = "Loading batches of 128, molecules a second of processor time"
 CPU = torch.device("cpu")
 SPECTRA = ("uv_vis", "ir", "raman")
 BASELINE = "InMemoryDataset"
@@ -85,9 +86,10 @@ def make_passes(molecules: list[Data], batch_size: int, directory: Path) -> dict
     return {way: make_pass(loader) for way, loader in loaders.items()}
 
 
-def measure(batch_size: int = 128, copies: int = 8, repeats: int = 5) -> list[dict[str, float | str]]:
+def measure(batch_size: int = 128, copies: int = 4, repeats: int = 5) -> list[dict[str, float | str]]:
     """Molecules a second, for each content and each way to load, and their ratio to `InMemoryDataset`."""
     rows: list[dict[str, float | str]] = []
+    torch.set_num_threads(1)
     for content, prepare in CONTENTS.items():
         molecules = [prepare(data) for data in ms.data.MiniSpectra("all")] * copies
         with tempfile.TemporaryDirectory() as directory:
@@ -218,31 +220,19 @@ def _only(data: Data, *fields: str) -> Data:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--batch", type=int, default=128)
-    parser.add_argument("--copies", type=int, default=8)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--molecules", type=int)
+    parser = argparse.ArgumentParser(description="Write and read a store of synthetic molecules.")
+    parser.add_argument("--molecules", type=int, default=3_400_000)
     parser.add_argument("--atoms", type=int, default=4096)
     parser.add_argument("--directory")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    if arguments.molecules:
-        print(f"{machine(CPU)}; {os.cpu_count()} cores; {arguments.molecules} synthetic molecules")
-        rows = measure_scale(arguments.molecules, arguments.atoms, arguments.directory)
-        print(f"a store of {rows[0]['store_mib']:.0f} MiB; batches of at most {arguments.atoms} atoms")
-        print(f"{'':8}{'seconds':>10}{'molecules/s':>14}{'own MiB':>10}{'mapped MiB':>12}")
-        for row in rows:
-            numbers = row["seconds"], row["molecules_per_second"], row["anonymous_mib"], row["mapped_files_mib"]
-            print("{:8}{:10.1f}{:14.0f}{:10.0f}{:12.0f}".format(row["step"], *numbers))
-        return
-    print(f"{machine(CPU)}; medians of {arguments.repeats} interleaved passes, batches of {arguments.batch}")
-    print(f"{'loading':22}{'':24}{'molecules/s':>12}{'/ ' + BASELINE:>20}")
-    for row in measure(arguments.batch, arguments.copies, arguments.repeats):
-        print(f"{row['content']:22}{row['way']:24}{row['molecules_per_second']:12.0f}{row['ratio']:20.2f}")
-    print(f"{'writing':22}")
-    for row in measure_writing():
-        print(f"{row['content']:22}{row['way']:24}{row['molecules_per_second']:12.0f}")
+    print(f"{machine(CPU)}; {os.cpu_count()} cores; {arguments.molecules} synthetic molecules")
+    rows = measure_scale(arguments.molecules, arguments.atoms, arguments.directory)
+    print(f"a store of {rows[0]['store_mib']:.0f} MiB; batches of at most {arguments.atoms} atoms")
+    print(f"{'':8}{'seconds':>10}{'molecules/s':>14}{'own MiB':>10}{'mapped MiB':>12}")
+    for row in rows:
+        numbers = row["seconds"], row["molecules_per_second"], row["anonymous_mib"], row["mapped_files_mib"]
+        print("{:8}{:10.1f}{:14.0f}{:10.0f}{:12.0f}".format(row["step"], *numbers))
 
 
 if __name__ == "__main__":

@@ -23,8 +23,11 @@ from tests.oracles.equivariant_transformer import explicit_transformer
 
 TITLE = "Equivariant transformer: 256 channels, 8 layers, 8 heads, 64 radial functions"
 TITLE_PRODUCTS = "The same, and the matrix products in it"
-SLOW = {"explicit": 128, "PyG ViSNet": 128}
+LARGEST = {"explicit": 128, "PyG ViSNet": 128, "PyG SchNet": 128, "molspectra, checkpointed": 128}
 """The largest batch that is worth the wait, on a CPU."""
+
+
+CPU_MODES = ("molspectra, compiled", "molspectra, bf16")
 
 
 def sample(batch_size: int) -> Batch:
@@ -112,12 +115,14 @@ def make_step(name: str, batch_size: int, training: bool = True) -> Callable[[],
     return train if training else infer
 
 
-def measure(batches: tuple[int, ...] = (32, 128, 512, 1024), repeats: int = 3, modes_at: int = 128) -> list[dict]:
+def measure(batches: tuple[int, ...] = (32, 128, 512, 1024), repeats: int = 3, modes_at: int = 32) -> list[dict]:
     """Seconds, peak memory and molecules a second of every implementation that is worth the wait."""
     rows = []
     for batch_size in batches:
-        names = [name for name in IMPLEMENTATIONS if DEVICE.type == "cuda" or batch_size <= SLOW.get(name, batch_size)]
-        names += [name for name in MODES if batch_size == modes_at]
+        names = [
+            name for name in IMPLEMENTATIONS if DEVICE.type == "cuda" or batch_size <= LARGEST.get(name, batch_size)
+        ]
+        names += [name for name in MODES if batch_size == modes_at and (DEVICE.type == "cuda" or name in CPU_MODES)]
         train = interleaved({name: make_step(name, batch_size) for name in names}, repeats, DEVICE)
         infer = interleaved({name: make_step(name, batch_size, training=False) for name in names}, repeats, DEVICE)
         for name in names:
@@ -139,7 +144,8 @@ def measure_products(batch_size: int = 64, repeats: int = 5) -> list[dict]:
     """What share of the rate of plain matrix products a training step attains, and how many it consists of."""
     from torch.utils.flop_counter import FlopCounterMode
 
-    steps = {name: make_step(name, batch_size) for name in IMPLEMENTATIONS if name not in SLOW and "SchNet" not in name}
+    same_network = [name for name in IMPLEMENTATIONS if "PyG" not in name]
+    steps = {name: make_step(name, batch_size) for name in same_network}
     seconds, rate = interleaved(steps, repeats, DEVICE), matmul_rate(DEVICE)
     rows = []
     for name, step in steps.items():
