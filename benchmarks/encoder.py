@@ -22,12 +22,8 @@ from benchmarks.timing import DEVICE, MIB, interleaved, matmul_rate
 from tests.oracles.equivariant_transformer import explicit_transformer
 
 TITLE = "Equivariant transformer: 256 channels, 8 layers, 8 heads, 64 radial functions"
-TITLE_PRODUCTS = "The same, and the matrix products in it"
-LARGEST = {"explicit": 128, "PyG ViSNet": 128, "PyG SchNet": 128, "molspectra, checkpointed": 128}
-"""The largest batch that is worth the wait, on a CPU."""
-
-
-CPU_MODES = ("molspectra, compiled", "molspectra, bf16")
+TITLE_MODES = "Equivariant transformer, compiled and under autocast"
+TITLE_PRODUCTS = "Equivariant transformer, batch 64, and the matrix products in its training step"
 
 
 def sample(batch_size: int) -> Batch:
@@ -115,29 +111,34 @@ def make_step(name: str, batch_size: int, training: bool = True) -> Callable[[],
     return train if training else infer
 
 
-def measure(batches: tuple[int, ...] = (32, 128, 512, 1024), repeats: int = 3, modes_at: int = 32) -> list[dict]:
-    """Seconds, peak memory and molecules a second of every implementation that is worth the wait."""
-    rows = []
-    for batch_size in batches:
-        names = [
-            name for name in IMPLEMENTATIONS if DEVICE.type == "cuda" or batch_size <= LARGEST.get(name, batch_size)
-        ]
-        names += [name for name in MODES if batch_size == modes_at and (DEVICE.type == "cuda" or name in CPU_MODES)]
-        train = interleaved({name: make_step(name, batch_size) for name in names}, repeats, DEVICE)
-        infer = interleaved({name: make_step(name, batch_size, training=False) for name in names}, repeats, DEVICE)
-        for name in names:
-            rows.append(
-                {
-                    "batch": batch_size,
-                    "implementation": name,
-                    "train, s": train[name],
-                    "× ours": train[name] / train["molspectra"],
-                    "inference, s": infer[name],
-                    "peak MiB": peak_memory_of(make_step, name, batch_size) / MIB,
-                    "molecules / s": batch_size / train[name],
-                }
-            )
-    return rows
+def measure(batches: tuple[int, ...] | None = None, repeats: int = 2) -> list[dict]:
+    """Seconds, peak memory and molecules a second of every implementation."""
+    sizes = batches or ((32, 128) if DEVICE.type == "cpu" else (32, 128, 512, 1024))
+    return [row for batch_size in sizes for row in compare(list(IMPLEMENTATIONS), batch_size, repeats)]
+
+
+def measure_modes(batch_size: int = 32, repeats: int = 3) -> list[dict]:
+    """The same of ours as it is, compiled, and under autocast."""
+    return compare(["molspectra", *MODES], batch_size, repeats)
+
+
+def compare(names: list[str], batch_size: int, repeats: int) -> list[dict]:
+    # Memory first, while this process holds little of it.
+    memory = {name: peak_memory_of(make_step, name, batch_size) / MIB for name in names}
+    train = interleaved({name: make_step(name, batch_size) for name in names}, repeats, DEVICE)
+    infer = interleaved({name: make_step(name, batch_size, training=False) for name in names}, repeats, DEVICE)
+    return [
+        {
+            "batch": batch_size,
+            "implementation": name,
+            "train, s": train[name],
+            "× ours": train[name] / train["molspectra"],
+            "inference, s": infer[name],
+            "peak MiB": memory[name],
+            "molecules / s": batch_size / train[name],
+        }
+        for name in names
+    ]
 
 
 def measure_products(batch_size: int = 64, repeats: int = 5) -> list[dict]:

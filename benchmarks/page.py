@@ -5,6 +5,7 @@ files in benchmarks/results.
 """
 
 import json
+import re
 from pathlib import Path
 
 from benchmarks.results import RESULTS, Table
@@ -59,6 +60,7 @@ def page() -> str:
     on_cpu, on_cuda = (_tables(device) for device in ("cpu", "cuda"))
     for name, table in on_cpu.items():
         text = text.replace(f"{{{name}@cpu}}\n", table)
+    text = re.sub(r"\{(\w+)@cpu\}", r"Not measured yet: `python -m benchmarks \1`.", text)
     return text.replace("{cuda}\n", "\n".join(on_cuda.values()) or NOT_MEASURED)
 
 

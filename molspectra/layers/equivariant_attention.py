@@ -44,17 +44,15 @@ class EquivariantAttention(nn.Module):
     ) -> tuple[Float[Tensor, "atoms channels"], Float[Tensor, "atoms 3 channels"]]:
         """The changes of scalars (N, F) and vectors (N, 3, F)."""
         normed = self.norm(scalars)
-        # A head's s⁰, s¹ and s² stand together in the weights; here all heads' s⁰ come first, then their s¹ and s².
-        weight = torch.cat([self.k_proj.weight, self._by_kind(self.v_proj.weight)])
-        bias = torch.cat([self.k_proj.bias, self._by_kind(self.v_proj.bias)])
-        filters = Filters(
-            torch.cat([self.dk_proj.weight, self._by_kind(self.dv_proj.weight)]),
-            torch.cat([self.dk_proj.bias, self._by_kind(self.dv_proj.bias)]),
-        )
+        # A head's s⁰, s¹ and s² stand together in the weights; here each is that of all heads, s¹ last.
+        (w0, w1, w2), (b0, b1, b2) = self._kinds(self.v_proj)
+        (f0, f1, f2), (c0, c1, c2) = self._kinds(self.dv_proj)
+        key_value = F.linear(normed, torch.cat([self.k_proj.weight, w0, w2]), torch.cat([self.k_proj.bias, b0, b2]))
+        filters = Filters(torch.cat([self.dk_proj.weight, f0, f2, f1]), torch.cat([self.dk_proj.bias, c0, c2, c1]))
         gathered, gathered_vectors = pair_messages(
             self.q_proj(normed),
-            F.linear(normed, weight, bias),
-            vectors,
+            key_value,
+            vectors * F.linear(normed, w1, b1).unsqueeze(1),
             filters,
             neighborhood,
             self.num_heads,
@@ -65,6 +63,9 @@ class EquivariantAttention(nn.Module):
         delta = (p1 * p2).sum(dim=1) * o2 + o3
         return delta, torch.addcmul(gathered_vectors, p3, o1.unsqueeze(1))
 
-    def _by_kind(self, rows: Tensor) -> Tensor:
-        """(heads · 3 · d, ...) → (3 · heads · d, ...)."""
-        return rows.unflatten(0, (self.num_heads, 3, -1)).transpose(0, 1).flatten(0, 2)
+    def _kinds(self, projection: nn.Linear) -> list[tuple[Tensor, ...]]:
+        """The weights of a projection to values, (3F, ...), and its biases, for s⁰, s¹ and s²."""
+        parameters = (projection.weight, projection.bias)
+        return [
+            rows.unflatten(0, (self.num_heads, 3, -1)).transpose(0, 1).flatten(1, 2).unbind() for rows in parameters
+        ]

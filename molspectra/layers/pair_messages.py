@@ -38,14 +38,14 @@ class Filters(NamedTuple):
     """The learned functions of the distance, W φ + b before the SiLU."""
 
     weight: Float[Tensor, "filters num_rbf"]
-    """(4F, K); F rows for the keys, then 3F for the values s⁰, s¹, s²."""
+    """(4F, K); F rows each for the keys, s⁰, s² and s¹."""
     bias: Float[Tensor, " filters"]
 
 
 def pair_messages(
     query: Float[Tensor, "atoms channels"],
     key_value: Float[Tensor, "atoms key_and_values"],
-    vectors: Float[Tensor, "atoms 3 channels"],
+    moved: Float[Tensor, "atoms 3 channels"],
     filters: Filters,
     neighborhood: Neighborhood,
     num_heads: int,
@@ -54,13 +54,13 @@ def pair_messages(
     """X_i = Σ_j a_ij s⁰_ij and V_i = Σ_j vec_j ⊙ s¹_ij + u_ij ⊗ s²_ij, over the neighbours j of i and i itself.
 
     With a_ij = SiLU(Σ_d q_i k_j f^k_ij), a sum over the channels of a head, and s_ij = v_j ⊙ C(r_ij) f^v_ij, where
-    f = SiLU(W φ_ij + b). All derivatives exist; beyond the first they are taken from the plain operations. So is
+    f = SiLU(W φ_ij + b). All derivatives exist; those of third order are taken from the plain operations. So is
     everything in a compiled graph, where the compiler does the fusing.
 
     Args:
         query: q, (N, F).
-        key_value: k and the three values, one after the other, (N, 4F).
-        vectors: (N, 3, F).
+        key_value: k, v⁰ and v², one after the other, (N, 3F).
+        moved: vec ⊙ v¹, (N, 3, F): what belongs to an atom alone is multiplied once an atom, not once an edge.
         filters: The radial filters.
         neighborhood: Pairs and distances.
         num_heads: Number of heads, which share out the channels.
@@ -70,7 +70,7 @@ def pair_messages(
         X (N, F) and V (N, 3, F).
     """
     settings = num_heads, damp_attention
-    tensors = query, key_value, vectors, *filters, *neighborhood
+    tensors = query, key_value, moved, *filters, *neighborhood
     if torch.compiler.is_compiling():
         return _plain(settings, *tensors)
     return _InBlocks.apply(settings, *tensors)
@@ -129,23 +129,24 @@ def _messages(
     settings: tuple[int, bool],
     query: Tensor,
     key_value: Tensor,
-    vectors: Tensor,
+    moved: Tensor,
     filtering: Tensor,
     direction: Tensor,
     envelope: Tensor,
 ) -> tuple[Tensor, Tensor]:
     """Scalar (k, c, F) and vector messages (k, c, 3, F) from what is at the ends of edges, and f (c, 4F)."""
-    num_heads, damp_attention = settings
-    key_filter, value_filter = filtering.tensor_split([query.shape[-1]], dim=-1)
-    key, value = key_value.tensor_split([query.shape[-1]], dim=-1)
+    (num_heads, damp_attention), channels = settings, query.shape[-1]
+    key_filter, value_filter = filtering.tensor_split([channels], dim=-1)
+    key, value = key_value.tensor_split([channels], dim=-1)
     attention = F.silu(_heads(query * key * key_filter, num_heads).sum(dim=-1, keepdim=True))
     if damp_attention:
         attention = attention * envelope.unsqueeze(-1)
     else:
         value_filter = value_filter * envelope
-    s0, s1, s2 = (value * value_filter).chunk(3, dim=-1)
-    message = (_heads(s0, num_heads) * attention).flatten(-2)
-    return message, torch.addcmul(vectors * s1.unsqueeze(-2), s2.unsqueeze(-2), direction.unsqueeze(-1))
+    value_filter, moved_filter = value_filter.tensor_split([2 * channels], dim=-1)
+    s0, s2 = (value * value_filter).chunk(2, dim=-1)
+    vector_message = torch.addcmul(moved * moved_filter.unsqueeze(-2), s2.unsqueeze(-2), direction.unsqueeze(-1))
+    return (_heads(s0, num_heads) * attention).flatten(-2), vector_message
 
 
 def _add_messages(
@@ -153,7 +154,7 @@ def _add_messages(
     block: _Block,
     query: Tensor,
     key_value: Tensor,
-    vectors: Tensor,
+    moved: Tensor,
     weight: Tensor,
     bias: Tensor,
     scalar_sum: Tensor,
@@ -164,7 +165,7 @@ def _add_messages(
         settings,
         _gather(query, block.target),
         _gather(key_value, block.source),
-        _gather(vectors, block.source),
+        _gather(moved, block.source),
         F.silu(F.linear(block.basis, weight, bias)),
         block.direction,
         block.envelope,
@@ -176,11 +177,11 @@ def _add_messages(
 
 def _plain(settings: tuple[int, bool], *tensors: Tensor) -> tuple[Tensor, Tensor]:
     """All edges at once, in operations that autograd and the compiler know."""
-    query, key_value, vectors, weight, bias, *rest = tensors
+    query, key_value, moved, weight, bias, *rest = tensors
     neighborhood = Neighborhood(*rest)
-    scalar_sum, vector_sum = torch.zeros_like(vectors[:, 0]), torch.zeros_like(vectors)
+    scalar_sum, vector_sum = torch.zeros_like(moved[:, 0]), torch.zeros_like(moved)
     for block in (_pairs(neighborhood), _loops(neighborhood, 0, query.shape[0])):
-        _add_messages(settings, block, query, key_value, vectors, weight, bias, scalar_sum, vector_sum)
+        _add_messages(settings, block, query, key_value, moved, weight, bias, scalar_sum, vector_sum)
     return scalar_sum, vector_sum
 
 
@@ -189,10 +190,10 @@ class _InBlocks(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, settings: tuple[int, bool], *tensors: Tensor) -> tuple[Tensor, Tensor]:
-        query, key_value, vectors, weight, bias, *rest = tensors
-        scalar_sum, vector_sum = torch.zeros_like(vectors[:, 0]), torch.zeros_like(vectors)
+        query, key_value, moved, weight, bias, *rest = tensors
+        scalar_sum, vector_sum = torch.zeros_like(moved[:, 0]), torch.zeros_like(moved)
         for _, block in _blocks(Neighborhood(*rest), *query.shape):
-            _add_messages(settings, block, query, key_value, vectors, weight, bias, scalar_sum, vector_sum)
+            _add_messages(settings, block, query, key_value, moved, weight, bias, scalar_sum, vector_sum)
         ctx.save_for_backward(*tensors)
         ctx.settings = settings
         return scalar_sum, vector_sum
@@ -269,58 +270,64 @@ def _add_gradients(
         grads: Gradients of `tensors`, added to in place; those of distances and directions without rows if not wanted.
     """
     num_heads, damp_attention = settings
-    query, key_value, vectors, weight, bias, *_ = tensors
-    of_query, of_key_value, of_vectors, of_weight, of_bias, _, of_direction, of_basis, of_envelope, of_own_basis = grads
+    query, key_value, moved, weight, bias, *_ = tensors
+    of_query, of_key_value, of_moved, of_weight, of_bias, _, of_direction, of_basis, of_envelope, of_own_basis = grads
     channels = query.shape[1]
     target, source = block.target.flatten(), block.source.flatten()
     envelope = block.envelope.unsqueeze(-1)
 
     # What the forward has made; the names are those of the equations.
     inner = F.linear(block.basis, weight, bias)
-    key_filter, value_filter = F.silu(inner).tensor_split([channels], dim=-1)
+    sigmoid = inner.sigmoid()
+    filtering = inner * sigmoid
+    key_filter, value_filter = filtering.tensor_split([channels], dim=-1)
     damped = value_filter if damp_attention else value_filter * block.envelope
-    q, vec = _gather(query, block.target), _gather(vectors, block.source)
+    q, vec = _gather(query, block.target), _gather(moved, block.source)
     k, v = _gather(key_value, block.source).tensor_split([channels], dim=-1)
-    qk, s = q * k, v * damped
+    qk, s = q * k, v * damped[:, : 2 * channels]
     scores = _heads(qk * key_filter, num_heads).sum(dim=-1, keepdim=True)
     a = F.silu(scores)
-    s0, s1, s2 = s.chunk(3, dim=-1)
+    s0, s2 = s.chunk(2, dim=-1)
 
     # From the sums to attention and values.
     to_message, to_vector = _gather(to_scalars, block.target), _gather(to_vectors, block.target)
     to_a = _heads(to_message * s0, num_heads).sum(dim=-1, keepdim=True)
     to_scores = torch.ops.aten.silu_backward(to_a * envelope if damp_attention else to_a, scores)
     to_s = torch.empty_like(s)
-    to_s0, to_s1, to_s2 = to_s.chunk(3, dim=-1)
+    to_s0, to_s2 = to_s.chunk(2, dim=-1)
     torch.mul(_heads(to_message, num_heads), a * envelope if damp_attention else a, out=_heads(to_s0, num_heads))
-    _contract(to_vector, vec, out=to_s1)
     _contract(to_vector, block.direction.unsqueeze(-1), out=to_s2)
 
     # From there to the ends of the edges.
+    to_key_value = torch.empty((*block.target.shape, 3 * channels), dtype=s.dtype, device=s.device)
+    to_k, to_v = to_key_value.tensor_split([channels], dim=-1)
+    torch.mul(_heads(q * key_filter, num_heads), to_scores, out=_heads(to_k, num_heads))
+    torch.mul(to_s, damped[:, : 2 * channels], out=to_v)
     of_query.index_add_(0, target, _by_head(k * key_filter, to_scores).flatten(0, 1))
-    to_k, to_v = _by_head(q * key_filter, to_scores), to_s * damped
-    of_key_value.index_add_(0, source, torch.cat([to_k, to_v], dim=-1).flatten(0, 1))
-    of_vectors.index_add_(0, source, (to_vector * s1.unsqueeze(-2)).flatten(0, 1))
+    of_key_value.index_add_(0, source, to_key_value.flatten(0, 1))
+    of_moved.index_add_(0, source, (to_vector * damped[:, None, 2 * channels :]).flatten(0, 1))
 
     # And to the filters that edges share.
-    to_damped = (to_s * v).sum(dim=0)
-    to_value_filter = to_damped if damp_attention else to_damped * block.envelope
-    to_filters = torch.cat([_by_head(qk, to_scores).sum(dim=0), to_value_filter], dim=-1)
-    to_inner = torch.ops.aten.silu_backward(to_filters.to(inner.dtype), inner)
+    to_filters = torch.empty_like(inner, dtype=s.dtype)
+    to_key_filter, to_damped = to_filters.tensor_split([channels], dim=-1)
+    torch.sum(_by_head(qk, to_scores), dim=0, out=to_key_filter)
+    _sum_products(to_s, v, out=to_damped[:, : 2 * channels])
+    _sum_products(to_vector, vec, out=to_damped[:, 2 * channels :])
+    if len(of_own_basis) and chosen is not None:
+        there, back = (to_vector * s2.unsqueeze(-2)).sum(dim=-1)
+        of_direction[chosen] += there - back
+        if damp_attention:
+            of_envelope[chosen] += (to_a * a).sum(dim=(0, 2))
+        else:
+            of_envelope[chosen] += (to_damped * value_filter).sum(dim=-1, keepdim=True)
+    if not damp_attention:
+        to_damped *= block.envelope
+    to_inner = (to_filters * torch.addcmul(sigmoid, filtering, 1 - sigmoid)).to(inner.dtype)
     of_weight += to_inner.mT @ block.basis
     of_bias += to_inner.sum(dim=0)
-    if not len(of_own_basis):
-        return
-    if chosen is None:
-        of_own_basis += to_inner @ weight
-        return
-    of_basis[chosen] += to_inner @ weight
-    there, back = (to_vector * s2.unsqueeze(-2)).sum(dim=-1)
-    of_direction[chosen] += there - back
-    if damp_attention:
-        of_envelope[chosen] += (to_a * a).sum(dim=(0, 2))
-    else:
-        of_envelope[chosen] += (to_damped * value_filter).sum(dim=-1, keepdim=True)
+    if len(of_own_basis):
+        of_rows = of_own_basis if chosen is None else of_basis[chosen]
+        of_rows += to_inner @ weight
 
 
 def _add_second_gradients(
@@ -341,13 +348,13 @@ def _add_second_gradients(
         directions: For each of the gradients that `_add_gradients` gives, what it is multiplied by; None for 0.
         seconds: Gradients of `arguments`, added to in place.
     """
-    to_scalars, to_vectors, query, key_value, vectors, weight, bias, *_ = arguments
+    to_scalars, to_vectors, query, key_value, moved, weight, bias, *_ = arguments
     target, source = block.target, block.source
 
     def at_edges(rows: tuple[Tensor | None, ...]) -> list[Tensor | None]:
         """What a block reads of rows like those of `_plain`'s arguments."""
-        of_query, of_key_value, of_vectors, of_weight, of_bias, _, of_direction, of_basis, of_envelope, of_own = rows
-        ends = ((of_query, target), (of_key_value, source), (of_vectors, source))
+        of_query, of_key_value, of_moved, of_weight, of_bias, _, of_direction, of_basis, of_envelope, of_own = rows
+        ends = ((of_query, target), (of_key_value, source), (of_moved, source))
         gathered = [None if r is None else _gather(r, index) for r, index in ends]
         if chosen is None:
             return [*gathered, of_weight, of_bias, None, of_own, None]
@@ -361,7 +368,7 @@ def _add_second_gradients(
             None if of_envelope is None else of_envelope[chosen],
         ]
 
-    ends = _gather(query, target), _gather(key_value, source), _gather(vectors, source)
+    ends = _gather(query, target), _gather(key_value, source), _gather(moved, source)
     with torch.enable_grad():
         leaves = [*ends, weight, bias, block.direction, block.basis, block.envelope]
         leaves = [leaf.detach().requires_grad_() for leaf in leaves]
@@ -393,6 +400,18 @@ def _add_second_gradients(
 def _by_head(channels: Tensor, weight: Tensor) -> Tensor:
     """Channels (k, c, F), times a weight a head, (k, c, H, 1)."""
     return (_heads(channels, weight.shape[-2]) * weight).flatten(-2)
+
+
+def _sum_products(one: Tensor, other: Tensor, out: Tensor) -> None:
+    """Σ one · other over edges that share a filter, (k, c, F), and the Cartesian axis if there is one, (k, c, 3, F)."""
+    if len(one) > 2:
+        torch.sum(one * other, dim=(0, 2) if one.dim() == 4 else 0, out=out)
+        return
+    # A few terms without a tensor of the products.
+    ones, others = ([x for edge in t for x in (edge.unbind(1) if t.dim() == 4 else (edge,))] for t in (one, other))
+    torch.mul(ones[0], others[0], out=out)
+    for factors in zip(ones[1:], others[1:], strict=True):
+        out.addcmul_(*factors)
 
 
 def _contract(one: Tensor, other: Tensor, out: Tensor) -> None:

@@ -20,7 +20,7 @@ def _blocks(request, monkeypatch):
 
 def inputs(pos, batch, dtype=torch.float64, requires_grad=True):
     """Random features of atoms and filters, and the neighbourhood of positions."""
-    shapes = [(len(pos), CHANNELS), (len(pos), 4 * CHANNELS), (len(pos), 3, CHANNELS)]
+    shapes = [(len(pos), CHANNELS), (len(pos), 3 * CHANNELS), (len(pos), 3, CHANNELS)]
     shapes += [(4 * CHANNELS, NUM_RBF), (4 * CHANNELS,)]
     tensors = [torch.randn(shape, dtype=dtype, requires_grad=requires_grad) for shape in shapes]
     return [*tensors, *(t.requires_grad_(requires_grad and t.is_floating_point()) for t in neighborhood(pos, batch))]
@@ -34,30 +34,27 @@ def neighborhood(pos, batch):
     return Neighborhood(pairs, direction, basis(distance), envelope, basis(pos.new_zeros(1)))
 
 
-def messages(damp_attention, query, key_value, vectors, weight, bias, *rest):
+def messages(damp_attention, query, key_value, moved, weight, bias, *rest):
     return pair_messages.pair_messages(
-        query, key_value, vectors, Filters(weight, bias), Neighborhood(*rest), HEADS, damp_attention
+        query, key_value, moved, Filters(weight, bias), Neighborhood(*rest), HEADS, damp_attention
     )
 
 
-def over_edges(damp_attention, pos, batch, query, key_value, vectors, weight, bias):
+def over_edges(damp_attention, pos, batch, query, key_value, moved, weight, bias):
     """The equations, edge by edge."""
     source, target = radius_graph(pos, batch, CUTOFF, loop=True)
     distance, direction = edge_geometry(pos, torch.stack([source, target]))
     basis = ExpNormalBasis(NUM_RBF, CUTOFF).to(pos.dtype)
     damping = basis.envelope(distance)
     filters = F.silu(basis(distance) @ weight.T + bias)
-    sums = torch.zeros_like(query), torch.zeros_like(vectors)
+    sums = torch.zeros_like(query), torch.zeros_like(moved)
     for edge, (j, i) in enumerate(zip(source.tolist(), target.tolist(), strict=True)):
-        key, *values = key_value[j].chunk(4)
-        key_filter, *value_filters = filters[edge].chunk(4)
-        attention = F.silu((query[i] * key * key_filter).reshape(HEADS, -1).sum(1))
-        s0, s1, s2 = (
-            v * f * (1.0 if damp_attention else damping[edge]) for v, f in zip(values, value_filters, strict=True)
-        )
-        attention = attention * (damping[edge] if damp_attention else 1.0)
-        sums[0][i] += s0 * attention.repeat_interleave(CHANNELS // HEADS)
-        sums[1][i] += vectors[j] * s1 + torch.outer(direction[edge], s2)
+        key, v0, v2 = key_value[j].chunk(3)
+        key_filter, f0, f2, f1 = filters[edge].chunk(4)
+        attention = F.silu((query[i] * key * key_filter).reshape(HEADS, -1).sum(1)).repeat_interleave(CHANNELS // HEADS)
+        of_attention, of_values = (damping[edge], 1.0) if damp_attention else (1.0, damping[edge])
+        sums[0][i] += of_attention * attention * of_values * v0 * f0
+        sums[1][i] += of_values * (moved[j] * f1 + torch.outer(direction[edge], v2 * f2))
     return sums
 
 
