@@ -235,6 +235,8 @@ class _Gradients(torch.autograd.Function):
         if all(direction is None for direction in directions):
             return None, None, *(None for _ in needed)
         if torch.is_grad_enabled():  # third derivatives: by autograd, from the plain operations
+            # Of aliases: the gradients of the sums depend on the other arguments, which is not to be followed here.
+            arguments = [argument.view_as(argument) for argument in arguments]
             inputs = [tensor for tensor, need in zip(arguments[2:], ctx.needed, strict=True) if need]
             grads = torch.autograd.grad(_plain(ctx.settings, *arguments[2:]), inputs, arguments[:2], create_graph=True)
             along = iter(grads)

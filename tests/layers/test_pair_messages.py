@@ -83,6 +83,19 @@ def test_derivatives_of_everything(damp_attention):
     assert torch.autograd.gradgradcheck(sums, others, fast_mode=True)
 
 
+@pytest.mark.usefixtures("_blocks")
+def test_third_derivatives_equal_those_of_the_plain_operations():
+    _, pos, batch = random_molecules((3, 2), torch.float64)
+    tensors, results = inputs(pos, batch), []
+    for sums in (messages(False, *tensors), pair_messages._plain((HEADS, False), *tensors)):
+        value = sum(total.square().sum() for total in sums)
+        for index in (2, 1):  # moved, then keys and values
+            (grad,) = torch.autograd.grad(value, tensors[index], create_graph=True)
+            value = grad.square().sum()
+        results.append(torch.autograd.grad(value, [t for t in tensors if t.requires_grad], materialize_grads=True))
+    torch.testing.assert_close(*results, rtol=1e-9, atol=1e-9)
+
+
 def test_frozen_parts_have_no_gradient():
     _, pos, batch = random_molecules((4,), torch.float64)
     tensors = inputs(pos, batch, requires_grad=False)
