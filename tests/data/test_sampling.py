@@ -113,8 +113,8 @@ def test_epochs_and_seeds_have_orders_of_their_own():
 
 def test_ranks_come_from_torch_distributed(monkeypatch):
     monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
-    monkeypatch.setattr(torch.distributed, "get_rank", lambda: 2)
-    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 3)
+    monkeypatch.setattr(torch.distributed, "get_rank", lambda group: 2)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda group: 3)
     for sampler, expected in zip(samplers(), samplers(rank=2, world_size=3), strict=True):
         assert list(sampler) == list(expected)
         assert len(sampler) < len(samplers(rank=0, world_size=1)[0])

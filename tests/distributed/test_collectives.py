@@ -149,11 +149,9 @@ def sliced(predicted, rows):
     loss = SliDeLoss("sliced", num_slices=1, normalize=False)
     molecules = torch.arange(predicted.shape[0])
     slices = draw(7, 3, seed=5)[rows].unsqueeze(0)
-    original, torch.randn = torch.randn, lambda *_, **__: slices
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.Tensor, "normal_", lambda drawn, **_: drawn.copy_(slices))
         return loss(predicted, torch.zeros_like(predicted), molecules)
-    finally:
-        torch.randn = original
 
 
 def masked_patches(predicted, rows):
