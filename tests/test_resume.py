@@ -36,9 +36,10 @@ def follow(training, kill_after=()):
     with training:
         for line in training.stdout:
             lines.append(line)
-            if found := re.match(r"process (\d+) is number (\d)", line):
-                processes[int(found[2])] = int(found[1])
-            elif (found := re.search(r"step (\d+):", line)) and kills and int(found[1]) == kills[0][0]:
+            # Processes write into one pipe: what two of them say may come on one line.
+            for process, number in re.findall(r"process (\d+) is number (\d)", line):
+                processes[int(number)] = int(process)
+            if (found := re.search(r"step (\d+):", line)) and kills and int(found[1]) == kills[0][0]:
                 os.kill(processes[kills.pop(0)[1]], signal.SIGKILL)
     return "".join(lines)
 
