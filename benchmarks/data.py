@@ -231,7 +231,7 @@ def main() -> None:
     print(f"a store of {rows[0]['store_mib']:.0f} MiB; batches of at most {arguments.atoms} atoms")
     print(f"{'':8}{'seconds':>10}{'molecules/s':>14}{'own MiB':>10}{'mapped MiB':>12}")
     for row in rows:
-        numbers = row["seconds"], row["molecules_per_second"], row["anonymous_mib"], row["mapped_files_mib"]
+        numbers = row["seconds"], row["molecules / s"], row["anonymous_mib"], row["mapped_files_mib"]
         print("{:8}{:10.1f}{:14.0f}{:10.0f}{:12.0f}".format(row["step"], *numbers))
 
 
