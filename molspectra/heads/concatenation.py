@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from molspectra._config import Configurable
 from molspectra.encoders.features import AtomFeatures
 from molspectra.heads.energy import MoleculePooling
+from molspectra.layers.precision import at_least_float32
 
 
 class ConcatenationHead(Configurable, nn.Module):
@@ -50,4 +51,4 @@ class ConcatenationHead(Configurable, nn.Module):
         """Atom features and the spectra's embedding (B, E) → predictions (B, 1)."""
         molecules = self.molecule_norm(self.pool(atoms, batch, num_molecules))
         read = self.mlp(torch.cat([molecules, self.spectrum_norm(embedding)], dim=1))
-        return self.std * read.to(torch.promote_types(read.dtype, torch.float32)) + self.mean
+        return self.std * at_least_float32(read) + self.mean

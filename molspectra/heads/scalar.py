@@ -2,7 +2,6 @@
 
 from typing import Literal
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -10,6 +9,7 @@ from molspectra._config import Configurable
 from molspectra.encoders.features import AtomFeatures
 from molspectra.heads.references import AtomicReferences
 from molspectra.heads.vector import apply_gated_blocks, gated_blocks
+from molspectra.layers.precision import at_least_float32
 
 
 class ScalarHead(Configurable, nn.Module):
@@ -86,7 +86,7 @@ class ScalarHead(Configurable, nn.Module):
         """
         contributions, _ = apply_gated_blocks(self.blocks, atoms.with_vectors())
         # Under autocast they may be in half precision, which a mean or a sum of many has no digits in.
-        contributions = contributions.to(torch.promote_types(contributions.dtype, torch.float32))
+        contributions = at_least_float32(contributions)
         pooled = AtomFeatures(contributions * self.std).pool(batch, self.reduce, num_molecules)
         if self.references is None:
             return pooled + self.mean

@@ -1,12 +1,12 @@
 """One vector an atom: displacements, forces."""
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from molspectra._config import Configurable
 from molspectra.encoders.features import AtomFeatures
 from molspectra.layers.gated import GatedEquivariantBlock
+from molspectra.layers.precision import at_least_float32
 
 
 class VectorHead(Configurable, nn.Module):
@@ -27,8 +27,7 @@ class VectorHead(Configurable, nn.Module):
         Raises:
             ValueError: the encoder gives no vectors.
         """
-        vectors = apply_gated_blocks(self.blocks, atoms)[1]
-        return vectors.to(torch.promote_types(vectors.dtype, torch.float32))  # half precision under autocast
+        return at_least_float32(apply_gated_blocks(self.blocks, atoms)[1])
 
 
 def gated_blocks(channels: int, as_released: bool = False) -> nn.ModuleList:

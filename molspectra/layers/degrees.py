@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from molspectra.layers.constants import ExactConstants
+from molspectra.layers.precision import at_least_float32
 from molspectra.layers.sphere import SphereGrid, harmonics_at
 
 # 1/√⟨f(x)²⟩ over x ~ N(0, 1), as e3nn estimates it (0.16 % above the exact value for SiLU): the gains of its gates.
@@ -61,7 +62,7 @@ class DegreeNorm(nn.Module):
         """Features (N, 2l + 1, F) of each degree → the same, normalised."""
         normed = []
         for l, (weight, of_degree) in enumerate(zip(self.weight, features, strict=True)):
-            of_degree = of_degree.to(torch.promote_types(of_degree.dtype, torch.float32))
+            of_degree = at_least_float32(of_degree)
             if l == 0:
                 of_degree = of_degree - of_degree.mean(dim=2, keepdim=True)
             mean_square = of_degree.square().mean(dim=(1, 2), keepdim=True)

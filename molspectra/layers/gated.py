@@ -5,6 +5,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from molspectra.layers.initialization import init_linears
+from molspectra.layers.precision import at_least_float32
 
 
 class GatedEquivariantBlock(nn.Module):
@@ -56,6 +57,4 @@ def plain_norm(vectors: Float[Tensor, "atoms 3 channels"]) -> Float[Tensor, "ato
 
 
 def _square(vectors: Tensor) -> Tensor:
-    if vectors.dtype in (torch.bfloat16, torch.float16):
-        vectors = vectors.float()
-    return vectors.square().sum(dim=1)
+    return at_least_float32(vectors).square().sum(dim=1)

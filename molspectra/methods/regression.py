@@ -13,6 +13,7 @@ from molspectra._config import Configurable
 from molspectra.distributed import global_mean
 from molspectra.encoders.features import AtomFeatures
 from molspectra.heads.energy import differentiable, forces_of
+from molspectra.layers.precision import at_least_float32
 from molspectra.methods.encoding import Encoder, encode
 from molspectra.objectives.weighted_sum import WeightedSum
 
@@ -134,7 +135,7 @@ class Regression(Configurable, nn.Module):
                 f"The batch must have the field {label!r} of shape {tuple(predicted.shape)}; got {got}. Its fields are "
                 f"{list(batch.keys())}; name another with label= or forces=."
             )
-        predicted = predicted.to(torch.promote_types(predicted.dtype, torch.float32))
+        predicted = at_least_float32(predicted)
         target = target.reshape(predicted.shape).to(predicted.dtype)
         unknown = target.isnan()
         each = self.compare(predicted, torch.where(unknown, predicted.detach(), target), reduction="none")

@@ -2,13 +2,13 @@
 
 from typing import Literal
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from molspectra._config import Configurable
 from molspectra._validation import check_same_shape
 from molspectra.distributed import global_mean
+from molspectra.layers.precision import at_least_float32
 
 
 class ForceMatchingLoss(Configurable, nn.Module):
@@ -58,7 +58,7 @@ class ForceMatchingLoss(Configurable, nn.Module):
             The loss, a scalar, in the unit squared.
         """
         check_same_shape(predicted, target)
-        target = target.to(torch.promote_types(target.dtype, torch.float32))
+        target = at_least_float32(target)
         square = (predicted.to(target.dtype) - target).square().sum(dim=1)
         if self.reduce == "mean":
             return global_mean(square.sum(), square.shape[0], self.training)

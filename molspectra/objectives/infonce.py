@@ -11,6 +11,7 @@ from torch.utils.checkpoint import checkpoint
 from molspectra._config import Configurable
 from molspectra._validation import check_sizes
 from molspectra.distributed import gather_rows, global_mean
+from molspectra.layers.precision import at_least_float32
 
 
 class InfoNCELoss(Configurable, nn.Module):
@@ -121,7 +122,7 @@ class InfoNCELoss(Configurable, nn.Module):
             return global_mean(loss, valid.sum(), self.training)
 
     def _prepare(self, z: Tensor) -> Tensor:
-        z = z.float() if z.dtype in (torch.bfloat16, torch.float16) else z
+        z = at_least_float32(z)
         if self.similarity == "dot":
             return z
         if self.as_released:

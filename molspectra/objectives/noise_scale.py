@@ -1,12 +1,12 @@
 """Telling noise levels apart."""
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from molspectra._config import Configurable
 from molspectra.distributed import global_mean
+from molspectra.layers.precision import at_least_float32
 
 
 class NoiseScaleLoss(Configurable, nn.Module):
@@ -23,6 +23,5 @@ class NoiseScaleLoss(Configurable, nn.Module):
         self, logits: Float[Tensor, "molecules levels"], noise_level: Int[Tensor, " molecules"]
     ) -> Float[Tensor, ""]:
         """Logits (B, levels) of a :class:`~molspectra.heads.NoiseScaleHead` and true levels (B,) → a scalar."""
-        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        total = F.cross_entropy(logits, noise_level, reduction="sum")
+        total = F.cross_entropy(at_least_float32(logits), noise_level, reduction="sum")
         return global_mean(total, noise_level.shape[0], self.training)

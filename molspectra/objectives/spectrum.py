@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from molspectra._config import Configurable
 from molspectra._validation import check_spectra
 from molspectra.distributed import global_mean, sum_over_processes, world_size
+from molspectra.layers.precision import at_least_float32
 
 
 class SpectrumLoss(Configurable, nn.Module):
@@ -65,12 +66,12 @@ class SpectrumLoss(Configurable, nn.Module):
             )
         missing = target.isnan().any(dim=1, keepdim=True)
         # Filled ahead of the difference: a NaN that is masked only afterwards still has the gradient NaN.
-        dtype = torch.promote_types(predicted.dtype, torch.float32)
-        target = target.masked_fill(missing, 0.0).to(dtype)
+        predicted = at_least_float32(predicted)
+        target = target.masked_fill(missing, 0.0).to(predicted.dtype)
         # In any units: those of cross-sections, say, have squares that float32 cannot hold.
         largest = target.abs().amax()
         largest = torch.where(largest > 0, largest, 1.0)
-        predicted, target = predicted.to(dtype) / largest, target / largest
+        predicted, target = predicted / largest, target / largest
         error = (predicted - target).masked_fill(missing, 0.0).square().mean(dim=1)
         square = target.square().mean(dim=1)
         count = (~missing).sum()
