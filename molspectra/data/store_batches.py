@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Batch
 
-from molspectra.data.store_columns import Column, Rows
+from molspectra.data.store_columns import Column, Rows, ends
 from molspectra.data.store_layout import Layout
 
 # Fields with a row for each atom, where torch_geometric looks for their number; and `z`, where it does not.
@@ -44,7 +44,7 @@ def cut_batch(columns: Mapping[str, Column], indices: np.ndarray, exclude_keys: 
     if (column_of_atoms := _column_of_atoms(columns, indices)) is not None:
         rows = rows_of(column_of_atoms)
         is_number = column_of_atoms.layout.kind == "int"
-        atoms = _slices(column_of_atoms.take(rows).numpy()) if is_number else rows.slices
+        atoms = torch.from_numpy(ends(column_of_atoms.take(rows).numpy())) if is_number else rows.slices
     # Shared by all fields that they fit, as are those of rows: less to make, and for the workers of a loader to send.
     one_each, no_increments = torch.arange(num_graphs + 1), torch.zeros(num_graphs, dtype=torch.int64)
     batch = _empty_batch()
@@ -112,13 +112,6 @@ def _column_of_atoms(columns: Mapping[str, Column], indices: np.ndarray | slice)
         if a_row_each and column.present(indices) is None:
             return column
     return None
-
-
-def _slices(lengths: np.ndarray) -> Tensor:
-    """Where each molecule's rows begin and end, (M + 1,)."""
-    slices = np.zeros(len(lengths) + 1, dtype=np.int64)
-    lengths.cumsum(out=slices[1:])
-    return torch.from_numpy(slices)
 
 
 def _empty_batch() -> Batch:

@@ -117,8 +117,7 @@ class Rows:
 
     def __init__(self, starts: np.ndarray, lengths: np.ndarray, consecutive: bool) -> None:
         self.lengths = lengths
-        slices = np.zeros(len(lengths) + 1, dtype=np.int64)
-        lengths.cumsum(out=slices[1:])
+        slices = ends(lengths)
         self.slices = torch.from_numpy(slices)
         """Where the rows of each begin and end in those that are taken, (M + 1,)."""
         self.total = int(slices[-1])
@@ -128,6 +127,13 @@ class Rows:
         if not consecutive:
             self.numbers = np.repeat(starts - slices[:-1], lengths)
             self.numbers += np.arange(self.total)
+
+
+def ends(lengths: np.ndarray) -> np.ndarray:
+    """Where pieces of these lengths begin and end, laid end to end, (M + 1,) int64."""
+    slices = np.zeros(len(lengths) + 1, dtype=np.int64)
+    lengths.cumsum(out=slices[1:])
+    return slices
 
 
 def share_offsets(columns: dict[str, Column]) -> dict[str, Column]:
