@@ -42,8 +42,9 @@ class TokenBatchNorm(nn.Module):
         """Tokens (B, n, D) and which of them exist, (B, n) → (B, n, D)."""
         with torch.autocast(tokens.device.type, enabled=False):
             tokens = tokens.to(self.weight.dtype)
+            if self.training:
+                self.num_batches_tracked.add_(1)
             if not self.training or self._is_plain(present):
-                self.num_batches_tracked.add_(int(self.training))
                 flat = F.batch_norm(
                     tokens.flatten(0, 1),
                     self.running_mean,
@@ -78,7 +79,6 @@ class TokenBatchNorm(nn.Module):
         unbiased = variance * (count / (count - 1).clamp(min=1))
         self.running_mean.add_(momentum * (mean - self.running_mean))
         self.running_var.add_(momentum * (unbiased - self.running_var))
-        self.num_batches_tracked.add_(1)
 
     def extra_repr(self) -> str:
         """The arguments, for printing."""
