@@ -9,6 +9,7 @@ from typing import IO, Any, NamedTuple
 from torch_geometric.data import Batch, Data
 
 from molspectra.data.conversion import from_ase, from_rdkit, from_smiles, import_rdkit
+from molspectra.data.datasets.formats.sdf import read_records
 from molspectra.data.molecule import validate
 
 _STRUCTURE_FILES = (".sdf", ".sd", ".mol", ".xyz", ".extxyz")
@@ -138,22 +139,10 @@ def _read_sdf(path: Path) -> Iterator[ReadMolecule]:
     chem = import_rdkit("Reading .sdf").Chem
     # Cut up here: RDKit, having lost its place in a damaged record, reads on into the next one.
     with _open_text(path) as lines:
-        for number, record in enumerate(_records(lines), 1):
-            place, title = f"{path.name}, record {number}", record.split("\n", 1)[0].strip()
-            read = _attempt(title or place, _from_mol_block, record, chem)
+        for record in read_records(lines, path, open_ended=True):
+            place, title = f"{path.name}, record {record.number}", record.title
+            read = _attempt(title or place, _from_mol_block, "\n".join(record.lines) + "\n", chem)
             yield read if read.problem is None else read._replace(name=f"{place}: {title}" if title else place)
-
-
-def _records(lines: Iterable[str]) -> Iterator[str]:
-    record: list[str] = []
-    for line in lines:
-        if line.rstrip() == "$$$$":
-            yield "".join(record)
-            record = []
-        else:
-            record.append(line)
-    if "".join(record).strip():  # a .mol file, or the last record of a file that was cut off
-        yield "".join(record)
 
 
 def _from_mol_block(record: str, chem: Any) -> Data:

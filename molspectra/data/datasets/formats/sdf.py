@@ -32,12 +32,13 @@ class SDFRecord(NamedTuple):
         return self.lines[0].strip() if self.lines else ""
 
 
-def read_records(lines: Iterable[str], file: str | Path) -> Iterator[SDFRecord]:
+def read_records(lines: Iterable[str], file: str | Path, open_ended: bool = False) -> Iterator[SDFRecord]:
     """Take an SD file apart, holding one record at a time.
 
     Args:
         lines: Lines of the file.
         file: Its name, for the message.
+        open_ended: Whether the last record may lack the line that ends it, as a .mol file does.
 
     Yields:
         Records in the order of the file.
@@ -54,6 +55,9 @@ def read_records(lines: Iterable[str], file: str | Path) -> Iterator[SDFRecord]:
         else:
             record.append(line.rstrip("\r\n"))
     if any(line.strip() for line in record):
+        if open_ended:
+            yield SDFRecord(number, first, record)
+            return
         raise ValueError(
             f"{file} ends at line {current}, within record {number}: the file is truncated. Fetch it anew."
         )
