@@ -28,6 +28,7 @@ BENCHMARKS = {
     "noise": (noise.TITLE, noise.measure, {"batch_size": 8, "repeats": 1}),
     "scaling": (scaling.TITLE, scaling.measure, {"repeats": 1}),
     "data": (data.TITLE, data.measure, {"copies": 1, "repeats": 1}),
+    "writing": (data.TITLE_WRITING, data.measure_writing, {"number": 256, "repeats": 1}),
     "contrast": (contrast.TITLE, contrast.measure, {"batches": (256,), "chunk_size": 64, "repeats": 1}),
 }
 
@@ -48,17 +49,15 @@ def main() -> None:
         for name in names:
             subprocess.run([sys.executable, "-m", "benchmarks", name, *options], check=True)
         return
-    kept = json.loads(arguments.output.read_text()) if arguments.output.exists() else {}
-    for name in names:
-        title, measure, quick = BENCHMARKS[name]
-        table = Table(
-            title, f"python -m benchmarks {name}", environment(DEVICE), measure(**quick if arguments.quick else {})
-        )
-        print(markdown(table), flush=True)
-        kept[name] = table._asdict()
-        if not arguments.quick:
-            arguments.output.parent.mkdir(exist_ok=True)
-            arguments.output.write_text(json.dumps(kept, indent=1) + "\n")
+    [name] = names
+    title, measure, quick = BENCHMARKS[name]
+    rows = measure(**quick) if arguments.quick else measure()
+    table = Table(title, f"python -m benchmarks {name}", environment(DEVICE), rows)
+    print(markdown(table), flush=True)
+    if not arguments.quick:
+        kept = json.loads(arguments.output.read_text()) if arguments.output.exists() else {}
+        arguments.output.parent.mkdir(exist_ok=True)
+        arguments.output.write_text(json.dumps({**kept, name: table._asdict()}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

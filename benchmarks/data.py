@@ -1,6 +1,6 @@
 """Loading batches, one process on one core: cut from a MoleculeStore, against the data sets of torch_geometric.
 
-python -m benchmarks data
+python -m benchmarks data writing
 python -m benchmarks.data --molecules 3400000 [--directory /tmp] [--atoms 4096]
 
 The first loads MiniSpectra's molecules, several copies of them, shuffled, as batches: `InMemoryDataset` and
@@ -17,7 +17,6 @@ of files that it has mapped, which the system takes back whenever it needs memor
 import argparse
 import functools
 import os
-import statistics
 import tempfile
 import threading
 import time
@@ -31,9 +30,10 @@ from torch.utils.data import DataLoader
 from torch_geometric.data import Batch, Data, InMemoryDataset, OnDiskDataset
 
 import molspectra as ms
-from benchmarks.timing import MIB, machine
+from benchmarks.timing import MIB, interleaved, machine
 
 TITLE = "Loading batches of 128, molecules a second of processor time"
+TITLE_WRITING = "Writing a store, molecules a second of processor time"
 CPU = torch.device("cpu")
 SPECTRA = ("uv_vis", "ir", "raman")
 BASELINE = "InMemoryDataset"
@@ -93,7 +93,7 @@ def measure(batch_size: int = 128, copies: int = 4, repeats: int = 5) -> list[di
     for content, prepare in CONTENTS.items():
         molecules = [prepare(data) for data in ms.data.MiniSpectra("all")] * copies
         with tempfile.TemporaryDirectory() as directory:
-            seconds = interleaved_on_a_core(make_passes(molecules, batch_size, Path(directory)), repeats)
+            seconds = interleaved(make_passes(molecules, batch_size, Path(directory)), repeats, CPU, time.process_time)
         rows += [
             {
                 "content": content,
@@ -106,9 +106,10 @@ def measure(batch_size: int = 128, copies: int = 4, repeats: int = 5) -> list[di
     return rows
 
 
-def measure_writing(number: int = 4096) -> list[dict[str, float | str]]:
+def measure_writing(number: int = 4096, repeats: int = 3) -> list[dict[str, float | str]]:
     """Molecules a second that `write_store` takes, one by one and as batches."""
     rows: list[dict[str, float | str]] = []
+    torch.set_num_threads(1)
     for content, prepare in CONTENTS.items():
         known = [prepare(data) for data in ms.data.MiniSpectra("all")]
         molecules = (known * (number // len(known) + 1))[:number]
@@ -118,21 +119,9 @@ def measure_writing(number: int = 4096) -> list[dict[str, float | str]]:
                 "one by one": lambda: ms.data.write_store(f"{directory}/a", molecules),  # noqa: B023
                 "batches": lambda: ms.data.write_store(f"{directory}/b", batches),  # noqa: B023
             }
-            seconds = interleaved_on_a_core(steps, 3)
+            seconds = interleaved(steps, repeats, CPU, time.process_time)
         rows += [{"content": content, "way": way, "molecules / s": number / seconds[way]} for way in seconds]
     return rows
-
-
-def interleaved_on_a_core(steps: dict[str, Callable[[], Any]], repeats: int) -> dict[str, float]:
-    """As `timing.interleaved`, in seconds of processor time."""
-    seconds: dict[str, list[float]] = {name: [] for name in steps}
-    for round_ in range(repeats + 1):
-        for name, step in steps.items():
-            start = time.process_time()
-            step()
-            if round_ > 0:  # the first is a warm-up
-                seconds[name].append(time.process_time() - start)
-    return {name: statistics.median(values) for name, values in seconds.items()}
 
 
 def measure_scale(

@@ -17,8 +17,9 @@ from torch_geometric.data import Batch, Data
 from torch_geometric.nn.models import SchNet, ViSNet
 
 import molspectra as ms
+from benchmarks.molecules import sample
 from benchmarks.peak import peak_memory_of
-from benchmarks.timing import DEVICE, MIB, interleaved, matmul_rate
+from benchmarks.timing import DEVICE, MIB, interleaved, matmul_rate, memory_size
 from tests.oracles.equivariant_transformer import explicit_transformer
 
 TITLE = "Equivariant transformer: 256 channels, 8 layers, 8 heads, 64 radial functions"
@@ -26,12 +27,9 @@ TITLE_MODES = "Equivariant transformer, compiled and under autocast"
 TITLE_PRODUCTS = "Equivariant transformer, batch 64, and the matrix products in its training step"
 
 
-def sample(batch_size: int) -> Batch:
-    """Random molecules of MiniSpectra, the same for everyone."""
-    molecules = ms.data.MiniSpectra("train")
-    order = torch.randperm(len(molecules), generator=torch.Generator().manual_seed(0)).tolist()
-    chosen = [molecules[order[index % len(order)]] for index in range(batch_size)]
-    return Batch.from_data_list([Data(z=m.z, pos=m.pos) for m in chosen]).to(DEVICE)
+def make_batch(batch_size: int) -> Batch:
+    """Elements and positions alone."""
+    return Batch.from_data_list([Data(z=molecule.z, pos=molecule.pos) for molecule in sample(batch_size)]).to(DEVICE)
 
 
 def make_ours(**arguments) -> ms.encoders.EquivariantTransformer:
@@ -93,7 +91,7 @@ def make_step(name: str, batch_size: int, training: bool = True) -> Callable[[],
     """A training step without the optimizer, or an evaluation, of an implementation or a mode of ours."""
     compiled, half = MODES.get(name, (False, False))
     make, forward_of = IMPLEMENTATIONS["molspectra" if name in MODES else name]
-    module, batch = make(), sample(batch_size)
+    module, batch = make(), make_batch(batch_size)
     called = torch.compile(module, dynamic=True) if compiled else module
     forward = forward_of(called)
 
@@ -111,10 +109,15 @@ def make_step(name: str, batch_size: int, training: bool = True) -> Callable[[],
     return train if training else infer
 
 
-def measure(batches: tuple[int, ...] | None = None, repeats: int = 2) -> list[dict]:
-    """Seconds, peak memory and molecules a second of every implementation."""
-    sizes = batches or ((32, 128) if DEVICE.type == "cpu" else (32, 128, 512, 1024))
-    return [row for batch_size in sizes for row in compare(list(IMPLEMENTATIONS), batch_size, repeats)]
+def measure(batches: tuple[int, ...] = (32, 128, 512, 1024), repeats: int = 2) -> list[dict]:
+    """Seconds, peak memory and molecules a second of every implementation, as long as memory suffices for it."""
+    rows: list[dict] = []
+    names = list(IMPLEMENTATIONS)
+    for batch_size in batches:
+        of_last = {row["implementation"]: row["peak MiB"] * batch_size / row["batch"] for row in rows}
+        names = [name for name in names if of_last.get(name, 0) < 0.75 * memory_size(DEVICE) / MIB]
+        rows += compare(names, batch_size, repeats)
+    return rows
 
 
 def measure_modes(batch_size: int = 32, repeats: int = 3) -> list[dict]:

@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 import molspectra as ms
-from benchmarks.timing import machine
+from benchmarks.timing import DEVICE, machine
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -87,10 +87,9 @@ def main() -> None:
     parser.add_argument("--last", type=int, default=5, help="epochs to average over")
     arguments = parser.parse_args()
     rows = measure(tuple(arguments.epochs), arguments.seeds, arguments.last)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
     print(f"{arguments.epochs[0]} + {arguments.epochs[1]} epochs, {arguments.seeds} seed(s); the last {arguments.last}")
-    print(machine(device))
+    print(machine(DEVICE))
     print(f"{'stage':>5}  {'loss':16}{'float32':>10}{'bfloat16':>10}{'difference':>12}")
     for row in rows:
         print(

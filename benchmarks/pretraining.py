@@ -10,6 +10,7 @@ import torch
 from torch_geometric.data import Batch
 
 import molspectra as ms
+from benchmarks.molecules import sample
 from benchmarks.peak import peak_memory_of
 from benchmarks.timing import DEVICE, MIB, interleaved
 from tests.oracles.molspectra import explicit_losses
@@ -29,9 +30,7 @@ def make_step(way: str, batch_size: int, whitened: bool) -> Callable[[], None]:
     lengths = {kind: axis.length for kind, axis in AXES.items()}
     specformer = ms.spectra.SpecFormer(lengths, patch_len, stride, hidden_channels=128)
     method = ms.methods.MolSpectra(ms.methods.Coord(256), specformer).to(DEVICE)
-    molecules = ms.data.MiniSpectra("train")
-    order = torch.randperm(len(molecules), generator=torch.Generator().manual_seed(0)).tolist()
-    batch = Batch.from_data_list([molecules[order[index % len(order)]] for index in range(batch_size)]).to(DEVICE)
+    batch = Batch.from_data_list(sample(batch_size)).to(DEVICE)
     generator = torch.Generator(DEVICE)
 
     def step() -> None:

@@ -17,9 +17,8 @@ import torch
 from torch import Tensor
 
 import molspectra.retrieval as retrieval
-from benchmarks.timing import MIB, in_a_process_of_its_own, interleaved, machine, peak_memory
+from benchmarks.timing import DEVICE, MIB, in_a_process_of_its_own, interleaved, machine, peak_memory
 
-DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 K = 10
 WAYS = ("index", "plain")
 

@@ -15,17 +15,22 @@ MIB = 2**20
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def interleaved(steps: dict[str, Callable[[], None]], repeats: int, device: torch.device) -> dict[str, float]:
-    """Median seconds of each step; they take turns, so that a machine that slows down slows all of them."""
+def interleaved(
+    steps: dict[str, Callable[[], object]],
+    repeats: int,
+    device: torch.device,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, float]:
+    """Median seconds of each step, by a clock; they take turns, so that a machine that slows down slows all of them."""
     seconds = {name: [] for name in steps}
     for round_ in range(repeats + 1):
         for name, step in steps.items():
             synchronize(device)
-            start = time.perf_counter()
+            start = clock()
             step()
             synchronize(device)
             if round_ > 0:  # the first is a warm-up
-                seconds[name].append(time.perf_counter() - start)
+                seconds[name].append(clock() - start)
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
@@ -46,6 +51,13 @@ def peak_of_this_process() -> float:
     """The most memory in bytes this process has held (Linux; unlike getrusage, without that of its parent)."""
     status = Path("/proc/self/status").read_text()
     return 1024 * float(next(line for line in status.splitlines() if line.startswith("VmHWM:")).split()[1])
+
+
+def memory_size(device: torch.device) -> int:
+    """Bytes of memory the device has."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def in_a_process_of_its_own(module: str, *arguments: str) -> float:
