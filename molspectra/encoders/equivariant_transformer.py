@@ -14,7 +14,7 @@ from molspectra.geometry.neighbors import edge_geometry, neighbor_pairs
 from molspectra.layers.equivariant_attention import EquivariantAttention
 from molspectra.layers.initialization import init_linears
 from molspectra.layers.layer_output import LayerOutput
-from molspectra.layers.pair_messages import Neighborhood
+from molspectra.layers.pair_blocks import Neighborhood
 from molspectra.layers.radial import ExpNormalBasis
 from molspectra.layers.vector_norm import RMSVectorNorm, WhitenedVectorNorm
 

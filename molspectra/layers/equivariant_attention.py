@@ -6,7 +6,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from molspectra.layers.initialization import init_linears
-from molspectra.layers.pair_messages import Filters, Neighborhood, pair_messages
+from molspectra.layers.pair_blocks import Filters, Neighborhood
+from molspectra.layers.pair_messages import pair_messages
 
 
 class EquivariantAttention(nn.Module):

@@ -5,8 +5,9 @@ import torch
 from torch.nn import functional as F
 
 from molspectra.geometry import edge_geometry, neighbor_pairs, radius_graph
-from molspectra.layers import ExpNormalBasis, pair_messages
-from molspectra.layers.pair_messages import Filters, Neighborhood
+from molspectra.layers import ExpNormalBasis, pair_blocks
+from molspectra.layers.pair_blocks import Attention, Filters, Neighborhood, Operands
+from molspectra.layers.pair_messages import pair_messages, plain_messages
 from molspectra.testing import random_molecules
 
 CHANNELS, HEADS, NUM_RBF, CUTOFF = 8, 2, 5, 3.0
@@ -15,7 +16,7 @@ CHANNELS, HEADS, NUM_RBF, CUTOFF = 8, 2, 5, 3.0
 @pytest.fixture(params=["one block", "many blocks"])
 def _blocks(request, monkeypatch):
     if request.param == "many blocks":
-        monkeypatch.setitem(pair_messages._BLOCK, "cpu", 3 * CHANNELS)
+        monkeypatch.setitem(pair_blocks._SIZE, "cpu", 3 * CHANNELS)
 
 
 def inputs(pos, batch, dtype=torch.float64, requires_grad=True):
@@ -35,9 +36,7 @@ def neighborhood(pos, batch):
 
 
 def messages(damp_attention, query, key_value, moved, weight, bias, *rest):
-    return pair_messages.pair_messages(
-        query, key_value, moved, Filters(weight, bias), Neighborhood(*rest), HEADS, damp_attention
-    )
+    return pair_messages(query, key_value, moved, Filters(weight, bias), Neighborhood(*rest), HEADS, damp_attention)
 
 
 def over_edges(damp_attention, pos, batch, query, key_value, moved, weight, bias):
@@ -87,7 +86,7 @@ def test_derivatives_of_everything(damp_attention):
 def test_third_derivatives_equal_those_of_the_plain_operations():
     _, pos, batch = random_molecules((3, 2), torch.float64)
     tensors, results = inputs(pos, batch), []
-    for sums in (messages(False, *tensors), pair_messages._plain((HEADS, False), *tensors)):
+    for sums in (messages(False, *tensors), plain_messages(Attention(HEADS, False), Operands(*tensors))):
         value = sum(total.square().sum() for total in sums)
         for index in (2, 1):  # moved, then keys and values
             (grad,) = torch.autograd.grad(value, tensors[index], create_graph=True)
