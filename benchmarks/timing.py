@@ -21,16 +21,20 @@ def interleaved(
     device: torch.device,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, float]:
-    """Median seconds of each step, by a clock; they take turns, so that a machine that slows down slows all of them."""
+    """Median seconds of each step, by a clock; they take turns, so that a machine that slows down slows all of them.
+
+    In its turn a step runs twice, and the second time counts: after the others, memory has to be taken from the system
+    again, which is no part of running a step over and over.
+    """
     seconds = {name: [] for name in steps}
-    for round_ in range(repeats + 1):
+    for _ in range(repeats):
         for name, step in steps.items():
+            step()
             synchronize(device)
             start = clock()
             step()
             synchronize(device)
-            if round_ > 0:  # the first is a warm-up
-                seconds[name].append(clock() - start)
+            seconds[name].append(clock() - start)
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
