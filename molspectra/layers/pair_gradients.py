@@ -30,14 +30,13 @@ def add_gradients(
 
     # What the forward has made; the names are those of the equations.
     inner = F.linear(block.basis, operands.weight, operands.bias)
-    sigmoid = inner.sigmoid()
-    filtering = inner * sigmoid
+    filtering = F.silu(inner)
     key_filter, value_filter = filtering.tensor_split([channels], dim=-1)
     damped = value_filter if damped_attention else value_filter * block.envelope
     q, vec = gather(operands.query, block.target), gather(operands.moved, block.source)
     k, v = gather(operands.key_value, block.source).tensor_split([channels], dim=-1)
-    qk, s = q * k, v * damped[:, : 2 * channels]
-    scores = by_heads(qk * key_filter, num_heads).sum(dim=-1, keepdim=True)
+    filtered_k, s = k * key_filter, v * damped[:, : 2 * channels]
+    scores = by_heads(q * filtered_k, num_heads).sum(dim=-1, keepdim=True)
     a = F.silu(scores)
     s0, s2 = s.chunk(2, dim=-1)
 
@@ -51,11 +50,12 @@ def add_gradients(
     _contract(to_vector, block.direction.unsqueeze(-1), out=to_s2)
 
     # From there to the ends of the edges.
+    to_filtered_k = _scale_heads(q, to_scores)
     to_key_value = torch.empty((*block.target.shape, 3 * channels), dtype=s.dtype, device=s.device)
     to_k, to_v = to_key_value.tensor_split([channels], dim=-1)
-    torch.mul(by_heads(q * key_filter, num_heads), to_scores, out=by_heads(to_k, num_heads))
+    torch.mul(to_filtered_k, key_filter, out=to_k)
     torch.mul(to_s, damped[:, : 2 * channels], out=to_v)
-    grads.query.index_add_(0, target, _scale_heads(k * key_filter, to_scores).flatten(0, 1))
+    grads.query.index_add_(0, target, _scale_heads(filtered_k, to_scores).flatten(0, 1))
     grads.key_value.index_add_(0, source, to_key_value.flatten(0, 1))
     grads.moved.index_add_(0, source, (to_vector * damped[:, None, 2 * channels :]).flatten(0, 1))
 
@@ -63,7 +63,7 @@ def add_gradients(
     geometry = len(grads.own_basis) > 0
     to_filters = torch.empty_like(inner, dtype=s.dtype)
     to_key_filter, to_damped = to_filters.tensor_split([channels], dim=-1)
-    torch.sum(_scale_heads(qk, to_scores), dim=0, out=to_key_filter)
+    _sum_products(to_filtered_k, k, out=to_key_filter)
     _sum_products(to_s, v, out=to_damped[:, : 2 * channels])
     _sum_products(to_vector, vec, out=to_damped[:, 2 * channels :])
     if geometry and block.chosen is not None:
@@ -75,7 +75,7 @@ def add_gradients(
             grads.envelope[block.chosen] += (to_damped * value_filter).sum(dim=-1, keepdim=True)
     if not damped_attention:
         to_damped *= block.envelope
-    to_inner = (to_filters * torch.addcmul(sigmoid, filtering, 1 - sigmoid)).to(inner.dtype)
+    to_inner = torch.ops.aten.silu_backward(to_filters.to(inner.dtype), inner)
     grads.weight.add_(to_inner.mT @ block.basis)
     grads.bias.add_(to_inner.sum(dim=0))
     if geometry:
