@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import runpy
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -157,6 +158,16 @@ def run(arguments: argparse.Namespace) -> None:
             print(evaluation.table([results], "test"))
 
 
+def meet(timeout: timedelta) -> None:
+    """Bring the processes together, with a backend for the CPU and, where there are GPUs, one for these."""
+    store, rank, world_size = next(distributed.rendezvous("env://", timeout=timeout))
+    # What torchrun's store holds outlives those it starts again, who would take it for the addresses of each other. On
+    # several machines restarts are not counted alike: there, give torchrun TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1.
+    if os.environ.get("LOCAL_WORLD_SIZE") == str(world_size):
+        store = distributed.PrefixStore(f"start {os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
+    distributed.init_process_group(store=store, rank=rank, world_size=world_size, timeout=timeout)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--method", choices=DEMO["DENOISING"], default="coord", help="how geometries are denoised")
@@ -167,6 +178,7 @@ def main() -> None:
     parser.add_argument("--checkpoint-every", type=int, default=20, metavar="STEPS")
     parser.add_argument("--log-every", type=int, default=10, metavar="STEPS")
     parser.add_argument("--no-evaluation", action="store_true")
+    parser.add_argument("--timeout", type=float, default=300, metavar="SECONDS", help="to wait for other processes")
     parser.add_argument("--output", type=Path, default=Path("runs/distributed_pretraining"))
     arguments = parser.parse_args()
 
@@ -175,7 +187,7 @@ def main() -> None:
         return
     if DEVICE.type == "cuda":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    distributed.init_process_group()  # with a backend for the CPU and, where there are GPUs, one for these
+    meet(timedelta(seconds=arguments.timeout))
     run(arguments)
     distributed.barrier()
     distributed.destroy_process_group()

@@ -16,7 +16,7 @@ import torch
 EXAMPLES = Path(__file__).parents[1] / "examples"
 TRAINING = [
     *(EXAMPLES / "09_distributed_pretraining.py", "--epochs", "2", "2", "--molecules", "42", "--batch-size", "16"),
-    *("--checkpoint-every", "2", "--log-every", "1", "--no-evaluation"),
+    *("--checkpoint-every", "2", "--log-every", "1", "--no-evaluation", "--timeout", "60"),
 ]
 LAST_STEP = 12  # 42 molecules in batches of 16 are 3 steps an epoch
 
