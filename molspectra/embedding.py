@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Batch, Data
 
-from molspectra.data.bonds import perceive_bonds
-from molspectra.data.sources import ReadMolecule, read_molecules
-from molspectra.encoders.features import AtomFeatures
+from molspectra.data.chemistry.bonds import perceive_bonds
+from molspectra.data.io.molecules import ReadMolecule, read_molecules
+from molspectra.features import AtomFeatures
 from molspectra.layers.layer_output import LayerOutput
 from molspectra.methods.encoding import encode
 

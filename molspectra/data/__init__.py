@@ -1,10 +1,15 @@
 """What goes in: molecules as fields of a PyG `Data`, spectra on a `SpectrumAxis`, data sets of both."""
 
 from molspectra.data import transforms
-from molspectra.data.bonds import bonds_from_edges, perceive_bond_orders, perceive_bonds
-from molspectra.data.broadening import broaden
-from molspectra.data.collate import Collate
-from molspectra.data.conversion import from_ase, from_rdkit, from_smiles, to_rdkit
+from molspectra.data.chemistry import (
+    bonds_from_edges,
+    from_ase,
+    from_rdkit,
+    from_smiles,
+    perceive_bond_orders,
+    perceive_bonds,
+    to_rdkit,
+)
 from molspectra.data.datasets import (
     GEOM,
     MD17,
@@ -17,15 +22,13 @@ from molspectra.data.datasets import (
     StoredDataset,
     Trajectory,
 )
+from molspectra.data.io import ReadMolecule, read_jcamp, read_molecules, read_spectrum_table
 from molspectra.data.molecule import validate
-from molspectra.data.readers import read_jcamp, read_spectrum_table
-from molspectra.data.resampling import resample
-from molspectra.data.sampling import AtomBudgetSampler, ShardedBatchSampler
-from molspectra.data.scaling import IdentityScaling, Log10Scaling, LogScaling, MinMaxScaling, StandardScaling
-from molspectra.data.sources import ReadMolecule, read_molecules
-from molspectra.data.spectrum import IR, RAMAN, UV_VIS, UV_VIS_QM9S, SpectrumAxis
-from molspectra.data.store import MoleculeStore
-from molspectra.data.store_writer import write_store
+from molspectra.data.store import AtomBudgetSampler, Collate, MoleculeStore, ShardedBatchSampler, write_store
+from molspectra.spectra.axis import IR, RAMAN, UV_VIS, UV_VIS_QM9S, SpectrumAxis
+from molspectra.spectra.broadening import broaden
+from molspectra.spectra.resampling import resample
+from molspectra.spectra.scaling import IdentityScaling, Log10Scaling, LogScaling, MinMaxScaling, StandardScaling
 
 __all__ = [
     "GEOM",

@@ -4,10 +4,10 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from molspectra._config import Configurable
-from molspectra.encoders.features import AtomFeatures
+from molspectra.features import AtomFeatures
 from molspectra.heads.vector import apply_gated_blocks, gated_blocks
+from molspectra.layers.center_of_mass import MassCenter
 from molspectra.layers.gated import plain_norm, smooth_norm
-from molspectra.layers.mass_center import MassCenter
 
 
 class DipoleHead(Configurable, nn.Module):

@@ -3,7 +3,7 @@
 from jaxtyping import Float
 from torch import Tensor
 
-from molspectra.encoders.features import AtomFeatures
+from molspectra.features import AtomFeatures
 from molspectra.layers.gated import smooth_norm
 
 

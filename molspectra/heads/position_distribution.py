@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from molspectra._config import Configurable
-from molspectra.encoders.features import AtomFeatures
+from molspectra.features import AtomFeatures
 from molspectra.layers.constants import ExactConstants
 from molspectra.layers.degrees import DegreeLinear, DegreeNorm, Gate, LiftDegrees
 from molspectra.layers.sphere import PositionDistribution, SphereGrid, SphereHarmonics

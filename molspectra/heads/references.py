@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from molspectra._config import Configurable
 from molspectra._validation import values_are_free
-from molspectra.encoders.features import AtomFeatures
+from molspectra.features import AtomFeatures
 
 
 class AtomicReferences(Configurable, nn.Module):

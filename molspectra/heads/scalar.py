@@ -6,7 +6,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from molspectra._config import Configurable
-from molspectra.encoders.features import AtomFeatures
+from molspectra.features import AtomFeatures
 from molspectra.heads.references import AtomicReferences
 from molspectra.heads.vector import apply_gated_blocks, gated_blocks
 from molspectra.layers.precision import at_least_float32

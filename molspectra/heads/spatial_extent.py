@@ -4,8 +4,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from molspectra._config import Configurable
-from molspectra.encoders.features import AtomFeatures
-from molspectra.layers.mass_center import MassCenter
+from molspectra.features import AtomFeatures
+from molspectra.layers.center_of_mass import MassCenter
 
 
 class SpatialExtentHead(Configurable, nn.Module):

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from molspectra._config import Configurable
 from molspectra._validation import check_sizes, check_spectra
-from molspectra.encoders.features import AtomFeatures
+from molspectra.features import AtomFeatures
 from molspectra.heads.invariants import invariants
 
 

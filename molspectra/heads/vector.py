@@ -4,7 +4,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from molspectra._config import Configurable
-from molspectra.encoders.features import AtomFeatures
+from molspectra.features import AtomFeatures
 from molspectra.layers.gated import GatedEquivariantBlock
 from molspectra.layers.precision import at_least_float32
 

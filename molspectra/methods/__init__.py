@@ -6,6 +6,7 @@ from molspectra.methods.emgp import EMGP
 from molspectra.methods.empp import EMPP, PredictedPosition
 from molspectra.methods.encoding import encode
 from molspectra.methods.frad import Frad
+from molspectra.methods.masked_atom_embedding import MaskedAtomEmbedding
 from molspectra.methods.molspectra import MolSpectra
 from molspectra.methods.noisy_nodes import NoisyNodes
 from molspectra.methods.regression import Predicted, Regression
@@ -20,6 +21,7 @@ __all__ = [
     "Coord",
     "Denoising",
     "Frad",
+    "MaskedAtomEmbedding",
     "MolSpectra",
     "NoisyNodes",
     "Predicted",

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from molspectra._batch import num_molecules_of
-from molspectra.encoders.features import AtomFeatures
+from molspectra.features import AtomFeatures
 from molspectra.heads.energy import EnergyHead, GradientHead, MoleculePooling
 from molspectra.heads.noise_scale import NoiseScaleHead
 from molspectra.heads.vector import VectorHead

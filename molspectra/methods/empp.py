@@ -12,13 +12,13 @@ from torch_geometric.data import Data
 from molspectra._batch import molecule_of
 from molspectra._validation import values_are_free
 from molspectra.distributed import global_mean, sum_over_processes
-from molspectra.encoders.features import AtomFeatures
+from molspectra.features import AtomFeatures
 from molspectra.heads.position_distribution import PositionDistributionHead
 from molspectra.heads.position_readout import locate
-from molspectra.layers.conditioning import FARTHEST_LABEL, MaskedAtomEmbedding
 from molspectra.layers.sphere import PositionDistribution
 from molspectra.methods.denoising import Denoised, Denoising
 from molspectra.methods.encoding import Encoder, encode
+from molspectra.methods.masked_atom_embedding import FARTHEST_LABEL, MaskedAtomEmbedding
 from molspectra.noise.empp import EMPPMask, MaskedPairs, masked_pairs
 from molspectra.objectives.position_distribution import PositionDistributionLoss
 
@@ -52,7 +52,7 @@ class EMPP(Denoising):
     distances have a normalised label (see :class:`~molspectra.heads.PositionDistributionHead` and
     :class:`~molspectra.objectives.PositionDistributionLoss`); every molecule weighs the same, however many atoms are
     near its gap; and copies are averaged, as in the paper, where the release adds them up. In both modes the
-    conditioning goes into the encoder once (see :class:`~molspectra.layers.conditioning.MaskedAtomEmbedding`).
+    conditioning goes into the encoder once (see :class:`.MaskedAtomEmbedding`).
 
     Args:
         channels: Width of the encoder's features (`encoder.out_channels`).

@@ -7,7 +7,7 @@ from torch_geometric.data import Data
 
 from molspectra._signature import takes
 from molspectra._validation import check_positions
-from molspectra.encoders.features import AtomFeatures
+from molspectra.features import AtomFeatures
 
 Encoder = Callable[..., AtomFeatures]
 

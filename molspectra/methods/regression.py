@@ -11,7 +11,7 @@ from torch_geometric.data import Data
 from molspectra._batch import num_molecules_of
 from molspectra._config import Configurable
 from molspectra.distributed import global_mean
-from molspectra.encoders.features import AtomFeatures
+from molspectra.features import AtomFeatures
 from molspectra.heads.energy import differentiable, forces_of
 from molspectra.layers.precision import at_least_float32
 from molspectra.methods.encoding import Encoder, encode

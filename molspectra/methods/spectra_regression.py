@@ -4,7 +4,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from molspectra._batch import num_molecules_of
-from molspectra.encoders.features import AtomFeatures
+from molspectra.features import AtomFeatures
 from molspectra.heads.concatenation import ConcatenationHead
 from molspectra.methods.regression import Loss, Regression
 from molspectra.spectra import CNNAM, SpecFormer

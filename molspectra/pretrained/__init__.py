@@ -1,7 +1,8 @@
 """Saving, loading and importing weights."""
 
-from molspectra.pretrained.checkpoint import load, load_strictly, save
+from molspectra.pretrained.checkpoint import load_strictly, save
 from molspectra.pretrained.hub import from_pretrained, push_to_hub, save_pretrained
+from molspectra.pretrained.loading import load
 from molspectra.pretrained.reference import ReferenceCheckpoint, load_reference
 from molspectra.pretrained.zoo import Checkpoint, info, list
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from molspectra._config import Configurable
 
-_WEIGHTS, _CONFIG = "model.safetensors", "config.json"
+WEIGHTS_FILE, CONFIG_FILE = "model.safetensors", "config.json"
 _FORMAT = 1
 _PACKAGES = {
     f"molspectra.{name}" for name in ("data", "encoders", "heads", "methods", "noise", "objectives", "spectra")
@@ -35,7 +35,7 @@ def save(module: nn.Module, directory: str | Path) -> None:
 
     Example:
         >>> save(ms.heads.VectorHead(channels=32), tmp_path / "head")
-        >>> load(tmp_path / "head")
+        >>> load_directory(tmp_path / "head")
         VectorHead(...
     """
     described = {"format": _FORMAT, **describe_module(module)}
@@ -43,68 +43,35 @@ def save(module: nn.Module, directory: str | Path) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     # Cloned, as some modules (torch_geometric's SchNet) hold one tensor under two names, which the format refuses.
     weights = {name: tensor.detach().clone().contiguous() for name, tensor in module.state_dict().items()}
-    save_file(weights, directory / (_WEIGHTS + ".part"))
-    (directory / (_CONFIG + ".part")).write_text(json.dumps(described, indent=2) + "\n")
-    for name in (_WEIGHTS, _CONFIG):
+    save_file(weights, directory / (WEIGHTS_FILE + ".part"))
+    (directory / (CONFIG_FILE + ".part")).write_text(json.dumps(described, indent=2) + "\n")
+    for name in (WEIGHTS_FILE, CONFIG_FILE):
         os.replace(directory / (name + ".part"), directory / name)
 
 
-def load(directory_or_name: str | Path, classes: Iterable[type] = ()) -> Any:
-    """Rebuild a module that :func:`save` wrote, or fetch a checkpoint by its name.
-
-    * A directory that `save` wrote: the module comes back, in its dtype, in evaluation mode, on the CPU.
-    * "hf://user/repo" or, at a revision, "hf://user/repo@v1": the same from the Hugging Face Hub (extra `hub`).
-    * A name that `molspectra.pretrained.list` knows, if `save` has not written a directory of that name: the parts of
-      the published checkpoint come back, as :func:`molspectra.pretrained.load_reference` gives them.
-
-    Args:
-        directory_or_name: One of these. Published files are kept in the folder that the environment variable
-            MOLSPECTRA_CACHE names, by default ~/.cache/molspectra.
-        classes: Your own classes that the configuration may name; those of this library are known.
-
-    Returns:
-        The module with its weights; or a :class:`molspectra.pretrained.ReferenceCheckpoint`, whose `encoder` and other
-        parts are modules.
+def load_directory(directory: Path, classes: Iterable[type] = ()) -> nn.Module:
+    """Rebuild the module of a directory that :func:`save` wrote, on the CPU and in evaluation mode.
 
     Raises:
-        FileNotFoundError: the directory does not hold both files; or the file is published where it cannot be fetched
-            from automatically (the message says what to do).
-        ValueError: a file is damaged, the configuration names an unknown class, or the weights do not fit; or there is
-            no such name.
-        ConnectionError: the file cannot be fetched, or the environment forbids to (MOLSPECTRA_OFFLINE=1).
+        FileNotFoundError: the directory does not hold both files.
+        ValueError: a file is damaged, the configuration names an unknown class, or the weights do not fit.
     """
-    name = str(directory_or_name)
-    if name.startswith("hf://"):
-        from molspectra.pretrained.hub import from_pretrained
-
-        repo_id, _, revision = name.removeprefix("hf://").partition("@")
-        return from_pretrained(repo_id, revision=revision or None, classes=classes)
-    from molspectra.pretrained import zoo  # which imports published files with the help of this module
-
-    # A folder that happens to be called like a checkpoint, as the sources of this library are, does not hide it.
-    is_name = isinstance(directory_or_name, str) and name in zoo.CHECKPOINTS and not (Path(name) / _CONFIG).exists()
-    is_path = isinstance(directory_or_name, Path) or Path(name).exists() or {"/", os.sep} & set(name)
-    return zoo.load_published(name) if is_name or not is_path else load_directory(Path(directory_or_name), classes)
-
-
-def load_directory(directory: Path, classes: Iterable[type] = ()) -> nn.Module:
-    """What :func:`load` does with a directory."""
     if directory.is_file():
         raise FileNotFoundError(
             f"{directory} is a file; expected a directory written by molspectra.pretrained.save. Published checkpoints "
             "are read with load_reference."
         )
-    for name in (_WEIGHTS, _CONFIG):
+    for name in (WEIGHTS_FILE, CONFIG_FILE):
         if not (directory / name).is_file():
             raise FileNotFoundError(
                 f"{directory} holds no {name}; expected a directory written by molspectra.pretrained.save."
             )
-    module = _rebuild(directory / _CONFIG, classes)
+    module = _rebuild(directory / CONFIG_FILE, classes)
     try:
-        weights = load_file(directory / _WEIGHTS)
+        weights = load_file(directory / WEIGHTS_FILE)
     except SafetensorError as error:
         raise ValueError(
-            f"{directory / _WEIGHTS} is damaged or no safetensors file: {error}. Copy or fetch it again."
+            f"{directory / WEIGHTS_FILE} is damaged or no safetensors file: {error}. Copy or fetch it again."
         ) from error
     floating = {tensor.dtype for tensor in weights.values() if tensor.is_floating_point()}
     if len(floating) == 1:

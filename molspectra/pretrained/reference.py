@@ -8,7 +8,6 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from molspectra.data.scaling import IdentityScaling, Log10Scaling, LogScaling, MinMaxScaling
 from molspectra.encoders import EquivariantTransformer
 from molspectra.heads import EnergyHead, NoiseScaleHead, PatchReconstructionHead, ScalarHead, VectorHead
 from molspectra.objectives import TargetNormalizer
@@ -26,6 +25,7 @@ from molspectra.pretrained.lightning import is_lightning, read_checkpoint
 from molspectra.pretrained.parts import Parts
 from molspectra.pretrained.reference_emgp import emgp_state, import_emgp
 from molspectra.spectra import SpecFormer
+from molspectra.spectra.scaling import IdentityScaling, Log10Scaling, LogScaling, MinMaxScaling
 
 # What the importer implements, of the many options the released command lines have.
 _SUPPORTED: dict[str, tuple] = {

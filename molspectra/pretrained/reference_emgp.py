@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from molspectra.encoders.egnn import EGNN
+from molspectra.encoders.egnn.model import EGNN
 from molspectra.heads import EnergyHead, NoiseScaleHead
 from molspectra.pretrained import keymaps
 from molspectra.pretrained.parts import Parts

@@ -1,9 +1,32 @@
-"""Spectra → features: patches, masks, SpecFormer and CNN-AM."""
+"""Spectra → features: axes, broadening, resampling and scaling, patches and masks, SpecFormer and CNN-AM."""
 
+from molspectra.spectra.axis import IR, RAMAN, UV_VIS, UV_VIS_QM9S, SpectrumAxis
+from molspectra.spectra.broadening import broaden
 from molspectra.spectra.cnn_am import CNNAM
 from molspectra.spectra.features import SpectrumFeatures
 from molspectra.spectra.masking import PatchMask, mask_largest
 from molspectra.spectra.patching import SpectrumPatcher
+from molspectra.spectra.resampling import resample
+from molspectra.spectra.scaling import IdentityScaling, Log10Scaling, LogScaling, MinMaxScaling, StandardScaling
 from molspectra.spectra.specformer import SpecFormer
 
-__all__ = ["CNNAM", "PatchMask", "SpecFormer", "SpectrumFeatures", "SpectrumPatcher", "mask_largest"]
+__all__ = [
+    "CNNAM",
+    "IR",
+    "RAMAN",
+    "UV_VIS",
+    "UV_VIS_QM9S",
+    "IdentityScaling",
+    "Log10Scaling",
+    "LogScaling",
+    "MinMaxScaling",
+    "PatchMask",
+    "SpecFormer",
+    "SpectrumAxis",
+    "SpectrumFeatures",
+    "SpectrumPatcher",
+    "StandardScaling",
+    "broaden",
+    "mask_largest",
+    "resample",
+]

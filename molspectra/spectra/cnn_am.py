@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from molspectra._config import Configurable
-from molspectra.data.scaling import Log10Scaling
 from molspectra.spectra.features import SpectrumFeatures
 from molspectra.spectra.inputs import check_kinds, complete, for_each, scale
+from molspectra.spectra.scaling import Log10Scaling
 
 
 class CNNAM(Configurable, nn.Module):

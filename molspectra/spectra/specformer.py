@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from molspectra._config import Configurable
 from molspectra._validation import check_heads
-from molspectra.data.scaling import Log10Scaling
 from molspectra.spectra.features import SpectrumFeatures
 from molspectra.spectra.inputs import check_kinds, complete, for_each, scale
 from molspectra.spectra.patching import SpectrumPatcher
 from molspectra.spectra.residual_attention import ResidualAttentionLayer, ScoreHistory
+from molspectra.spectra.scaling import Log10Scaling
 
 
 class SpecFormer(Configurable, nn.Module):

@@ -17,8 +17,8 @@ from torch_geometric.utils import scatter
 
 from molspectra.data import MiniSpectra
 from molspectra.encoders import AtomFeatures, EquivariantTransformer
-from molspectra.encoders.adapter import Adapter
-from molspectra.encoders.pyg import _edge_pairs
+from molspectra.encoders.adapters.adapter import Adapter
+from molspectra.encoders.adapters.pyg import _edge_pairs
 from molspectra.geometry import radius_graph
 from molspectra.heads import VectorHead
 from molspectra.methods import Coord

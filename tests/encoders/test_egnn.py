@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from molspectra._validation import check_molecules
-from molspectra.encoders.egnn import EGNN
+from molspectra.encoders.egnn.layer import EGNNLayer, Neighborhood
+from molspectra.encoders.egnn.model import EGNN
 from molspectra.geometry import radius_graph
-from molspectra.layers.egnn import EGNNLayer, Neighborhood
 from molspectra.pretrained.keymaps import EGNN as EGNN_NAMES
 from molspectra.pretrained.keymaps import rename
 from molspectra.testing import EncoderSuite, assert_close, assert_features_close, random_molecules

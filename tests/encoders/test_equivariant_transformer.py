@@ -5,8 +5,8 @@ import torch
 from safetensors.torch import load_file
 
 from molspectra.encoders import EquivariantTransformer
+from molspectra.encoders.equivariant_transformer import WhitenedVectorNorm
 from molspectra.geometry import edge_geometry, radius_graph
-from molspectra.layers import WhitenedVectorNorm
 from molspectra.testing import EncoderSuite, random_molecules, random_orthogonal
 from tests.oracles.equivariant_transformer import explicit_transformer
 from tests.published import PublishedTransformer

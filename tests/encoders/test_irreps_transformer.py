@@ -9,11 +9,16 @@ from e3nn import o3
 from torch.nn import functional as F
 
 from molspectra import pretrained
-from molspectra.encoders.irreps_transformer import IrrepsTransformer
+from molspectra.encoders.irreps_transformer.attention import IrrepsAttention, damped_softmax
+from molspectra.encoders.irreps_transformer.coupling import (
+    SphericalHarmonics,
+    SteerableBasis,
+    coupling_paths,
+    degree_slice,
+)
+from molspectra.encoders.irreps_transformer.model import IrrepsTransformer
+from molspectra.encoders.irreps_transformer.pointwise import IrrepsFeedForward, IrrepsNorm
 from molspectra.geometry import edge_geometry, radius_graph
-from molspectra.layers.irreps_attention import IrrepsAttention, damped_softmax
-from molspectra.layers.irreps_coupling import SphericalHarmonics, SteerableBasis, coupling_paths, degree_slice
-from molspectra.layers.irreps_pointwise import IrrepsFeedForward, IrrepsNorm
 from molspectra.layers.radial import ExpNormalBasis
 from molspectra.testing import EncoderSuite, by_degree, edge_molecule, random_molecules, random_orthogonal, wigner
 

@@ -6,7 +6,7 @@ import torch
 
 import molspectra as ms
 from molspectra.encoders import AtomFeatures
-from molspectra.layers.mass_center import MassCenter
+from molspectra.layers.center_of_mass import MassCenter
 from molspectra.testing import random_molecules, random_orthogonal
 
 

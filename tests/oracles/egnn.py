@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from molspectra.encoders import AtomFeatures
-from molspectra.encoders.egnn import EGNN
+from molspectra.encoders.egnn.model import EGNN
 
 
 def explicit_egnn(

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from molspectra.encoders import AtomFeatures, EquivariantTransformer
-from molspectra.layers import WhitenedVectorNorm
+from molspectra.encoders.equivariant_transformer import WhitenedVectorNorm
 
 
 def explicit_transformer(encoder: EquivariantTransformer, z: Tensor, pos: Tensor, batch: Tensor) -> AtomFeatures:

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from molspectra.encoders import AtomFeatures
-from molspectra.encoders.painn import PaiNN
+from molspectra.encoders.painn.model import PaiNN
 
 
 def explicit_painn(encoder: PaiNN, z: Tensor, pos: Tensor, batch: Tensor) -> AtomFeatures:

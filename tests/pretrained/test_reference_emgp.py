@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from molspectra import pretrained
-from molspectra.encoders.egnn import EGNN
+from molspectra.encoders.egnn.model import EGNN
 from molspectra.pretrained import load_reference
 from molspectra.testing import assert_features_close
 

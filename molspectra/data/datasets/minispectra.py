@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from molspectra.data.spectrum import IR, RAMAN, UV_VIS, SpectrumAxis
+from molspectra.spectra.axis import IR, RAMAN, UV_VIS, SpectrumAxis
 
 _SPLITS: Mapping[str, tuple[int, ...]] = MappingProxyType(
     {"train": (0,), "validation": (1,), "val": (1,), "test": (2,), "all": (0, 1, 2)}

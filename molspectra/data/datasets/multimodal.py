@@ -15,9 +15,9 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from molspectra._download import download
-from molspectra.data.conversion import from_smiles
+from molspectra.data.chemistry.conversion import from_smiles
 from molspectra.data.datasets.stored import BROKEN, StoredDataset
-from molspectra.data.spectrum import SpectrumAxis
+from molspectra.spectra.axis import SpectrumAxis
 
 _ARCHIVE = "multimodal_spectroscopic_dataset.zip"
 _URL = f"https://zenodo.org/records/11611178/files/{_ARCHIVE}"

@@ -14,11 +14,11 @@ import torch
 from torch_geometric.data import Data
 
 from molspectra._download import download
-from molspectra.data.datasets.formats.archives import file_lines, refuse_damage, tar_files, text_lines, unpack
-from molspectra.data.datasets.formats.elements import SYMBOLS, heavy_atoms
-from molspectra.data.datasets.formats.sdf import parse_record, read_records
-from molspectra.data.datasets.formats.xyz import parse_xyz
+from molspectra.data.chemistry.elements import SYMBOLS, heavy_atoms
 from molspectra.data.datasets.stored import BROKEN, StoredDataset, check_count
+from molspectra.data.io.archives import file_lines, refuse_damage, tar_files, text_lines, unpack
+from molspectra.data.io.sdf import parse_record, read_records
+from molspectra.data.io.xyz import parse_xyz
 
 _URL = "https://dgl-data.s3-accelerate.amazonaws.com/dataset/OGB-LSC/pcqm4m-v2.zip"
 _GEOMETRY_URL = "http://ogb-data.stanford.edu/data/lsc/"

@@ -13,10 +13,10 @@ import torch
 from torch_geometric.data import Data
 
 from molspectra._download import download
-from molspectra.data.datasets.formats.archives import file_lines, tar_files, unpack
-from molspectra.data.datasets.formats.sdf import SDFRecord, parse_record, read_records
-from molspectra.data.datasets.formats.xyz import parse_xyz, to_float
 from molspectra.data.datasets.stored import BROKEN, StoredDataset, check_count
+from molspectra.data.io.archives import file_lines, tar_files, unpack
+from molspectra.data.io.sdf import SDFRecord, parse_record, read_records
+from molspectra.data.io.xyz import parse_xyz, to_float
 
 _URL = "https://deepchemdata.s3-us-west-1.amazonaws.com/datasets/molnet_publish/qm9.zip"
 _FIGSHARE = "https://ndownloader.figshare.com/files/"

@@ -15,11 +15,11 @@ from torch_geometric.data import Data
 
 from molspectra._download import download
 from molspectra._validation import check_molecules
-from molspectra.data.datasets.formats.archives import refuse_damage, text_lines, unpack
-from molspectra.data.datasets.formats.pickled import fields_of, read_pickled
-from molspectra.data.datasets.formats.spectrum_table import parse_intensities, read_rows
 from molspectra.data.datasets.stored import BROKEN, StoredDataset, check_count
-from molspectra.data.spectrum import IR, RAMAN, UV_VIS_QM9S, SpectrumAxis
+from molspectra.data.io.archives import refuse_damage, text_lines, unpack
+from molspectra.data.io.pickled import fields_of, read_pickled
+from molspectra.data.io.spectrum_rows import parse_intensities, read_rows
+from molspectra.spectra.axis import IR, RAMAN, UV_VIS_QM9S, SpectrumAxis
 
 _URL = "https://figshare.com/ndownloader/articles/24235333/versions/3"
 _MOLECULES = {"csv": "qm9s_csv.zip", "pt": "qm9s.pt"}

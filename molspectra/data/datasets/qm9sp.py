@@ -8,10 +8,10 @@ import torch
 from torch_geometric.data import Data
 
 from molspectra._validation import check_molecules
-from molspectra.data.datasets.formats.pickled import read_collated
 from molspectra.data.datasets.qm9 import QM9
 from molspectra.data.datasets.stored import BROKEN, StoredDataset, check_count
-from molspectra.data.spectrum import IR, RAMAN, UV_VIS_QM9S, SpectrumAxis
+from molspectra.data.io.pickled import read_collated
+from molspectra.spectra.axis import IR, RAMAN, UV_VIS_QM9S, SpectrumAxis
 
 _FILE = "data_with_uv_ir_raman.pt"
 _SPECTRA = {"uv_vis": "uv", "ir": "ir", "raman": "raman"}  # field → its name in the file

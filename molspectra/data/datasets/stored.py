@@ -13,9 +13,9 @@ import numpy as np
 from torch_geometric.data import Data, Dataset
 
 from molspectra.data.datasets.fingerprint import fingerprint
-from molspectra.data.spectrum import SpectrumAxis
-from molspectra.data.store import MoleculeStore
-from molspectra.data.store_writer import write_store
+from molspectra.data.store.store import MoleculeStore
+from molspectra.data.store.writer import write_store
+from molspectra.spectra.axis import SpectrumAxis
 
 try:
     import fcntl
@@ -43,7 +43,7 @@ class StoredDataset(Dataset):
 
     On first use the published files in `<root>/raw` (downloaded if they are not there; put by hand, they are taken as
     they are) are streamed, molecule by molecule, through `pre_filter` and `pre_transform` into a
-    :class:`molspectra.data.store.MoleculeStore` below `<root>/processed`. Memory stays bounded, and an interrupted run
+    :class:`~molspectra.data.MoleculeStore` below `<root>/processed`. Memory stays bounded, and an interrupted run
     leaves nothing that looks finished. From then on molecules are slices of memory-mapped files, which the workers of a
     `DataLoader` and several processes of a machine share; the published files may be deleted. A progress bar is
     shown in a terminal if tqdm is installed. A `torch.utils.data.DataLoader` with :class:`molspectra.data.Collate` cuts

@@ -8,7 +8,7 @@ from torch_geometric.data import Batch, Data
 from torch_geometric.transforms import BaseTransform
 
 from molspectra._validation import check_std
-from molspectra.data.bonds import bonds_from_edges, perceive_bond_orders, perceive_bonds
+from molspectra.data.chemistry.bonds import bonds_from_edges, perceive_bond_orders, perceive_bonds
 from molspectra.data.molecule import validate
 from molspectra.geometry import topology
 from molspectra.geometry.internal_coordinates import defined_terms

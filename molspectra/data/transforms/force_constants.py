@@ -11,8 +11,8 @@ from torch import Tensor
 from torch_geometric.data import Batch, Data
 from torch_geometric.transforms import BaseTransform
 
-from molspectra.data.conversion import import_rdkit, to_rdkit
-from molspectra.data.smirnoff import SmirnoffForceField, Term, oriented
+from molspectra.data.chemistry.conversion import import_rdkit, to_rdkit
+from molspectra.data.chemistry.smirnoff import SmirnoffForceField, Term, oriented
 
 # Standard deviations at kT = 1 kcal/mol (Å, rad, rad, rad), of which constants are 1/σ^2: those of the released SliDe.
 _BOND_STD, _ANGLE_STD, _ROTATABLE_STD, _TORSION_STD = 0.058, 0.129, 1.0, 0.18
@@ -56,7 +56,7 @@ class ForceConstants(BaseTransform):
     `transform`, of a data set, or called on a `Data`.
 
     Args:
-        source: "uff", "mmff", "generic" or a :class:`molspectra.data.smirnoff.SmirnoffForceField`.
+        source: "uff", "mmff", "generic" or a :class:`molspectra.data.chemistry.smirnoff.SmirnoffForceField`.
 
     Raises:
         ValueError: there is no such source. When called: a `Batch` is given, terms are missing, the molecule is not
@@ -90,7 +90,7 @@ class ForceConstants(BaseTransform):
             path: A SMIRNOFF `.offxml` file.
 
         Raises:
-            See :class:`molspectra.data.smirnoff.SmirnoffForceField`.
+            See :class:`molspectra.data.chemistry.smirnoff.SmirnoffForceField`.
         """
         return cls(SmirnoffForceField(path))
 

@@ -7,10 +7,10 @@ import torch_geometric.datasets.qm9 as pyg
 from torch_geometric.data import Batch
 
 from molspectra.data import validate
+from molspectra.data.chemistry.elements import heavy_atoms
 from molspectra.data.datasets import qm9
-from molspectra.data.datasets.formats.elements import heavy_atoms
-from molspectra.data.datasets.formats.sdf import SDFRecord, parse_record
 from molspectra.data.datasets.qm9 import QM9, read_uncharacterized
+from molspectra.data.io.sdf import SDFRecord, parse_record
 from tests.data.datasets.layouts_qm9 import NUMBERS, block, molecule, qm9_xyz, write_tar, write_uncharacterized
 
 POSITIONS = [(0.0, 0.0, 0.0), (1.0, 0.0, -1.25), (0.0, 1.5, 0.0)]

@@ -7,10 +7,10 @@ import torch
 from torch_geometric.data import Batch, Data, InMemoryDataset
 
 from molspectra.data import IR, RAMAN, UV_VIS_QM9S, validate
-from molspectra.data.datasets.formats.pickled import fields_of
 from molspectra.data.datasets.qm9 import QM9
 from molspectra.data.datasets.qm9s import QM9S
 from molspectra.data.datasets.qm9sp import QM9SP
+from molspectra.data.io.pickled import fields_of
 from tests.data.datasets.layouts_qm9 import qm9s_values, spectra, write_qm9s, write_spectra
 
 KINDS = {"uv_vis": "uv", "ir": "ir", "raman": "raman"}

@@ -1,1 +1,0 @@
-"""Published file formats, record by record: what several data sets read."""

@@ -1,0 +1,165 @@
+"""SD files: molecules with positions and bonds, read record by record without RDKit."""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch_geometric.data import Data
+
+from molspectra.data.chemistry.elements import atomic_number
+
+_HEADER = 4  # title, program, comment, counts
+_AROMATIC = 4
+_ORDERS = {1: 1.0, 2: 2.0, 3: 3.0, _AROMATIC: 1.5}
+_CHARGES = {0: 0, 1: 3, 2: 2, 3: 1, 4: 0, 5: -1, 6: -2, 7: -3}  # of the atom block; 4 is a doublet radical
+_MAX_CHARGES_A_LINE = 8
+
+
+class SDFRecord(NamedTuple):
+    """The lines of one molecule, without the `$$$$` that ends it."""
+
+    number: int
+    """1, 2, …"""
+    first_line: int
+    """Where it begins in the file, from 1."""
+    lines: list[str]
+
+    @property
+    def title(self) -> str:
+        """The first line."""
+        return self.lines[0].strip() if self.lines else ""
+
+
+def read_records(lines: Iterable[str], file: str | Path, open_ended: bool = False) -> Iterator[SDFRecord]:
+    """Take an SD file apart, holding one record at a time.
+
+    Args:
+        lines: Lines of the file.
+        file: Its name, for the message.
+        open_ended: Whether the last record may lack the line that ends it, as a .mol file does.
+
+    Yields:
+        Records in the order of the file.
+
+    Raises:
+        ValueError: the file ends within a record.
+    """
+    number, first, current = 1, 1, 0
+    record: list[str] = []
+    for current, line in enumerate(lines, 1):
+        if line.startswith("$$$$"):
+            yield SDFRecord(number, first, record)
+            number, first, record = number + 1, current + 1, []
+        else:
+            record.append(line.rstrip("\r\n"))
+    if any(line.strip() for line in record):
+        if open_ended:
+            yield SDFRecord(number, first, record)
+            return
+        raise ValueError(
+            f"{file} ends at line {current}, within record {number}: the file is truncated. Fetch it anew."
+        )
+
+
+def parse_record(record: SDFRecord) -> Data:
+    """The molecule of an SD record in the V2000 format.
+
+    Columns are fixed, as the format has them; properties below the molecule are not read.
+
+    Args:
+        record: From :func:`read_records`.
+
+    Returns:
+        `z`, `pos` (float32, Å), `bond_index` (i < j), `bond_order` and `formal_charge`, as the record states them.
+
+    Raises:
+        ValueError: the record is damaged, or of another format; the message names the line.
+    """
+    lines = record.lines
+    if len(lines) < _HEADER:
+        raise ValueError(f"Line {record.first_line}: the record has {len(lines)} lines, and no counts line.")
+    with _at(record, _HEADER - 1, "a V2000 counts line"):
+        counts = lines[_HEADER - 1]
+        num_atoms, num_bonds = int(counts[:3]), int(counts[3:6])
+        if "V2000" not in counts or num_atoms < 1 or num_bonds < 0:
+            raise ValueError("it must state V2000 and at least one atom.")
+    end = _HEADER + num_atoms + num_bonds
+    z, pos, charges = _parse_atoms(record, num_atoms)
+    pairs, orders = _parse_bonds(record, _HEADER + num_atoms, num_bonds, num_atoms)
+    with _at(record, end, "M  END or another property, after the stated number of bonds"):
+        if not lines[end][:1].isalpha() or "M  END" not in (line.rstrip() for line in lines[end:]):
+            raise ValueError("the record has no M  END, or more atoms or bonds")
+    charges = _parse_charges(record, end, charges)
+    return Data(
+        z=torch.tensor(z, dtype=torch.int64),
+        pos=torch.tensor(pos, dtype=torch.float32),
+        bond_index=torch.tensor(pairs, dtype=torch.int64).reshape(-1, 2).t().contiguous(),
+        bond_order=torch.tensor(orders, dtype=torch.float32),
+        formal_charge=torch.tensor(charges, dtype=torch.int64),
+    )
+
+
+class _at:
+    """Turn what goes wrong with a line into an error that names it."""
+
+    def __init__(self, record: SDFRecord, line: int, expected: str) -> None:
+        self.record, self.line, self.expected = record, line, expected
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, ValueError | KeyError | IndexError):
+            lines = self.record.lines
+            found = repr(lines[self.line]) if self.line < len(lines) else "the end of the record"
+            raise ValueError(
+                f"Line {self.record.first_line + self.line} must be {self.expected}; got {found} ({error})."
+            ) from error
+
+
+def _parse_atoms(record: SDFRecord, num_atoms: int) -> tuple[list[int], list[list[float]], list[int]]:
+    z, pos, charges = [], [], []
+    for number in range(_HEADER, _HEADER + num_atoms):
+        with _at(record, number, "an atom: x, y, z and a symbol"):
+            line = record.lines[number]
+            xyz = [float(line[:10]), float(line[10:20]), float(line[20:30])]
+            if not all(map(math.isfinite, xyz)):
+                raise ValueError("positions must be finite")
+            pos.append(xyz)
+            z.append(atomic_number(line[31:34].strip()))
+            charges.append(_CHARGES[int(line[36:39].strip() or 0)])
+    return z, pos, charges
+
+
+def _parse_bonds(
+    record: SDFRecord, first: int, num_bonds: int, num_atoms: int
+) -> tuple[list[tuple[int, int]], list[float]]:
+    pairs: dict[tuple[int, int], float] = {}
+    for number in range(first, first + num_bonds):
+        with _at(record, number, f"a bond: two of atoms 1 to {num_atoms}, once a pair, and a type 1 to 4"):
+            line = record.lines[number]
+            i, j = sorted((int(line[:3]) - 1, int(line[3:6]) - 1))
+            if not 0 <= i < j < num_atoms or (i, j) in pairs:
+                raise ValueError("no such pair, or again")
+            pairs[i, j] = _ORDERS[int(line[6:9])]
+    return list(pairs), list(pairs.values())
+
+
+def _parse_charges(record: SDFRecord, first: int, charges: Sequence[int]) -> list[int]:
+    """Charges of `M  CHG` lines, which replace all of the atom block's where there are some."""
+    stated = [number for number in range(first, len(record.lines)) if record.lines[number].startswith("M  CHG")]
+    if not stated:
+        return list(charges)
+    replaced = [0] * len(charges)
+    for number in stated:
+        with _at(record, number, "charges: M  CHG, how many, and pairs of atom and charge"):
+            count, *values = map(int, record.lines[number].split()[2:])
+            if len(values) != 2 * count or not 1 <= count <= _MAX_CHARGES_A_LINE:
+                raise ValueError("the number of pairs does not fit")
+            for atom, charge in zip(values[::2], values[1::2], strict=True):
+                if not 1 <= atom <= len(replaced):
+                    raise ValueError(f"there is no atom {atom}")
+                replaced[atom - 1] = charge
+    return replaced

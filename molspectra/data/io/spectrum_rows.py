@@ -1,0 +1,89 @@
+"""Tables of spectra as pandas writes them: a column of row numbers, and one for each sample of the axis."""
+
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from molspectra.data.io.archives import file_lines
+from molspectra.spectra.axis import SpectrumAxis
+
+_TAIL = 1 << 20  # bytes: a row of 3,500 numbers has a tenth of that
+
+
+def read_rows(path: str | Path, axis: SpectrumAxis, num_rows: int) -> Iterator[str]:
+    """The numbers of each row as text, after a look at whether the table is whole and its rows in order.
+
+    That the last row has the number it should have is checked first, as tables are of several GB.
+
+    Args:
+        path: A CSV file: an empty cell and the grid; then a row number, from 0, and the intensities.
+        axis: The grid it should have.
+        num_rows: Rows it should have.
+
+    Yields:
+        The cells after the row number, for :func:`parse_intensities`.
+
+    Raises:
+        ValueError: the grid is another, or rows are missing or out of order.
+    """
+    lines = file_lines(path)
+    _check_grid(path, next(lines, ""), axis)
+    last = _last_row(path)
+    if last != num_rows - 1:
+        raise ValueError(
+            f"{path} has {last + 1} rows; expected {num_rows}, one for each molecule. The copy is truncated or of "
+            "another release: fetch it anew."
+        )
+    for row, line in enumerate(lines):
+        number, _, cells = line.partition(",")
+        if _integer(number) != row or row >= num_rows:
+            raise ValueError(
+                f"{path}, line {row + 2}: expected row {row} of {num_rows}; got {number[:20]!r}. Rows are missing, "
+                "moved or damaged: fetch the file anew."
+            )
+        yield cells
+
+
+def parse_intensities(cells: str, axis: SpectrumAxis) -> Float[Tensor, "1 length"]:
+    """The intensities of a row, (1, L) float32.
+
+    Raises:
+        ValueError: they are not so many, or not numbers, or not finite.
+    """
+    values = list(map(float, cells.split(",")))
+    if len(values) != axis.length:
+        raise ValueError(f"The row has {len(values)} intensities of {axis.name}; expected {axis.length}.")
+    if not all(map(math.isfinite, values)):
+        raise ValueError(f"The row has intensities of {axis.name} that are not finite.")
+    return torch.tensor([values], dtype=torch.float32)
+
+
+def _check_grid(path: str | Path, header: str, axis: SpectrumAxis) -> None:
+    try:
+        grid = torch.tensor(list(map(float, header.split(",")[1:])), dtype=torch.float64)
+    except ValueError as error:
+        raise ValueError(f"{path}, line 1: expected the grid of {axis.name}, numbers; {error}.") from error
+    if len(grid) != axis.length or not torch.allclose(grid, axis.grid, rtol=0, atol=1e-3 * axis.step):
+        ends = f", {grid[0]:g} to {grid[-1]:g}" if len(grid) else ""
+        raise ValueError(
+            f"{path}, line 1: expected {axis.length} samples, {axis.start:g} to {axis.stop:g} {axis.unit}; got "
+            f"{len(grid)}{ends}. Is it another kind of spectrum, or another release?"
+        )
+
+
+def _last_row(path: str | Path) -> int:
+    """The number in front of the last line; -1 if there is none, as below a header alone."""
+    with open(path, "rb") as file:
+        file.seek(max(0, os.path.getsize(path) - _TAIL))
+        lines = file.read().rstrip().splitlines()
+    return _integer(lines[-1].partition(b",")[0].decode(errors="replace"))
+
+
+def _integer(text: str) -> int:
+    """-1 for what is none."""
+    return int(text) if text.isdecimal() else -1

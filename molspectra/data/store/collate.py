@@ -1,0 +1,50 @@
+"""Batches in a data loader: cut from a store where the data set has one, else collated as torch_geometric does it."""
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+from torch_geometric.data import Batch, Data
+
+from molspectra.data.store.selection import Selection
+
+
+class Collate:
+    """Makes batches of molecules: the `collate_fn` of a `torch.utils.data.DataLoader`.
+
+    From a :class:`MoleculeStore`, or a :class:`StoredDataset` that has no `transform`, a batch is cut
+    (:meth:`MoleculeStore.batch`) without a Python object a molecule; `torch.utils.data.Subset` of them likewise.
+    Molecules of any other data set are put together by `Batch.from_data_list`. The batches are the same.
+
+    Args:
+        transform: Called with each batch, in the worker if there are any; such as a noise, which perturbs all molecules
+            of a batch at once.
+        exclude_keys: Fields to leave out, which then are not read.
+
+    Raises:
+        TypeError: `exclude_keys` is a single string.
+
+    Example:
+        >>> _ = ms.data.write_store(tmp_path / "store", ms.data.MiniSpectra("test"))
+        >>> store = ms.data.MoleculeStore(tmp_path / "store")
+        >>> collate = ms.data.Collate(transform=ms.noise.CoordNoise(0.04), exclude_keys=["raman", "smiles"])
+        >>> loader = torch.utils.data.DataLoader(store, batch_size=32, shuffle=True, collate_fn=collate)
+        >>> [batch.num_graphs for batch in loader]
+        [32, 32, 9]
+    """
+
+    def __init__(self, transform: Callable[[Batch], Any] | None = None, exclude_keys: Collection[str] = ()) -> None:
+        if isinstance(exclude_keys, str):
+            raise TypeError(f"exclude_keys must be a list of names; got {exclude_keys!r}. Write [{exclude_keys!r}].")
+        self.transform = transform
+        self.exclude_keys = tuple(exclude_keys)
+
+    def __call__(self, molecules: Sequence[Data]) -> Any:
+        """Make a batch of what a data set's `__getitems__` returned, or of a list of molecules."""
+        if isinstance(molecules, Selection):
+            batch = molecules.store.batch(molecules.indices, self.exclude_keys)
+        else:
+            batch = Batch.from_data_list(list(molecules), exclude_keys=list(self.exclude_keys))
+        return batch if self.transform is None else self.transform(batch)
+
+    def __repr__(self) -> str:
+        return f"Collate(transform={self.transform}, exclude_keys={list(self.exclude_keys)})"

@@ -1,0 +1,224 @@
+"""Writing molecules to disk: one flat file a field, in one pass."""
+
+import json
+import os
+import re
+import shutil
+import sys
+import uuid
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch_geometric.data import Batch, Data
+
+from molspectra.data.store.layout import FORMAT, INDEX_FILE, Layout, rows_of_batch, to_rows
+
+_BUFFER = 1 << 20  # bytes
+_OFFSET = 8  # bytes of an offset
+
+
+def write_store(directory: str | Path, molecules: Iterable[Data]) -> int:
+    """Write molecules for :class:`MoleculeStore`, in one pass, holding one of them, or one batch, at a time.
+
+    A field may be a tensor, a string, or a Python int, float or bool. Tensors are laid end to end along the axis on
+    which PyG batches them: the last one if the name contains "index", else the first one. All other axes and the dtype
+    must be the same in every molecule. A field may be missing in some molecules.
+
+    A `Batch` stands for the molecules that `batch.to_data_list()` gives, and is written as a whole, which is many times
+    faster: a store is copied, in part or in another order, by writing `store.batch(indices)` of it.
+
+    The files grow in a folder of another name beside `directory`, which takes its place when all is written: an
+    interrupted run leaves nothing that looks finished.
+
+    Args:
+        directory: Where the store goes; replaced if it is there.
+        molecules: Molecules of any fields, or batches of them as `Batch.from_data_list` or :meth:`MoleculeStore.batch`
+            makes them.
+
+    Returns:
+        Number of molecules written.
+
+    Raises:
+        TypeError: a molecule is no `Data`, or a field is of another type or dtype than can be, or was before.
+        ValueError: a field has another shape than before, or a name that no file can have; or a batch cannot be taken
+            apart.
+
+    Example:
+        >>> molecules = [Data(z=torch.tensor([1]), smiles="[H]"), Data(z=torch.tensor([6, 8]), smiles="[C-]#[O+]")]
+        >>> write_store(tmp_path / "store", molecules)
+        2
+        >>> ms.data.MoleculeStore(tmp_path / "store")[1].z
+        tensor([6, 8])
+    """
+    directory = Path(directory)
+    part = directory.with_name(f"{directory.name}.{os.getpid()}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    writer = _Writer(part)
+    try:
+        for data in molecules:
+            if isinstance(data, Batch):
+                writer.extend(data)
+            else:
+                writer.append(data)
+        writer.finish()
+        shutil.rmtree(directory, ignore_errors=True)
+        os.replace(part, directory)
+    finally:
+        writer.close()
+        shutil.rmtree(part, ignore_errors=True)
+    return writer.num_molecules
+
+
+class _File:
+    """A file that is appended to, whose length and checksum are known at any time."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.size = self.checksum = 0
+        self._stream: BinaryIO = path.open("wb", buffering=_BUFFER)
+
+    def append(self, chunk: bytes | memoryview) -> None:
+        self._stream.write(chunk)
+        self.size += len(chunk)
+        self.checksum = zlib.crc32(chunk, self.checksum)
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+class _FieldWriter:
+    """Writes one field: rows, where each molecule's end, and whether it has any."""
+
+    def __init__(self, directory: Path, layout: Layout, num_before: int) -> None:
+        self.layout = layout
+        self.files = {suffix: _File(directory / f"{layout.file}.{suffix}") for suffix in ("data", "offsets", "present")}
+        self._end = 0
+        self._lengths: set[int] = set()  # at most two: whether there is more than one is all that matters
+        self._missing = num_before > 0
+        self.files["offsets"].append(bytes(_OFFSET * (num_before + 1)))
+        self.files["present"].append(bytes(num_before))
+
+    def append(self, rows: Tensor | None) -> None:
+        """Add a molecule's rows; None if it lacks the field."""
+        length = 0 if rows is None else len(rows)
+        self._end += length
+        if len(self._lengths) < 2:
+            self._lengths.add(length)
+        self._missing |= rows is None
+        if rows is not None:
+            self.files["data"].append(_bytes(rows))
+        self.files["offsets"].append(self._end.to_bytes(_OFFSET, sys.byteorder))
+        self.files["present"].append(bytes([rows is not None]))
+
+    def extend(self, rows: Tensor | None, lengths: np.ndarray) -> None:
+        """Add the rows of many molecules, so many each; None if all of them lack the field."""
+        if len(self._lengths) < 2:
+            self._lengths.update(np.unique(lengths)[:2].tolist())
+        self._missing |= rows is None
+        if rows is not None:
+            self.files["data"].append(_bytes(rows))
+        ends = self._end + np.cumsum(lengths, dtype=np.int64)
+        self._end = int(ends[-1])
+        self.files["offsets"].append(ends.view(np.uint8).data)
+        self.files["present"].append(bytes([rows is not None]) * len(lengths))
+
+    def finish(self) -> Layout:
+        """Drop the files that say nothing; the layout as it turned out."""
+        for file in self.files.values():
+            file.close()
+        rows = self._lengths.pop() if len(self._lengths) == 1 and not self._missing else None
+        for suffix, needed in (("offsets", rows is None), ("present", self._missing)):
+            if not needed:
+                self.files.pop(suffix).path.unlink()
+        return self.layout._replace(rows=rows, missing=self._missing)
+
+
+class _Writer:
+    """Writes molecules into a folder, a field at a time."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.num_molecules = 0
+        self._fields: dict[str, _FieldWriter] = {}
+
+    def append(self, data: Data) -> None:
+        if not isinstance(data, Data):
+            raise TypeError(
+                f"molecules must be torch_geometric.data.Data, or Batch; got {type(data).__name__} for molecule "
+                f"{self.num_molecules}. Build one with molspectra.data.from_smiles, from_rdkit or from_ase."
+            )
+        # Not by data.keys(), which come in no order.
+        values = {name: value for name, value in data.to_dict().items() if value is not None}
+        for name, value in values.items():
+            kind, rows = to_rows(name, value)
+            self._field(name, kind, rows).append(rows)
+        for name, field in self._fields.items():
+            if name not in values:
+                field.append(None)
+        self.num_molecules += 1
+
+    def extend(self, batch: Batch) -> None:
+        """Add all molecules of a batch."""
+        if len(batch) == 0:
+            return
+        fields = rows_of_batch(batch)
+        if fields is None:  # something that takes a rule of its own
+            for data in batch.to_data_list():
+                self.append(data)
+            return
+        for name, (kind, rows, lengths) in fields.items():
+            self._field(name, kind, rows).extend(rows, lengths)
+        for name, field in self._fields.items():
+            if name not in fields:
+                field.extend(None, np.zeros(len(batch), dtype=np.int64))
+        self.num_molecules += len(batch)
+
+    def finish(self) -> None:
+        """Write the index, last of all."""
+        layouts = {name: field.finish()._asdict() for name, field in self._fields.items()}
+        files = [file for field in self._fields.values() for file in field.files.values()]
+        index = {
+            "format": FORMAT,
+            "byteorder": sys.byteorder,
+            "id": uuid.uuid4().hex,
+            "num_molecules": self.num_molecules,
+            "fields": layouts,
+            "files": {file.path.name: {"bytes": file.size, "crc32": file.checksum} for file in files},
+        }
+        (self.directory / INDEX_FILE).write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
+
+    def close(self) -> None:
+        for field in self._fields.values():
+            for file in field.files.values():
+                file.close()
+
+    def _field(self, name: str, kind: str, rows: Tensor) -> _FieldWriter:
+        """The writer of a field, which rows of this kind may go to."""
+        dtype, shape = str(rows.dtype).removeprefix("torch."), list(rows.shape[1:])
+        if name not in self._fields:
+            if not re.fullmatch(r"\w+", name):
+                raise ValueError(
+                    f"Names of fields must be of letters, digits and underscores; got {name!r}. Rename it."
+                )
+            layout = Layout(f"{len(self._fields):02d}_{name}", kind, dtype, shape)
+            self._fields[name] = _FieldWriter(self.directory, layout, self.num_molecules)
+        known = self._fields[name].layout
+        if (kind, dtype, shape) != (known.kind, known.dtype, known.shape):
+            error = ValueError if (kind, dtype) == (known.kind, known.dtype) else TypeError
+            raise error(
+                f"Field {name!r} of molecule {self.num_molecules} is {kind}, {dtype}, rows of shape {tuple(shape)}; of "
+                f"the molecules before it is {known.kind}, {known.dtype}, {tuple(known.shape)}. Make them alike; only "
+                f"the {'last' if 'index' in name else 'first'} axis may differ in length."
+            )
+        return self._fields[name]
+
+
+def _bytes(rows: Tensor) -> memoryview:
+    # A single number counts as contiguous whatever its stride is, which a view as bytes does not accept.
+    return rows.contiguous().as_strided((rows.numel(),), (1,)).view(torch.uint8).numpy().data

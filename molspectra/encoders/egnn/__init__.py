@@ -1,0 +1,5 @@
+"""The E(n)-equivariant graph network of 3D-EMGP."""
+
+from molspectra.encoders.egnn.model import EGNN
+
+__all__ = ["EGNN"]

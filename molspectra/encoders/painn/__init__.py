@@ -1,0 +1,5 @@
+"""PaiNN, the polarizable atom interaction network."""
+
+from molspectra.encoders.painn.model import PaiNN
+
+__all__ = ["PaiNN"]

@@ -1,0 +1,102 @@
+"""Spectra on any grid → a `SpectrumAxis`."""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from molspectra.spectra.axis import SpectrumAxis
+
+_OUTSIDE = ("zero", "nan", "raise")
+
+
+def resample(
+    spectrum: Float[Tensor, "*batch points"],
+    source: SpectrumAxis | Float[Tensor, " points"],
+    target: SpectrumAxis,
+    outside: str = "zero",
+    conserve_area: bool = False,
+) -> Float[Tensor, "*batch length"]:
+    """Spectra moved from any grid onto an axis, along the last dimension.
+
+    By default the value at each sample of `target` is interpolated linearly between its two neighbours on the source
+    grid. That is right for a spectrum sampled about as finely as `target`, or more coarsely; of a much finer one it
+    drops the samples in between, and with them lines narrower than a step. `conserve_area=True` averages the
+    piecewise linear spectrum over the bin of each sample instead (from half a step below it to half a step above, cut
+    at the ends of the axis), so that `torch.trapezoid` of the result is the integral of the source over the axis.
+
+    A row that is NaN throughout, a missing spectrum, stays so. Differentiable in `spectrum`.
+
+    Args:
+        spectrum: Intensities, (..., K).
+        source: The axis they are on, or their positions in the unit of `target`: (K,), strictly ascending or strictly
+            descending (as measured infrared spectra often are), not necessarily uniform. Units are not converted: for
+            wavelengths λ in nm pass 1239.84 / λ to get eV.
+        target: The axis wanted.
+        outside: What to put where `target` reaches beyond the source grid (by more than 1/1000 step): "zero"; "nan",
+            to see where; or "raise", a ValueError.
+        conserve_area: Average over bins rather than interpolate. Beyond its grid the source counts as zero.
+
+    Returns:
+        Intensities on `target`, (..., L), of the dtype of `spectrum`.
+
+    Raises:
+        ValueError: `source` does not fit `spectrum`, is not monotone or has fewer than two points, or `outside` is
+            unknown, or is "raise" and the source does not cover `target`.
+
+    Example:
+        >>> measured = torch.tensor([3.0, 2.0, 1.0])  # on a descending grid
+        >>> resample(measured, torch.tensor([30.0, 20.0, 10.0]), SpectrumAxis("ir", 10, 40, 5, "cm^-1"))
+        tensor([1.0000, 1.5000, 2.0000, 2.5000, 3.0000, 0.0000, 0.0000])
+    """
+    if outside not in _OUTSIDE:
+        raise ValueError(f"outside must be one of {_OUTSIDE}; got {outside!r}.")
+    grid = source.grid if isinstance(source, SpectrumAxis) else source.detach()
+    grid = grid.to(device=spectrum.device, dtype=torch.float64)
+    values = spectrum.double()  # a grid in float32 is worth 1e-4 of a step at 4000 cm^-1, running sums still less
+    if grid.dim() != 1 or grid.shape[0] < 2 or spectrum.shape[-1:] != grid.shape:
+        raise ValueError(
+            f"source must have at least two points, as many as spectrum has along its last dimension; got a grid of "
+            f"shape {tuple(grid.shape)} for a spectrum of shape {tuple(spectrum.shape)}."
+        )
+    if bool(grid[0] > grid[-1]):
+        grid, values = grid.flip(0), values.flip(-1)
+    if not bool((grid[1:] > grid[:-1]).all()):
+        raise ValueError(
+            "source must be strictly ascending or strictly descending and finite; it is not. Sort grid and spectrum "
+            "(order = source.argsort()) and merge samples at equal positions."
+        )
+    points = target.grid.to(grid.device)
+    beyond = (points < grid[0] - 1e-3 * target.step) | (points > grid[-1] + 1e-3 * target.step)
+    if outside == "raise" and bool(beyond.any()):
+        raise ValueError(
+            f"source must cover {target.start:g} to {target.stop:g} {target.unit} ({target.name}); got "
+            f'{float(grid[0]):g} to {float(grid[-1]):g}. Pass outside="zero" or outside="nan", or a shorter target.'
+        )
+    resampled = _average(values, grid, points, target.step) if conserve_area else _interpolate(values, grid, points)
+    resampled = resampled.masked_fill(beyond, math.nan if outside == "nan" else 0.0)
+    missing = spectrum.isnan().all(dim=-1, keepdim=True)
+    return resampled.masked_fill(missing, math.nan).to(spectrum.dtype)
+
+
+def _segment(grid: Tensor, points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The source interval [low, low + 1] each point falls into, its width, and how far into it the point is, 0 to 1."""
+    low = (torch.searchsorted(grid, points, right=True) - 1).clamp(0, grid.shape[0] - 2)
+    width = grid[low + 1] - grid[low]
+    return low, width, ((points - grid[low]) / width).clamp(0, 1)
+
+
+def _interpolate(values: Tensor, grid: Tensor, points: Tensor) -> Tensor:
+    low, _, fraction = _segment(grid, points)
+    return torch.lerp(values[..., low], values[..., low + 1], fraction)
+
+
+def _average(values: Tensor, grid: Tensor, points: Tensor, step: float) -> Tensor:
+    """Mean over the bin of each point, from the running integral of the piecewise linear spectrum at the bin edges."""
+    edges = torch.cat([points[:1], points[1:] - step / 2, points[-1:]])
+    low, width, fraction = _segment(grid, edges)
+    left, right = values[..., low], values[..., low + 1]
+    before = torch.nn.functional.pad(torch.cumulative_trapezoid(values, grid, dim=-1), (1, 0))
+    integral = before[..., low] + width * fraction * (left + 0.5 * fraction * (right - left))
+    return integral.diff(dim=-1) / edges.diff()

@@ -1,0 +1,89 @@
+"""Whether a module compiles, in how many graphs, and to the same numbers; public in `molspectra.testing`."""
+
+import copy
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree
+
+
+def assert_compiles(
+    module: nn.Module,
+    calls: Iterable[Mapping[str, Any]],
+    *,
+    max_graphs: int = 2,
+    backend: str = "aot_eager",
+    fullgraph: bool = True,
+    tolerance: float = 1e-5,
+) -> None:
+    """Check that a module compiles for tensors of any size in few graphs, and then does what it does in eager mode.
+
+    It is compiled with `dynamic=True`, and called with the arguments of each of `calls` in turn, as is an eager copy,
+    with the same random numbers. Compared are outputs, gradients (by parameters, and by arguments that require one; of
+    a random combination of the outputs), and buffers. Under `torch.no_grad()` there are no gradients to compare.
+
+    Args:
+        module: A module; it is left as it is.
+        calls: Keyword arguments of each call, of different sizes.
+        max_graphs: How many graphs may be compiled for all of the calls. A size of 1 is compiled apart, by torch's
+            design: 2 graphs for a module whose arguments have one size that varies, as atoms.
+        backend: "aot_eager" traces forward and backward; "inductor" generates code too, in up to minutes.
+        fullgraph: Refuse graph breaks.
+        tolerance: Largest error, relative to the largest number of a tensor where that exceeds 1.
+
+    Raises:
+        AssertionError: results differ.
+        torch._dynamo.exc.FailOnRecompileLimitHit: more graphs would be needed; `TORCH_LOGS=recompiles` says why.
+
+    Example:
+        >>> from molspectra.testing.encoder_suite import assert_compiles
+        >>> calls = [{"input": torch.rand(rows, 3)} for rows in (4, 1, 7)]
+        >>> assert_compiles(torch.nn.Linear(3, 2), calls, backend="eager")
+    """
+    import torch._dynamo.config  # not with the rest: it takes a second
+
+    torch.compiler.reset()
+    eager, traced = copy.deepcopy(module), copy.deepcopy(module)
+    compiled = torch.compile(traced, backend=backend, fullgraph=fullgraph, dynamic=True)
+    settings = {
+        "recompile_limit": max_graphs,
+        "fail_on_recompile_limit_hit": True,
+        # Floats of the code become constants in the end either way; this saves compiling everything twice until then.
+        "specialize_float": True,
+    }
+    with torch._dynamo.config.patch(settings):
+        for number, call in enumerate(calls):
+            expected, actual = _results(eager, eager, call), _results(compiled, traced, call)
+            assert actual.keys() == expected.keys()
+            for name, value in expected.items():
+                _compare(actual[name], value, tolerance, f"{name} of call {number}")
+
+
+def _results(forward: Callable, module: nn.Module, call: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The outputs of a call, the gradients of a fixed combination of them, and the buffers of the module afterwards."""
+    torch.manual_seed(0)
+    module.zero_grad()
+    arguments = _pytree.tree_map_only(
+        Tensor, lambda tensor: tensor.detach().clone().requires_grad_(tensor.requires_grad), dict(call)
+    )
+    outputs = [leaf for leaf in _pytree.tree_leaves(forward(**arguments)) if isinstance(leaf, Tensor)]
+    results = {f"output {number}": output for number, output in enumerate(outputs)}
+    differentiable = [output for output in outputs if output.requires_grad]
+    if differentiable:
+        generator = torch.Generator().manual_seed(1)
+        weights = [torch.randn(output.shape, generator=generator).to(output) for output in differentiable]
+        torch.autograd.backward(differentiable, weights)
+    results |= {f"gradient by {name}": p.grad for name, p in module.named_parameters() if p.grad is not None}
+    leaves = enumerate(_pytree.tree_leaves(arguments))
+    results |= {f"gradient by argument {i}": x.grad for i, x in leaves if isinstance(x, Tensor) and x.grad is not None}
+    return results | {f"buffer {name}": buffer.clone() for name, buffer in module.named_buffers()}
+
+
+def _compare(actual: Tensor, expected: Tensor, tolerance: float, what: str) -> None:
+    floating = expected.is_floating_point() and expected.numel() > 0
+    scale = max(1.0, float(expected.detach().nan_to_num().abs().max())) if floating else 1.0
+    torch.testing.assert_close(
+        actual, expected, rtol=0, atol=tolerance * scale, equal_nan=True, msg=lambda text: f"{what}, compiled: {text}"
+    )
