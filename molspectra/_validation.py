@@ -204,7 +204,7 @@ def check_same_shape(predicted: Tensor, target: Tensor) -> None:
         )
 
 
-def check_std(name: str, value: float | int, unit: str) -> None:
+def check_std(name: str, value: float, unit: str) -> None:
     """Refuse a standard deviation, or the like, that is negative or not finite.
 
     Raises:

@@ -144,7 +144,7 @@ def defined_terms(
     bond_index: Int[Tensor, "2 bonds"],
     angle_index: Int[Tensor, "3 angles"],
     torsion_index: Int[Tensor, "4 torsions"],
-    margin: float | int = 0.0,
+    margin: float = 0.0,
 ) -> tuple[Bool[Tensor, " bonds"], Bool[Tensor, " angles"], Bool[Tensor, " torsions"]]:
     """Which terms have a derivative at these positions.
 

@@ -13,7 +13,7 @@ _COINCIDENT = 1e-12
 
 
 def radius_graph(
-    pos: Float[Tensor, "atoms 3"], batch: Int[Tensor, " atoms"] | None, cutoff: float | int, loop: bool = False
+    pos: Float[Tensor, "atoms 3"], batch: Int[Tensor, " atoms"] | None, cutoff: float, loop: bool = False
 ) -> Int[Tensor, "2 edges"]:
     """All ordered pairs of atoms of one molecule that are closer than `cutoff`.
 
@@ -42,7 +42,7 @@ def radius_graph(
 
 
 def neighbor_pairs(
-    pos: Float[Tensor, "atoms 3"], batch: Int[Tensor, " atoms"] | None, cutoff: float | int
+    pos: Float[Tensor, "atoms 3"], batch: Int[Tensor, " atoms"] | None, cutoff: float
 ) -> Int[Tensor, "2 pairs"]:
     """Each pair of atoms i < j of one molecule that are closer than `cutoff`, once.
 
@@ -92,7 +92,7 @@ def edge_geometry(
     return torch.where(coincident, 0.0, distance), displacement / distance.unsqueeze(-1)
 
 
-def _checked_batch(pos: Tensor, batch: Tensor | None, cutoff: float | int) -> Tensor:
+def _checked_batch(pos: Tensor, batch: Tensor | None, cutoff: float) -> Tensor:
     if not cutoff > 0:
         raise ValueError(f"cutoff must be positive (Å); got {cutoff}.")
     if batch is None:

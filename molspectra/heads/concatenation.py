@@ -28,8 +28,8 @@ class ConcatenationHead(Configurable, nn.Module):
         self,
         channels: int,
         spectrum_channels: int,
-        mean: float | int = 0.0,
-        std: float | int = 1.0,
+        mean: float = 0.0,
+        std: float = 1.0,
         hidden_channels: int | None = None,
     ) -> None:
         super().__init__()

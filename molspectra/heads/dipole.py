@@ -33,9 +33,7 @@ class DipoleHead(Configurable, nn.Module):
         torch.Size([1, 1])
     """
 
-    def __init__(
-        self, channels: int, std: float | int = 1.0, magnitude: bool = True, as_released: bool = False
-    ) -> None:
+    def __init__(self, channels: int, std: float = 1.0, magnitude: bool = True, as_released: bool = False) -> None:
         super().__init__()
         self.blocks = gated_blocks(channels, as_released)
         self.mass_center = MassCenter()

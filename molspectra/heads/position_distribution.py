@@ -69,8 +69,8 @@ class PositionDistributionHead(Configurable, ExactConstants):
         hidden_channels: int = 32,
         mix_channels: int = 16,
         num_radii: int = 128,
-        max_radius: float | int = 6.0,
-        temperature: float | int = 0.1,
+        max_radius: float = 6.0,
+        temperature: float = 0.1,
         num_polar: int | None = None,
         as_released: bool = False,
     ) -> None:

@@ -32,7 +32,7 @@ class AtomicReferences(Configurable, nn.Module):
 
     table: Tensor
 
-    def __init__(self, elements: Sequence[int], energies: Sequence[float | int]) -> None:
+    def __init__(self, elements: Sequence[int], energies: Sequence[float]) -> None:
         super().__init__()
         if len(elements) != len(energies) or len(set(elements)) != len(elements):
             raise ValueError(

@@ -40,8 +40,8 @@ class ScalarHead(Configurable, nn.Module):
     def __init__(
         self,
         channels: int,
-        mean: float | int = 0.0,
-        std: float | int = 1.0,
+        mean: float = 0.0,
+        std: float = 1.0,
         reduce: Literal["sum", "mean"] = "sum",
         references: AtomicReferences | None = None,
         as_released: bool = False,

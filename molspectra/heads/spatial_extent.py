@@ -21,9 +21,7 @@ class SpatialExtentHead(Configurable, nn.Module):
         as_released: Without a_i.
     """
 
-    def __init__(
-        self, channels: int, mean: float | int = 0.0, std: float | int = 1.0, as_released: bool = False
-    ) -> None:
+    def __init__(self, channels: int, mean: float = 0.0, std: float = 1.0, as_released: bool = False) -> None:
         super().__init__()
         outputs = 1 if as_released else 2
         self.mlp = nn.Sequential(nn.Linear(channels, channels // 2), nn.SiLU(), nn.Linear(channels // 2, outputs))

@@ -48,7 +48,7 @@ class SpectrumHead(Configurable, nn.Module):
         self,
         channels: int,
         lengths: Mapping[str, int],
-        spacing: int | float | Mapping[str, int | float] = 16,
+        spacing: float | Mapping[str, float] = 16,
         hidden_channels: int | None = None,
     ) -> None:
         super().__init__()
@@ -106,7 +106,7 @@ class _Bands(nn.Module):
     basis: Tensor
     unit: Tensor
 
-    def __init__(self, channels: int, length: int, spacing: int | float) -> None:
+    def __init__(self, channels: int, length: int, spacing: float) -> None:
         super().__init__()
         check_sizes(length=length)
         if not 0 < spacing < math.inf:
@@ -138,7 +138,7 @@ class _Bands(nn.Module):
         self.linear.weight.mul_(0.1)
 
 
-def gaussian_bands(length: int, spacing: int | float) -> Float[Tensor, "bands length"]:
+def gaussian_bands(length: int, spacing: float) -> Float[Tensor, "bands length"]:
     """Gaussians from end to end of an axis, about `spacing` samples apart, that add up to 1 at every sample."""
     count = max(2, round((length - 1) / spacing) + 1)
     samples = torch.arange(length, dtype=torch.float64)

@@ -52,7 +52,7 @@ class DegreeNorm(nn.Module):
         eps: ε, in squared units of the features.
     """
 
-    def __init__(self, channels: int, l_max: int, eps: float | int = 1e-5) -> None:
+    def __init__(self, channels: int, l_max: int, eps: float = 1e-5) -> None:
         super().__init__()
         self.eps = eps
         self.weight = nn.Parameter(torch.ones(l_max + 1, channels))

@@ -43,7 +43,7 @@ class GatedEquivariantBlock(nn.Module):
 
 
 def smooth_norm(
-    vectors: Float[Tensor, "atoms components channels"], eps: float | int = 1e-6
+    vectors: Float[Tensor, "atoms components channels"], eps: float = 1e-6
 ) -> Float[Tensor, "atoms channels"]:
     """√(|v|² + ε) over the components of vectors, or of features of another degree, at least in float32."""
     return torch.sqrt(_square(vectors) + eps)

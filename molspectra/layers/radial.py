@@ -14,7 +14,7 @@ class CosineCutoff(nn.Module):
         cutoff: r_c in Å.
     """
 
-    def __init__(self, cutoff: float | int) -> None:
+    def __init__(self, cutoff: float) -> None:
         super().__init__()
         if not cutoff > 0:
             raise ValueError(f"cutoff must be positive (Å); got {cutoff}.")
@@ -44,7 +44,7 @@ class ExpNormalBasis(nn.Module):
     centers: Tensor
     betas: Tensor
 
-    def __init__(self, num_rbf: int, cutoff: float | int) -> None:
+    def __init__(self, num_rbf: int, cutoff: float) -> None:
         super().__init__()
         if num_rbf < 2:
             raise ValueError(f"num_rbf must be at least 2; got {num_rbf}.")
@@ -79,7 +79,7 @@ class BesselBasis(nn.Module):
         cutoff: r_c in Å.
     """
 
-    def __init__(self, num_rbf: int, cutoff: float | int) -> None:
+    def __init__(self, num_rbf: int, cutoff: float) -> None:
         super().__init__()
         if num_rbf < 1:
             raise ValueError(f"num_rbf must be positive; got {num_rbf}.")

@@ -29,7 +29,7 @@ class Coord(Denoising):
     def __init__(
         self,
         channels: int,
-        std: float | int = 0.04,
+        std: float = 0.04,
         *,
         remove_translation: bool = False,
         prediction: Prediction = "vector",

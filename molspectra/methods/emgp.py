@@ -59,13 +59,13 @@ class EMGP(Denoising):
         self,
         channels: int,
         *,
-        max_std: float | int = 10.0,
-        min_std: float | int = 0.01,
+        max_std: float = 10.0,
+        min_std: float = 0.01,
         num_levels: int = 50,
         steps: int = 1,
         mode: NoiseMode = "riemann",
         prediction: Prediction = "gradient",
-        weights: Mapping[str, float | int] | None = None,
+        weights: Mapping[str, float] | None = None,
         as_released: bool = False,
     ) -> None:
         if prediction not in ("gradient", "vector"):

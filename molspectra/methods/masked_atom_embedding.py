@@ -94,7 +94,7 @@ class MaskedAtomEmbedding(nn.Module):
         return self.out_proj(self.activation(hidden)).to(weight.dtype)
 
 
-def smear(values: Float[Tensor, " values"], num_basis: int, limit: float | int = 3.0) -> Float[Tensor, "values basis"]:
+def smear(values: Float[Tensor, " values"], num_basis: int, limit: float = 3.0) -> Float[Tensor, "values basis"]:
     """exp(-½ ((y - μ_k) / d)²) with `num_basis` centres μ_k from -limit to limit, d apart; 0 for NaN and infinity.
 
     Example:

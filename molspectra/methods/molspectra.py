@@ -60,10 +60,10 @@ class MolSpectra(Configurable, nn.Module):
         specformer: SpecFormer,
         *,
         molecule_projection: nn.Module | None = None,
-        mask_ratio: float | int = 0.1,
+        mask_ratio: float = 0.1,
         mask_mode: Literal["interval", "patch"] | None = None,
         contrast: InfoNCELoss | None = None,
-        weights: Mapping[str, float | int] | None = None,
+        weights: Mapping[str, float] | None = None,
         as_released: bool = False,
     ) -> None:
         super().__init__()

@@ -53,7 +53,7 @@ class NoisyNodes(Configurable, nn.Module):
         label: str = "y",
         forces: str | None = None,
         separate: bool = False,
-        weights: Mapping[str, float | int] | None = None,
+        weights: Mapping[str, float] | None = None,
         loss: Loss = "mse",
     ) -> None:
         super().__init__()

@@ -65,7 +65,7 @@ class Regression(Configurable, nn.Module):
         label: str = "y",
         forces: str | None = None,
         force_head: nn.Module | None = None,
-        weights: Mapping[str, float | int] | None = None,
+        weights: Mapping[str, float] | None = None,
         loss: Loss = "mse",
     ) -> None:
         super().__init__()

@@ -47,9 +47,9 @@ class SliDe(Denoising):
         *,
         target: Literal["exact", "sliced"] = "exact",
         num_slices: int = 128,
-        thermal_energy: float | int = 1.0,
-        coord_weight: float | int = 0.0,
-        coord_std: float | int = 0.04,
+        thermal_energy: float = 1.0,
+        coord_weight: float = 0.0,
+        coord_std: float = 0.04,
         prediction: Prediction = "vector",
         as_released: bool = False,
     ) -> None:

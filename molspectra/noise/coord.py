@@ -31,7 +31,7 @@ class CoordNoise(Configurable):
         True
     """
 
-    def __init__(self, std: float | int = 0.04, remove_translation: bool = False) -> None:
+    def __init__(self, std: float = 0.04, remove_translation: bool = False) -> None:
         check_std("std", std, "Å")
         self.std = std
         self.remove_translation = remove_translation

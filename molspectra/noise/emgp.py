@@ -55,8 +55,8 @@ class EMGPNoise(Configurable):
 
     def __init__(
         self,
-        max_std: float | int = 10.0,
-        min_std: float | int = 0.01,
+        max_std: float = 10.0,
+        min_std: float = 0.01,
         num_levels: int = 50,
         steps: int = 1,
         mode: NoiseMode = "riemann",

@@ -149,7 +149,7 @@ class MaskedPairs(NamedTuple):
     """From it to the place of the atom taken out, in Å, (E, 3)."""
 
 
-def masked_pairs(data: Data, cutoff: float | int) -> MaskedPairs:
+def masked_pairs(data: Data, cutoff: float) -> MaskedPairs:
     """Atoms closer than `cutoff` to the place of the atom that their molecule lacks.
 
     Args:

@@ -59,14 +59,14 @@ class FradNoise(Configurable):
 
     def __init__(
         self,
-        std: float | int = 0.04,
+        std: float = 0.04,
         mode: Literal["torsion", "vibration"] = "torsion",
         *,
-        rotatable_std: float | int | None = None,
-        bond_std: float | int = 0.058,
-        angle_std: float | int = 0.129,
-        torsion_std: float | int = 0.18,
-        decay: float | int | None = None,
+        rotatable_std: float | None = None,
+        bond_std: float = 0.058,
+        angle_std: float = 0.129,
+        torsion_std: float = 0.18,
+        decay: float | None = None,
         remove_translation: bool = False,
         as_released: bool = False,
     ) -> None:

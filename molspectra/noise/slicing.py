@@ -16,7 +16,7 @@ def finite_difference_slices(
     gradients: Sequence[Float[Tensor, " _"]],
     slices: Float[Tensor, "slices atoms 3"],
     batch: Int[Tensor, " atoms"],
-    step: float | int = 0.001,
+    step: float = 0.001,
 ) -> Float[Tensor, "slices molecules"]:
     """b_s = Σ_d g_d (d(x + h v_s) - d(x)) for each slice and molecule, in kcal/mol: about h ∇E·v_s.
 

@@ -69,9 +69,9 @@ class SliDeNoise(Configurable):
 
     def __init__(
         self,
-        thermal_energy: float | int = 1.0,
+        thermal_energy: float = 1.0,
         *,
-        margin: float | int = math.radians(10),
+        margin: float = math.radians(10),
         num_slices: int = 128,
         as_released: bool = False,
     ) -> None:

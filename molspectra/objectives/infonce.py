@@ -52,7 +52,7 @@ class InfoNCELoss(Configurable, nn.Module):
 
     def __init__(
         self,
-        temperature: float | int = 0.07,
+        temperature: float = 0.07,
         similarity: Literal["cosine", "dot"] = "cosine",
         symmetric: bool = True,
         gather_distributed: bool = False,

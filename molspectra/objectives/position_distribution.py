@@ -56,13 +56,13 @@ class PositionDistributionLoss(Configurable, nn.Module):
 
     def __init__(
         self,
-        temperature: float | int = 0.1,
-        radius_std: float | int = 0.5,
+        temperature: float = 0.1,
+        radius_std: float = 0.5,
         l_max: int = 2,
         reduce: Literal["pair", "molecule"] | None = None,
         *,
-        direction_weight: float | int = 1.0,
-        radius_weight: float | int = 1.0,
+        direction_weight: float = 1.0,
+        radius_weight: float = 1.0,
         as_released: bool = False,
     ) -> None:
         super().__init__()

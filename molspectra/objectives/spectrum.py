@@ -34,7 +34,7 @@ class SpectrumLoss(Configurable, nn.Module):
         tensor(0.8000)
     """
 
-    def __init__(self, floor: float | int = 0.1) -> None:
+    def __init__(self, floor: float = 0.1) -> None:
         super().__init__()
         if not 0 < floor < float("inf"):
             raise ValueError(f"floor must be positive and finite (in units of the mean square); got {floor}.")

@@ -21,7 +21,7 @@ class WeightedSum(Configurable, nn.Module):
         tensor(3.)
     """
 
-    def __init__(self, weights: Mapping[str, float | int]) -> None:
+    def __init__(self, weights: Mapping[str, float]) -> None:
         super().__init__()
         self.weights = dict(weights)
 

@@ -29,9 +29,9 @@ class SpectrumAxis:
     """
 
     name: str
-    start: float | int
-    stop: float | int
-    step: float | int
+    start: float
+    stop: float
+    step: float
     unit: str
 
     def __post_init__(self) -> None:

@@ -20,7 +20,7 @@ def broaden(
     positions: Float[Tensor, " sticks"],
     intensities: Float[Tensor, " sticks"],
     axis: SpectrumAxis,
-    fwhm: float | int,
+    fwhm: float,
     shape: str = "gaussian",
     index: Int[Tensor, " sticks"] | None = None,
     num_spectra: int | None = None,

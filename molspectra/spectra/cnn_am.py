@@ -63,7 +63,7 @@ class CNNAM(Configurable, nn.Module):
         num_sections: int = 8,
         reduction: int = 8,
         scaling: nn.Module | Mapping[str, nn.Module] | None = None,
-        dropout: float | int = 0.0,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         kinds = check_kinds(lengths)

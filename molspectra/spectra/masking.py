@@ -41,7 +41,7 @@ class PatchMask:
     def __init__(
         self,
         patchers: Mapping[str, SpectrumPatcher],
-        mask_ratio: float | int = 0.1,
+        mask_ratio: float = 0.1,
         mode: Literal["interval", "patch"] = "interval",
     ) -> None:
         if not 0 <= mask_ratio < 1:
@@ -99,7 +99,7 @@ class PatchMask:
         return f"PatchMask({list(self.patchers)}, mask_ratio={self.mask_ratio}, mode={self.mode!r})"
 
 
-def mask_largest(draws: Float[Tensor, "batch patches"], mask_ratio: float | int) -> Bool[Tensor, "batch patches"]:
+def mask_largest(draws: Float[Tensor, "batch patches"], mask_ratio: float) -> Bool[Tensor, "batch patches"]:
     """Keep the int(n·(1 - ratio)) smallest draws of each row and mask the others, as the released code counts.
 
     Args:

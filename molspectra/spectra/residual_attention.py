@@ -33,7 +33,7 @@ class ScoreHistory:
         masked: Whether the bias is a mask rather than a channel; by default on the CPU only.
     """
 
-    def __init__(self, present: Bool[Tensor, "batch tokens"], scale: float | int, masked: bool | None = None) -> None:
+    def __init__(self, present: Bool[Tensor, "batch tokens"], scale: float, masked: bool | None = None) -> None:
         self.present = present
         self.scale = scale
         self.masked = present.device.type == "cpu" if masked is None else masked
@@ -45,7 +45,7 @@ class ScoreHistory:
         query: Float[Tensor, "batch heads tokens width"],
         key: Float[Tensor, "batch heads tokens width"],
         value: Float[Tensor, "batch heads tokens width"],
-        dropout: float | int = 0.0,
+        dropout: float = 0.0,
     ) -> Float[Tensor, "batch heads tokens width"]:
         """Add a layer's queries and keys, and average its values by the accumulated scores."""
         self.queries.append(query)
@@ -91,7 +91,7 @@ class ResidualAttentionLayer(nn.Module):
         channels: int,
         num_heads: int,
         feedforward_channels: int,
-        dropout: float | int = 0.0,
+        dropout: float = 0.0,
         norm: Literal["batch", "layer"] = "batch",
     ) -> None:
         super().__init__()

@@ -31,7 +31,7 @@ class Log10Scaling(Configurable, nn.Module):
         tensor([0., 1., 2.])
     """
 
-    def __init__(self, unit: float | int = 1.0) -> None:
+    def __init__(self, unit: float = 1.0) -> None:
         super().__init__()
         _refuse_infinite(unit=unit)
         if unit <= 0:
@@ -92,7 +92,7 @@ class MinMaxScaling(Configurable, nn.Module):
         tensor([2.5000e-09, 2.5000e-01, 1.0000e+00])
     """
 
-    def __init__(self, minimum: float | int, maximum: float | int, eps: float | int = 1e-8) -> None:
+    def __init__(self, minimum: float, maximum: float, eps: float = 1e-8) -> None:
         super().__init__()
         _refuse_infinite(minimum=minimum, maximum=maximum, eps=eps)
         if maximum < minimum or maximum - minimum + eps <= 0:
@@ -130,7 +130,7 @@ class StandardScaling(Configurable, nn.Module):
         tensor([-0.5000,  0.0000,  1.0000])
     """
 
-    def __init__(self, mean: float | int, std: float | int) -> None:
+    def __init__(self, mean: float, std: float) -> None:
         super().__init__()
         _refuse_infinite(mean=mean, std=std)
         if std <= 0:
@@ -179,7 +179,7 @@ def _refuse_negative(x: Tensor) -> None:
         )
 
 
-def _refuse_infinite(**values: float | int) -> None:
+def _refuse_infinite(**values: float) -> None:
     for name, value in values.items():
         if not math.isfinite(value):
             raise ValueError(f"{name} must be finite; got {value}. Leave missing spectra (NaN) out of the statistics.")

@@ -69,7 +69,7 @@ class SpecFormer(Configurable, nn.Module):
         scaling: nn.Module | Mapping[str, nn.Module] | None = None,
         pool: Literal["flatten", "mean"] = "flatten",
         norm: Literal["batch", "layer"] = "batch",
-        dropout: float | int = 0.0,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         kinds = check_kinds(lengths)

@@ -113,7 +113,7 @@ def perceive_bonds(
     z: Int64[Tensor, " atoms"],
     pos: Float[Tensor, "atoms 3"],
     charge: int = 0,
-    tolerance: float | int = 0.4,
+    tolerance: float = 0.4,
 ) -> tuple[Int64[Tensor, "2 bonds"], Float32[Tensor, " bonds"]]:
     """Guess the bonds of one molecule from its positions; always warns, once, of what was guessed.
 
@@ -251,7 +251,7 @@ def _checked_charge(charge: int) -> int:
         ) from error
 
 
-def _close_pairs(z: Tensor, pos: Tensor, tolerance: float | int) -> Tensor:
+def _close_pairs(z: Tensor, pos: Tensor, tolerance: float) -> Tensor:
     if int(z.max()) >= len(_RADII):
         unknown = z[z >= len(_RADII)].unique().tolist()
         raise ValueError(

@@ -20,7 +20,7 @@ _ELECTRONS = {number: electrons for electrons, numbers in _ELEMENTS.items() for 
 _ALTERNATIVES = {(5, 3): (1, 0), (6, 2): (1,), (5, 2): (-1,), (4, 3): (-1, 1)}
 _CARBON_GROUP = 4
 
-Bond = tuple[int, int, float | int]
+Bond = tuple[int, int, float]
 
 
 def infer_formal_charges(numbers: Sequence[int], bonds: Sequence[Bond]) -> list[int]:
@@ -51,7 +51,7 @@ def infer_formal_charges(numbers: Sequence[int], bonds: Sequence[Bond]) -> list[
         >>> infer_formal_charges([6, 7], [(0, 1, 3)])  # cyanide
         [-1, 0]
     """
-    neighbors: list[dict[int, float | int]] = [{} for _ in numbers]
+    neighbors: list[dict[int, float]] = [{} for _ in numbers]
     for i, j, order in bonds:
         neighbors[i][j] = neighbors[j][i] = order
     charges = [0] * len(numbers)
@@ -77,7 +77,7 @@ def _closed_shell_charge(number: int, valence: int) -> int:
     return valence + electrons - 8
 
 
-def _aromatic_systems(neighbors: list[dict[int, float | int]]) -> Iterator[list[int]]:
+def _aromatic_systems(neighbors: list[dict[int, float]]) -> Iterator[list[int]]:
     """Sets of atoms that aromatic bonds hold together."""
     seen: set[int] = set()
     for start, around in enumerate(neighbors):
@@ -93,7 +93,7 @@ def _aromatic_systems(neighbors: list[dict[int, float | int]]) -> Iterator[list[
 
 
 def _aromatic_charges(
-    system: list[int], numbers: Sequence[int], neighbors: list[dict[int, float | int]], charges: list[int]
+    system: list[int], numbers: Sequence[int], neighbors: list[dict[int, float]], charges: list[int]
 ) -> dict[int, int]:
     """Charges of one aromatic system, given those of the atoms around it."""
     base = {atom: _aromatic_base(atom, numbers, neighbors, charges) for atom in system}
@@ -118,9 +118,7 @@ def _aromatic_charges(
     return base if possible is None else possible
 
 
-def _aromatic_base(
-    atom: int, numbers: Sequence[int], neighbors: list[dict[int, float | int]], charges: list[int]
-) -> int:
+def _aromatic_base(atom: int, numbers: Sequence[int], neighbors: list[dict[int, float]], charges: list[int]) -> int:
     """What its substituents say of the charge of an aromatic atom."""
     kind = _ELECTRONS.get(numbers[atom]), len(neighbors[atom])
     substituents = [other for other, order in neighbors[atom].items() if order != _AROMATIC]
@@ -134,7 +132,7 @@ def _aromatic_base(
 
 
 def _fragment(
-    system: list[int], numbers: Sequence[int], neighbors: list[dict[int, float | int]]
+    system: list[int], numbers: Sequence[int], neighbors: list[dict[int, float]]
 ) -> tuple[Any, dict[int, int]]:
     """An aromatic system and the atoms bound to it as an RDKit molecule, and the indices of its atoms there."""
     from rdkit import Chem

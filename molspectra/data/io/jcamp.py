@@ -59,7 +59,7 @@ def read_jcamp(
     *,
     x_unit: str | None = None,
     y_unit: str | None = None,
-    min_transmittance: float | int | None = None,
+    min_transmittance: float | None = None,
     outside: str = "zero",
     conserve_area: bool = False,
 ) -> Float32[Tensor, "1 length"]:

@@ -81,7 +81,7 @@ class MeasuredSpectrum:
         axis: SpectrumAxis,
         x_unit: str,
         y_unit: str,
-        min_transmittance: float | int | None = None,
+        min_transmittance: float | None = None,
         outside: str = "zero",
         conserve_area: bool = False,
     ) -> Float32[Tensor, "1 length"]:
@@ -125,7 +125,7 @@ class MeasuredSpectrum:
         )
         return _FROM_WAVENUMBER[axis.unit](_TO_WAVENUMBER[x_unit](positions))
 
-    def _absorbance(self, values: Tensor, y_unit: str, min_transmittance: float | int | None) -> Tensor:
+    def _absorbance(self, values: Tensor, y_unit: str, min_transmittance: float | None) -> Tensor:
         """A = -log10 T."""
         scale = 100.0 if y_unit == "percent_transmittance" else 1.0
         if min_transmittance is not None:

@@ -23,7 +23,7 @@ def read_spectrum_table(
     x_unit: str | None = None,
     y_unit: str = "absorbance",
     delimiter: str | None = None,
-    min_transmittance: float | int | None = None,
+    min_transmittance: float | None = None,
     outside: str = "zero",
     conserve_area: bool = False,
 ) -> Float32[Tensor, "1 length"]:

@@ -67,7 +67,7 @@ class AddTopology(BaseTransform):
 
     def __init__(
         self,
-        margin: float | int = math.radians(5),
+        margin: float = math.radians(5),
         max_hops: int = 3,
         hydrogens: bool = True,
         as_released: bool = False,

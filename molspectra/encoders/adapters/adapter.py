@@ -77,7 +77,7 @@ class Adapter(Configurable, nn.Module):
         self,
         module: Callable,
         out_channels: int | None = None,
-        cutoff: float | int | None = None,
+        cutoff: float | None = None,
         *,
         in_channels: int | None = None,
         max_z: int | None = None,
@@ -166,7 +166,7 @@ class GraphNetworkFeatures(FeatureSource):
         module: Callable,
         in_channels: int,
         out_channels: int,
-        cutoff: float | int | None,
+        cutoff: float | None,
         max_z: int,
         *,
         edges: Literal["radius", "bonds"] = "radius",
@@ -222,7 +222,7 @@ class CallableFeatures(FeatureSource):
     """What a callable (z, pos, batch) returns, checked. The arguments are those of `Adapter`."""
 
     def __init__(
-        self, module: Callable, out_channels: int, cutoff: float | int | None = None, max_z: int | None = None
+        self, module: Callable, out_channels: int, cutoff: float | None = None, max_z: int | None = None
     ) -> None:
         super().__init__()
         self.module, self.owners = module, _owners(module)
@@ -323,7 +323,7 @@ def _size(name: str, given: int | None, module: Any) -> int:
     return number
 
 
-def _cutoff(given: float | int | None, module: Any) -> float | None:
+def _cutoff(given: float | None, module: Any) -> float | None:
     """r_c in Å as given, or as the model tells it; None if neither does."""
     cutoff = getattr(module, "cutoff", None) if given is None else given
     if cutoff is None:

@@ -36,7 +36,7 @@ class FeatureSource(nn.Module):
     """A way to get atom features from molecules."""
 
     out_channels: int
-    cutoff: float | int
+    cutoff: float
     max_z: int
     needs_bonds = False
 

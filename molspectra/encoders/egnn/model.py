@@ -79,7 +79,7 @@ class EGNN(Configurable, nn.Module):
         self,
         hidden_channels: int = 128,
         num_layers: int = 7,
-        cutoff: float | int | None = 5.0,
+        cutoff: float | None = 5.0,
         max_hops: int = 0,
         coordinates: Literal["never", "last", "every"] = "never",
         attention: bool = True,
@@ -242,9 +242,7 @@ class _Geometry(NamedTuple):
     radial: Tensor
 
 
-def _check_arguments(
-    cutoff: float | int | None, max_hops: int, coordinates: str, max_z: int, as_released: bool
-) -> None:
+def _check_arguments(cutoff: float | None, max_hops: int, coordinates: str, max_z: int, as_released: bool) -> None:
     if max_hops < 0:
         raise ValueError(f"max_hops must not be negative; got {max_hops}.")
     if coordinates not in ("never", "last", "every"):

@@ -71,7 +71,7 @@ class EquivariantTransformer(Configurable, nn.Module):
         num_layers: int = 8,
         num_heads: int = 8,
         num_rbf: int = 64,
-        cutoff: float | int = 5.0,
+        cutoff: float = 5.0,
         max_z: int = 100,
         *,
         vector_norm: Literal["rms", "whitened"] | None = "rms",

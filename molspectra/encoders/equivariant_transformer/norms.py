@@ -18,7 +18,7 @@ class RMSVectorNorm(nn.Module):
         eps: ε, in squared units of the vectors; by default 0.1.
     """
 
-    def __init__(self, channels: int, eps: float | int | None = None) -> None:
+    def __init__(self, channels: int, eps: float | None = None) -> None:
         super().__init__()
         self.eps = 0.1 if eps is None else eps
         self.weight = nn.Parameter(torch.ones(channels))
@@ -52,7 +52,7 @@ class WhitenedVectorNorm(nn.Module):
         as_released: Use ε·diag(2, 3, 4), the released arithmetic.
     """
 
-    def __init__(self, channels: int, eps: float | int | None = None, as_released: bool = False) -> None:
+    def __init__(self, channels: int, eps: float | None = None, as_released: bool = False) -> None:
         super().__init__()
         self.eps = eps if eps is not None else (1e-5 if as_released else 1e-3)
         self.as_released = as_released

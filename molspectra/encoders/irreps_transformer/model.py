@@ -59,7 +59,7 @@ class IrrepsTransformer(Configurable, nn.Module):
         num_heads: int = 8,
         l_max: int = 2,
         num_rbf: int = 32,
-        cutoff: float | int = 5.0,
+        cutoff: float = 5.0,
         max_z: int = 100,
         *,
         num_filters: int = 4,

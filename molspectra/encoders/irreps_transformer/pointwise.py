@@ -21,7 +21,7 @@ class IrrepsNorm(nn.Module):
         eps: ε, in squared units of the features.
     """
 
-    def __init__(self, channels: int, l_max: int, eps: float | int) -> None:
+    def __init__(self, channels: int, l_max: int, eps: float) -> None:
         super().__init__()
         self.l_max = l_max
         self.eps = eps

@@ -45,7 +45,7 @@ class PaiNN(Configurable, nn.Module):
         hidden_channels: int = 128,
         num_layers: int = 3,
         num_rbf: int = 20,
-        cutoff: float | int = 5.0,
+        cutoff: float = 5.0,
         max_z: int = 100,
     ) -> None:
         super().__init__()
