@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from molspectra.encoders.equivariant_transformer import blocks
 from molspectra.encoders.equivariant_transformer.blocks import Attention, Filters, Neighborhood, Operands
 from molspectra.encoders.equivariant_transformer.messages import pair_messages, plain_messages
 from molspectra.geometry import edge_geometry, neighbor_pairs, radius_graph
