@@ -1,7 +1,6 @@
 """Force fields in the SMIRNOFF format: parameters of bonds, angles and torsions by chemical environment."""
 
 import dataclasses
-import math
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,6 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 from xml.etree import ElementTree
 
 from molspectra.data.chemistry.conversion import import_rdkit
+from molspectra.data.units import DEGREE
 
 Term = tuple[int, ...]
 
@@ -17,7 +17,7 @@ Term = tuple[int, ...]
 _UNITS = {
     "angstrom": (1.0, (1, 0, 0, 0)),
     "radian": (1.0, (0, 1, 0, 0)),
-    "degree": (math.pi / 180, (0, 1, 0, 0)),
+    "degree": (DEGREE, (0, 1, 0, 0)),
     "kilocalorie": (1.0, (0, 0, 1, 0)),
     "mole": (1.0, (0, 0, 0, 1)),
     "kilocalorie_per_mole": (1.0, (0, 0, 1, -1)),

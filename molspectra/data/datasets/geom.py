@@ -17,9 +17,8 @@ from torch_geometric.data import Data
 from molspectra._download import download
 from molspectra._validation import check_molecules
 from molspectra.data.datasets.stored import BROKEN, StoredDataset
+from molspectra.data.units import HARTREE, KCAL_PER_MOL
 
-_HARTREE = 27.211386245988  # eV, CODATA 2018
-_KCAL_PER_MOL = 4184 / (6.02214076e23 * 1.602176634e-19)  # eV, exact
 _FILES = {"qm9": "qm9_crude.msgpack.tar.gz", "drugs": "drugs_crude.msgpack.tar.gz"}
 _URLS = {
     "qm9": "https://dataverse.harvard.edu/api/access/datafile/4327190",
@@ -242,8 +241,8 @@ def _conformer(smiles: str, conformer: dict[str, Any], charge: Tensor) -> Data:
     return Data(
         z=z,
         pos=pos,
-        energy=torch.tensor([energy * _HARTREE], dtype=torch.float64),
-        relative_energy=torch.tensor([relative * _KCAL_PER_MOL]),
+        energy=torch.tensor([energy * HARTREE], dtype=torch.float64),
+        relative_energy=torch.tensor([relative * KCAL_PER_MOL]),
         boltzmann_weight=torch.tensor([weight]),
         degeneracy=torch.tensor([int(conformer.get("degeneracy", 1))]),
         charge=charge.clone(),

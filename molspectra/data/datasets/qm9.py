@@ -17,6 +17,7 @@ from molspectra.data.datasets.stored import BROKEN, StoredDataset, check_count
 from molspectra.data.io.archives import file_lines, tar_files, unpack
 from molspectra.data.io.sdf import SDFRecord, parse_record, read_records
 from molspectra.data.io.xyz import parse_xyz, to_float
+from molspectra.data.units import HARTREE, KCAL_PER_MOL
 
 _URL = "https://deepchemdata.s3-us-west-1.amazonaws.com/datasets/molnet_publish/qm9.zip"
 _FIGSHARE = "https://ndownloader.figshare.com/files/"
@@ -24,17 +25,15 @@ _SDF, _CSV, _UNCHARACTERIZED, _XYZ = "gdb9.sdf", "gdb9.sdf.csv", "uncharacterize
 _NUM_RECORDS, _NUM_UNCHARACTERIZED = 133_885, 3_054
 _UNCHARACTERIZED_HEADER = 9  # lines
 
-_HARTREE = 27.211386245988  # eV, CODATA 2018
-_KCAL_PER_MOL = 4184 / 96485.33212  # eV: J/kcal and C/mol, CODATA 2018
 # In the order of PyG's y (1, 19): field → its name in gdb9.sdf.csv, its unit here, and what that is of the file's.
 _TARGETS = {
     "mu": ("mu", "Debye", 1.0),
     "alpha": ("alpha", "a0^3", 1.0),
-    **{name: (name, "eV", _HARTREE) for name in ("homo", "lumo", "gap")},
+    **{name: (name, "eV", HARTREE) for name in ("homo", "lumo", "gap")},
     "r2": ("r2", "a0^2", 1.0),
-    **{name: (name, "eV", _HARTREE) for name in ("zpve", "u0", "u298", "h298", "g298")},
+    **{name: (name, "eV", HARTREE) for name in ("zpve", "u0", "u298", "h298", "g298")},
     "cv": ("cv", "cal/mol/K", 1.0),
-    **{name: (name, "eV", _KCAL_PER_MOL) for name in ("u0_atom", "u298_atom", "h298_atom", "g298_atom")},
+    **{name: (name, "eV", KCAL_PER_MOL) for name in ("u0_atom", "u298_atom", "h298_atom", "g298_atom")},
     **{f"rotational_{name.lower()}": (name, "GHz", 1.0) for name in "ABC"},
 }
 _TOTALS = ("u0", "u298", "h298", "g298")  # float64: in float32 a total is good to 1 meV at best

@@ -12,8 +12,10 @@ from jaxtyping import Float32, Float64, Int64
 from torch import Tensor
 from torch_geometric.data import Data
 
-ENERGY_UNITS = {"kcal/mol": 1.0, "eV": 4184 / (6.02214076e23 * 1.602176634e-19)}
-"""Unit → how many of it a kcal/mol is: 4184 J over Avogadro's number and, in eV, the elementary charge, all exact."""
+from molspectra.data.units import ENERGY, KCAL_PER_MOL
+
+ENERGY_UNITS = ("kcal/mol", "eV")
+"""Units of energy that the frames can be in."""
 _ORIGINAL = {"z": "z", "pos": "R", "energy": "E", "forces": "F"}
 _REVISED = {"z": "nuclear_charges", "pos": "coords", "energy": "energies", "forces": "forces"}
 _ZIPPED = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, KeyError)
@@ -126,7 +128,7 @@ def _trajectory(file: Any, name: str, unit: str) -> Trajectory:
         z, pos, energy, forces = (np.asarray(arrays[key]) for key in keys.values())
     energy = energy.reshape(-1)  # (T, 1) in MD17
     _check_arrays(name, z, pos, energy, forces)
-    factor = ENERGY_UNITS[unit]
+    factor = KCAL_PER_MOL / ENERGY[unit]
     return Trajectory(
         torch.from_numpy(z.astype(np.int64)),
         torch.from_numpy(pos.astype(np.float32)),

@@ -10,20 +10,18 @@ import torch
 from jaxtyping import Float32
 from torch import Tensor
 
+from molspectra.data.units import WAVENUMBERS_PER_EV
 from molspectra.spectra.axis import SpectrumAxis
 from molspectra.spectra.resampling import resample
-
-# Exact by the SI's definition of the constants: e / (h c), in cm^-1 per eV.
-_WAVENUMBERS_PER_EV = 1e-2 * 1.602176634e-19 / (6.62607015e-34 * 299792458)
 
 # Unit → its position in cm^-1; each of these functions, but for the factors of eV, is its own inverse.
 _TO_WAVENUMBER: dict[str, Callable[[Tensor], Tensor]] = {
     "cm^-1": lambda x: x,
-    "eV": lambda x: x * _WAVENUMBERS_PER_EV,
+    "eV": lambda x: x * WAVENUMBERS_PER_EV,
     "nm": lambda x: 1e7 / x,
     "um": lambda x: 1e4 / x,
 }
-_FROM_WAVENUMBER = {**_TO_WAVENUMBER, "eV": lambda x: x / _WAVENUMBERS_PER_EV}
+_FROM_WAVENUMBER = {**_TO_WAVENUMBER, "eV": lambda x: x / WAVENUMBERS_PER_EV}
 
 Y_UNITS = ("absorbance", "transmittance", "percent_transmittance", "intensity")
 """What the values of a measured spectrum can be."""
