@@ -12,7 +12,7 @@ from torch_geometric.data import Batch, Data
 from molspectra.data.chemistry.bonds import perceive_bonds
 from molspectra.data.io.molecules import ReadMolecule, read_molecules
 from molspectra.features import AtomFeatures
-from molspectra.layers.layer_output import LayerOutput
+from molspectra.layers.hook_point import HookPoint
 from molspectra.methods.encoding import encode
 
 Pool = Literal["sum", "mean"] | Callable[..., Tensor] | None
@@ -263,7 +263,7 @@ def _outputs(encoder: nn.Module, batch: Batch, layers: Sequence[int] | None) -> 
     """The encoder's output, or that of some of its layers."""
     if layers is None:
         return [encode(encoder, batch)]
-    places = [module for module in encoder.modules() if isinstance(module, LayerOutput)]
+    places = [module for module in encoder.modules() if isinstance(module, HookPoint)]
     seen: list[Tensor] = []
     hooks = [place.register_forward_hook(lambda module, inputs, scalars: seen.append(scalars)) for place in places]
     try:
@@ -274,7 +274,7 @@ def _outputs(encoder: nn.Module, batch: Batch, layers: Sequence[int] | None) -> 
     if not seen:
         raise ValueError(
             f"layers={list(layers)} asks for features within {type(encoder).__name__}, which shows none. Call a "
-            "molspectra.layers.LayerOutput on the scalars after each of its layers, or leave layers out."
+            "molspectra.layers.HookPoint on the scalars after each of its layers, or leave layers out."
         )
     if not all(-len(seen) <= layer < len(seen) for layer in layers):
         raise ValueError(f"layers must lie in {-len(seen)}..{len(seen) - 1}; got {list(layers)}.")

@@ -10,7 +10,7 @@ from torch_geometric.nn.models import SchNet, ViSNet
 
 import molspectra as ms
 from molspectra.data import from_smiles, read_molecules, to_rdkit
-from molspectra.layers import LayerOutput
+from molspectra.layers import HookPoint
 
 SMILES = ["CCO", "C", "c1ccccc1", "[Na+].[Cl-]", "O=C=O"]
 
@@ -90,11 +90,11 @@ class TwoLayers(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.layer_output = LayerOutput()
+        self.hook_point = HookPoint()
 
     def forward(self, z, pos, batch=None):
-        first = self.layer_output(z.unsqueeze(1).float())
-        second = self.layer_output(10 * first)
+        first = self.hook_point(z.unsqueeze(1).float())
+        second = self.hook_point(10 * first)
         return ms.encoders.AtomFeatures(100 * second)
 
 

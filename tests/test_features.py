@@ -86,3 +86,17 @@ def test_what_makes_no_features_is_refused():
         AtomFeatures(scalars, None, (degree_2,))
     with pytest.raises(ValueError, match="16"):
         AtomFeatures.from_irreps("4x0e + 4x1o", torch.randn(2, 15))
+
+
+def test_pooling():
+    atoms = AtomFeatures(torch.arange(6.0).reshape(3, 2))
+    batch = torch.tensor([0, 0, 2])
+    torch.testing.assert_close(atoms.pool(batch), torch.tensor([[2.0, 4.0], [0, 0], [4.0, 5.0]]))
+    torch.testing.assert_close(atoms.pool(batch, "mean", 4), torch.tensor([[1.0, 2.0], [0, 0], [4.0, 5.0], [0, 0]]))
+    torch.testing.assert_close(atoms.pool(None, "mean"), torch.tensor([[2.0, 3.0]]))
+
+
+@pytest.mark.usefixtures("no_shape_checks")
+def test_pooling_by_something_else_is_refused():
+    with pytest.raises(ValueError, match='reduce must be "sum" or "mean"'):
+        AtomFeatures(torch.zeros(1, 1)).pool(None, "max")

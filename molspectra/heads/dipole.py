@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from molspectra._config import Configurable
 from molspectra.features import AtomFeatures
 from molspectra.heads.vector import apply_gated_blocks, gated_blocks
-from molspectra.layers.center_of_mass import MassCenter
+from molspectra.layers.center_of_mass import CenterOfMass
 from molspectra.layers.gated import plain_norm, smooth_norm
 
 
@@ -36,7 +36,7 @@ class DipoleHead(Configurable, nn.Module):
     def __init__(self, channels: int, std: float = 1.0, magnitude: bool = True, as_released: bool = False) -> None:
         super().__init__()
         self.blocks = gated_blocks(channels, as_released)
-        self.mass_center = MassCenter()
+        self.center_of_mass = CenterOfMass()
         self.std = std
         self.magnitude = magnitude
         self.norm = plain_norm if as_released else smooth_norm
@@ -63,7 +63,7 @@ class DipoleHead(Configurable, nn.Module):
             Lengths (B, 1) or vectors (B, 3).
         """
         charge, own = apply_gated_blocks(self.blocks, atoms.with_vectors())
-        from_center = self.mass_center(z, pos, batch, num_molecules)
+        from_center = self.center_of_mass(z, pos, batch, num_molecules)
         contributions = self.std * (charge * from_center + own)
         dipole = AtomFeatures(contributions).pool(batch, num_molecules=num_molecules)
         return self.norm(dipole.unsqueeze(2)) if self.magnitude else dipole

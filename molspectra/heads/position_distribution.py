@@ -7,9 +7,11 @@ from torch.nn import functional as F
 
 from molspectra._config import Configurable
 from molspectra.features import AtomFeatures
+from molspectra.heads.degrees import DegreeNorm, Gate, LiftDegrees
+from molspectra.heads.sphere import SphereGrid, SphereHarmonics
 from molspectra.layers.constants import ExactConstants
-from molspectra.layers.degrees import DegreeLinear, DegreeNorm, Gate, LiftDegrees
-from molspectra.layers.sphere import PositionDistribution, SphereGrid, SphereHarmonics
+from molspectra.layers.degree_linear import DegreeLinear
+from molspectra.layers.position_distribution import PositionDistribution
 
 
 class PositionDistributionHead(Configurable, ExactConstants):
@@ -22,7 +24,7 @@ class PositionDistributionHead(Configurable, ExactConstants):
         log q(r) = log_softmax_r[MLP(c_0)]                            128 distances up to 6 Å
 
     over points p of a grid on the sphere and distances r. Degrees that the encoder does not give are made of its
-    vectors (:class:`~molspectra.layers.degrees.LiftDegrees`). W₁ is applied ahead of the harmonics, which is the same
+    vectors (:class:`~molspectra.heads.degrees.LiftDegrees`). W₁ is applied ahead of the harmonics, which is the same
     and takes less memory.
 
     Differences from the released code, undone by `as_released=True`:

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch_geometric.utils import to_dense_batch
 
-from molspectra.layers.sphere import PositionDistribution
+from molspectra.layers.position_distribution import PositionDistribution
 
 
 def locate(

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from molspectra._config import Configurable
 from molspectra.features import AtomFeatures
-from molspectra.layers.center_of_mass import MassCenter
+from molspectra.layers.center_of_mass import CenterOfMass
 
 
 class SpatialExtentHead(Configurable, nn.Module):
@@ -25,7 +25,7 @@ class SpatialExtentHead(Configurable, nn.Module):
         super().__init__()
         outputs = 1 if as_released else 2
         self.mlp = nn.Sequential(nn.Linear(channels, channels // 2), nn.SiLU(), nn.Linear(channels // 2, outputs))
-        self.mass_center = MassCenter()
+        self.center_of_mass = CenterOfMass()
         self.mean = mean
         self.std = std
         self.as_released = as_released
@@ -52,7 +52,7 @@ class SpatialExtentHead(Configurable, nn.Module):
             ⟨R²⟩, (B, 1).
         """
         read = self.mlp(atoms.scalars)
-        distance = self.mass_center(z, pos, batch, num_molecules).square().sum(dim=1, keepdim=True)
+        distance = self.center_of_mass(z, pos, batch, num_molecules).square().sum(dim=1, keepdim=True)
         extent = read[:, :1] * distance
         if not self.as_released:
             extent = extent + read[:, 1:]

@@ -1,20 +1,18 @@
 """Modules that two or more encoders or heads share."""
 
-from molspectra.layers.degrees import DegreeLinear, DegreeNorm, LiftDegrees
+from molspectra.layers.center_of_mass import CenterOfMass
+from molspectra.layers.degree_linear import DegreeLinear
 from molspectra.layers.gated import GatedEquivariantBlock
-from molspectra.layers.layer_output import LayerOutput
-from molspectra.layers.radial import BesselBasis, CosineCutoff, ExpNormalBasis
-from molspectra.layers.sphere import PositionDistribution, SphereGrid
+from molspectra.layers.hook_point import HookPoint
+from molspectra.layers.position_distribution import PositionDistribution
+from molspectra.layers.radial import CosineCutoff, ExpNormalBasis
 
 __all__ = [
-    "BesselBasis",
+    "CenterOfMass",
     "CosineCutoff",
     "DegreeLinear",
-    "DegreeNorm",
     "ExpNormalBasis",
     "GatedEquivariantBlock",
-    "LayerOutput",
-    "LiftDegrees",
+    "HookPoint",
     "PositionDistribution",
-    "SphereGrid",
 ]

@@ -1,4 +1,4 @@
-"""Positions as seen from the centre of mass of their molecule."""
+"""Positions relative to the center of mass of their molecule."""
 
 import torch
 from jaxtyping import Float, Int
@@ -8,8 +8,8 @@ from torch_geometric.utils import scatter
 from molspectra.layers.constants import ExactConstants
 
 # fmt: off
-# Da, of element z = 0 … 118: IUPAC's standard atomic weights of 2013 (doi:10.1515/pac-2015-0305), their conventional
-# values where they are ranges, and the mass of the most stable isotope where there is no weight.
+# Da, of elements z = 0 … 118: the standard atomic weights of IUPAC 2013 (doi:10.1515/pac-2015-0305), with the
+# conventional value where IUPAC gives a range, and the mass of the most stable isotope where it gives no weight.
 _MASSES = (
     0.0, 1.008, 4.002602, 6.94, 9.0121831, 10.81, 12.011, 14.007, 15.999, 18.99840316, 20.1797, 22.98976928, 24.305,
     26.9815385, 28.085, 30.973762, 32.06, 35.45, 39.948, 39.0983, 40.078, 44.955908, 47.867, 50.9415, 51.9961,
@@ -25,8 +25,11 @@ _MASSES = (
 # fmt: on
 
 
-class MassCenter(ExactConstants):
-    """x_i - Σ_j m_j x_j / Σ_j m_j over the atoms j of the molecule of i, with the masses of natural elements."""
+class CenterOfMass(ExactConstants):
+    """Positions relative to the center of mass, x_i - Σ_j m_j x_j / Σ_j m_j, with the masses of natural elements.
+
+    The sums run over the atoms j of the molecule of atom i.
+    """
 
     masses: Tensor
 
@@ -40,12 +43,20 @@ class MassCenter(ExactConstants):
         batch: Int[Tensor, " atoms"] | None = None,
         num_molecules: int | None = None,
     ) -> Float[Tensor, "atoms 3"]:
-        """Atomic numbers (N,) and positions (N, 3) in Å → positions from the centre of mass, (N, 3) in Å.
+        """Return positions relative to the center of mass.
 
-        Without `num_molecules` their number is read off `batch`, which waits for the device.
+        Args:
+            z: Atomic numbers (N,).
+            pos: Positions in Å, (N, 3).
+            batch: Molecule of each atom (N,). None for one molecule.
+            num_molecules: Number of molecules, if known. Default: read from `batch`, which waits for the device.
+
+        Returns:
+            Relative positions in Å, (N, 3).
         """
         mass = self.masses.index_select(0, z).unsqueeze(1).to(pos.dtype)
         if batch is None:
             return pos - (mass * pos).sum(dim=0) / mass.sum()
+        # Masses beside moments: one reduction over the batch gives both.
         total = scatter(torch.cat([mass * pos, mass], dim=1), batch, dim=0, dim_size=num_molecules, reduce="sum")
         return pos - (total[:, :3] / total[:, 3:]).index_select(0, batch)

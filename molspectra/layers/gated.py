@@ -1,4 +1,4 @@
-"""The gated equivariant block, in which scalars and vectors of an atom exchange information."""
+"""Gated equivariant block, in which the scalars and vectors of an atom exchange information."""
 
 import torch
 from jaxtyping import Float
@@ -9,17 +9,17 @@ from molspectra.layers.precision import at_least_float32
 
 
 class GatedEquivariantBlock(nn.Module):
-    """(x, v) → (s, g ⊙ W₂ v) with (s, g) = MLP[x ‖ |W₁ v|] (PaiNN, Schütt et al. 2021, arXiv:2102.03150).
+    """Map (x, v) → (s, g ⊙ W₂ v) with (s, g) = MLP[x ‖ |W₁ v|] (PaiNN, Schütt et al. 2021, arXiv:2102.03150).
 
-    By default the norm is the smooth √(|·|² + ε) - a vector that is exactly 0 (a lone atom, an atom on a centre of
-    symmetry) has finite derivatives of every order. The released code takes the plain norm, whose second derivative at
-    0 is NaN: one lone atom in a batch then poisons every weight in training on forces.
+    By default the norm is the smooth √(|·|² + ε). Derivatives of every order are then finite for a vector of exactly 0,
+    as a lone atom or an atom at a center of symmetry has. The released code takes the plain norm, whose second
+    derivative at 0 is NaN: in training on forces, one lone atom in a batch then turns every weight into NaN.
 
     Args:
         in_channels: Channels of the incoming scalars and vectors.
         out_channels: Channels of the outgoing scalars and vectors.
         activate: Apply SiLU to the outgoing scalars.
-        as_released: Use the plain norm (with zero derivatives at 0 in place of the released NaN).
+        as_released: Use the plain norm, with derivatives of 0 at 0 instead of the released NaN.
     """
 
     def __init__(self, in_channels: int, out_channels: int, activate: bool = True, as_released: bool = False) -> None:
@@ -36,23 +36,26 @@ class GatedEquivariantBlock(nn.Module):
     def forward(
         self, scalars: Float[Tensor, "atoms in"], vectors: Float[Tensor, "atoms 3 in"]
     ) -> tuple[Float[Tensor, "atoms out"], Float[Tensor, "atoms 3 out"]]:
-        """Scalars (N, in) and vectors (N, 3, in) → scalars (N, out) and vectors (N, 3, out)."""
+        """Map scalars (N, in) and vectors (N, 3, in) to scalars (N, out) and vectors (N, 3, out)."""
+        # Only lengths of vectors enter the network, so that its outputs are invariant under rotation.
         norm = (plain_norm if self.as_released else smooth_norm)(self.norm_proj(vectors))
         out, gate = self.mlp(torch.cat([scalars, norm], dim=-1)).chunk(2, dim=-1)
+        # One gate per channel scales all three components alike, so that the vector keeps its direction.
         return self.activation(out), gate.unsqueeze(1) * self.vector_proj(vectors)
 
 
 def smooth_norm(
     vectors: Float[Tensor, "atoms components channels"], eps: float = 1e-6
 ) -> Float[Tensor, "atoms channels"]:
-    """√(|v|² + ε) over the components of vectors, or of features of another degree, at least in float32."""
+    """Return √(|v|² + ε) over the components of vectors, or of features of another degree, at least in float32."""
     return torch.sqrt(_square(vectors) + eps)
 
 
 def plain_norm(vectors: Float[Tensor, "atoms 3 channels"]) -> Float[Tensor, "atoms channels"]:
-    """|v| over the Cartesian axis, at least in float32, with all derivatives defined as 0 where v = 0."""
+    """Return |v| over x, y and z, at least in float32, with all derivatives defined as 0 where v = 0."""
     square = _square(vectors)
     nonzero = square > 0
+    # The inner `where` keeps √0 out of the graph: its infinite slope times the 0 of the outer one would be NaN.
     return torch.where(nonzero, torch.sqrt(torch.where(nonzero, square, 1.0)), 0.0)
 
 

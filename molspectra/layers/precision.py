@@ -1,9 +1,9 @@
-"""What autocast may have halved, and sums and losses must not be."""
+"""Protection of sums and losses from half precision."""
 
 import torch
 from torch import Tensor
 
 
 def at_least_float32(tensor: Tensor) -> Tensor:
-    """The tensor in float32 if it is in half precision, else as it is."""
+    """Upcast a tensor in half precision, as autocast makes them, to float32. Leave other tensors as they are."""
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))

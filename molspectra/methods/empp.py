@@ -15,7 +15,7 @@ from molspectra.distributed import global_mean, sum_over_processes
 from molspectra.features import AtomFeatures
 from molspectra.heads.position_distribution import PositionDistributionHead
 from molspectra.heads.position_readout import locate
-from molspectra.layers.sphere import PositionDistribution
+from molspectra.layers.position_distribution import PositionDistribution
 from molspectra.methods.denoising import Denoised, Denoising
 from molspectra.methods.encoding import Encoder, encode
 from molspectra.methods.masked_atom_embedding import FARTHEST_LABEL, MaskedAtomEmbedding

@@ -10,7 +10,7 @@ from torch_geometric.utils import scatter
 
 from molspectra._config import Configurable
 from molspectra.distributed import global_mean
-from molspectra.layers.sphere import PositionDistribution
+from molspectra.layers.position_distribution import PositionDistribution
 
 
 class PositionDistributionLoss(Configurable, nn.Module):

@@ -9,7 +9,7 @@ from torch_geometric.data import Batch
 import molspectra as ms
 from molspectra import pretrained
 from molspectra.encoders.painn.model import PaiNN
-from molspectra.layers.radial import BesselBasis
+from molspectra.encoders.painn.radial_basis import BesselBasis
 from molspectra.testing import EncoderSuite, random_molecules
 from tests.oracles.painn import explicit_painn
 

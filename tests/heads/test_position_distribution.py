@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from molspectra.encoders import AtomFeatures
 from molspectra.heads.position_distribution import PositionDistributionHead
-from molspectra.layers.sphere import SphereGrid, SphereHarmonics
+from molspectra.heads.sphere import SphereGrid, SphereHarmonics
 from molspectra.testing import random_orthogonal
 from tests.oracles.empp import PublishedPositionHead, turned
 

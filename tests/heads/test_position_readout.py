@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from molspectra.heads import locate
-from molspectra.layers import SphereGrid
+from molspectra.heads.sphere import SphereGrid
 from molspectra.testing import random_orthogonal
 from tests.oracles.empp import ideal_distribution
 

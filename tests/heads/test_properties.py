@@ -6,7 +6,7 @@ import torch
 
 import molspectra as ms
 from molspectra.encoders import AtomFeatures
-from molspectra.layers.center_of_mass import MassCenter
+from molspectra.layers.center_of_mass import CenterOfMass
 from molspectra.testing import random_molecules, random_orthogonal
 
 
@@ -15,13 +15,13 @@ def features(atoms, channels=8, dtype=torch.float64):
 
 
 def test_masses_are_those_of_ase():
-    center = MassCenter().double()
+    center = CenterOfMass().double()
     torch.testing.assert_close(center.masses[1:], torch.from_numpy(ase.data.atomic_masses[1:119].copy()))
 
 
 def test_centre_of_mass_is_that_of_ase():
     z, pos, batch = random_molecules((7, 1, 4), torch.float64)
-    centered = MassCenter().double()(z, pos, batch)
+    centered = CenterOfMass().double()(z, pos, batch)
     for molecule in range(3):
         of_molecule = batch == molecule
         atoms = ase.Atoms(z[of_molecule].numpy(), pos[of_molecule].numpy())

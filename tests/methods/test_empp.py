@@ -7,7 +7,7 @@ from torch_geometric.data import Batch, Data
 
 import molspectra as ms
 from molspectra.heads.position_distribution import PositionDistributionHead
-from molspectra.layers.sphere import SphereGrid
+from molspectra.heads.sphere import SphereGrid
 from molspectra.methods.empp import EMPP
 from molspectra.noise.empp import EMPPMask, masked_pairs
 from molspectra.objectives.position_distribution import PositionDistributionLoss

@@ -8,7 +8,8 @@ import torch
 
 from molspectra.encoders import AtomFeatures
 from molspectra.heads.position_distribution import PositionDistributionHead
-from molspectra.layers.sphere import PositionDistribution, SphereGrid, SphereHarmonics
+from molspectra.heads.sphere import SphereGrid, SphereHarmonics
+from molspectra.layers import PositionDistribution
 from molspectra.objectives.position_distribution import PositionDistributionLoss, legendre_delta
 from molspectra.testing import random_orthogonal
 from tests.oracles import empp

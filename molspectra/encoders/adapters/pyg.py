@@ -13,7 +13,7 @@ from torch_geometric.utils import scatter
 
 from molspectra.features import AtomFeatures
 from molspectra.geometry.neighbors import edge_geometry, radius_graph
-from molspectra.layers.layer_output import LayerOutput
+from molspectra.layers.hook_point import HookPoint
 
 # Å, a little less than the shortest bond there is, H-H of 0.74 Å: atoms that come closer count as this far. DimeNet++'s
 # Bessel functions are quotients by powers of the distance, and features of atoms that strong noise has pushed into each
@@ -42,7 +42,7 @@ class FeatureSource(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.layer_output = LayerOutput()
+        self.hook_point = HookPoint()
 
 
 class SchNetFeatures(FeatureSource):
@@ -72,7 +72,7 @@ class SchNetFeatures(FeatureSource):
         rbf = self.distance_expansion(distance)
         scalars = with_context(self.embedding(molecules.z), molecules.context)
         for interaction in self.interactions:
-            scalars = self.layer_output(scalars + interaction(scalars, edge_index, distance, rbf))
+            scalars = self.hook_point(scalars + interaction(scalars, edge_index, distance, rbf))
         return AtomFeatures(scalars)
 
 
@@ -114,7 +114,7 @@ class DimeNetFeatures(FeatureSource):
         features = first(messages, rbf, target, num_atoms).to(scalars.dtype)
         for interaction, output in zip(self.interactions, others, strict=True):
             messages = interaction(messages, rbf, sbf, inner, outer)
-            features = self.layer_output(features + output(messages, rbf, target, num_atoms))
+            features = self.hook_point(features + output(messages, rbf, target, num_atoms))
         return AtomFeatures(features)
 
     def spherical_basis(
@@ -171,7 +171,7 @@ class ViSNetFeatures(FeatureSource):
             delta_scalars, delta_tensors, delta_edges = layer(scalars, tensors, edge_index, distance, edges, harmonics)
             scalars, tensors = scalars + delta_scalars, tensors + delta_tensors
             edges = edges if delta_edges is None else edges + delta_edges
-            scalars = self.layer_output(scalars)
+            scalars = self.hook_point(scalars)
         tensors = model.vec_out_norm(tensors)
         return AtomFeatures(model.out_norm(scalars), tensors[:, :3], (tensors[:, 3:],) if model.lmax > 1 else ())
 

@@ -15,7 +15,7 @@ from molspectra.features import AtomFeatures
 from molspectra.geometry.hops import hop_counts
 from molspectra.geometry.neighbors import edge_geometry, radius_graph
 from molspectra.layers.constants import ExactConstants
-from molspectra.layers.layer_output import LayerOutput
+from molspectra.layers.hook_point import HookPoint
 from molspectra.layers.radial import CosineCutoff
 
 
@@ -115,7 +115,7 @@ class EGNN(Configurable, nn.Module):
             )
             for moves in self.moves
         )
-        self.layer_output = LayerOutput()
+        self.hook_point = HookPoint()
         self.out_norm = nn.LayerNorm(hidden_channels) if layer_norm else nn.Identity()
 
     def forward(
@@ -171,7 +171,7 @@ class EGNN(Configurable, nn.Module):
             delta, messages, displacement = layer(
                 scalars, geometry.radial, neighborhood, geometry.edge_vec if moves else None
             )
-            scalars = self.layer_output(scalars + delta)
+            scalars = self.hook_point(scalars + delta)
             if moves:
                 pos = pos + displacement
                 geometry = self._geometry(pos, edge_index)

@@ -14,8 +14,8 @@ from molspectra.encoders.equivariant_transformer.blocks import Neighborhood
 from molspectra.encoders.equivariant_transformer.norms import RMSVectorNorm, WhitenedVectorNorm
 from molspectra.features import AtomFeatures
 from molspectra.geometry.neighbors import edge_geometry, neighbor_pairs
+from molspectra.layers.hook_point import HookPoint
 from molspectra.layers.initialization import init_linears
-from molspectra.layers.layer_output import LayerOutput
 from molspectra.layers.radial import ExpNormalBasis
 
 
@@ -113,7 +113,7 @@ class EquivariantTransformer(Configurable, nn.Module):
         num_inner = num_layers if norm_every_layer else 0
         self.scalar_norms = nn.ModuleList(nn.LayerNorm(hidden_channels) for _ in range(num_inner))
         self.vector_norms = nn.ModuleList(make_vector_norm(last=False) for _ in range(num_inner))
-        self.layer_output = LayerOutput()
+        self.hook_point = HookPoint()
         self.out_norm = nn.LayerNorm(hidden_channels)
         self.out_vector_norm = make_vector_norm(last=True)
 
@@ -165,7 +165,7 @@ class EquivariantTransformer(Configurable, nn.Module):
                 scalars, vectors = checkpoint(self._layer, index, scalars, vectors, neighborhood, use_reentrant=False)
             else:
                 scalars, vectors = self._layer(index, scalars, vectors, neighborhood)
-            scalars = self.layer_output(scalars)
+            scalars = self.hook_point(scalars)
         return AtomFeatures(self.out_norm(scalars), self.out_vector_norm(vectors))
 
     def _layer(self, index: int, scalars: Tensor, vectors: Tensor, neighborhood: Neighborhood) -> tuple[Tensor, Tensor]:

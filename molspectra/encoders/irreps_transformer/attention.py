@@ -10,7 +10,7 @@ from torch_geometric.utils import scatter
 
 from molspectra.encoders.irreps_transformer.coupling import coupling_paths
 from molspectra.encoders.irreps_transformer.pointwise import split_degrees
-from molspectra.layers.degrees import DegreeLinear
+from molspectra.layers.degree_linear import DegreeLinear
 from molspectra.layers.initialization import init_linears
 
 

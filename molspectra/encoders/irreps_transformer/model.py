@@ -12,8 +12,8 @@ from molspectra.encoders.irreps_transformer.coupling import SphericalHarmonics, 
 from molspectra.encoders.irreps_transformer.pointwise import IrrepsFeedForward, IrrepsNorm, split_degrees
 from molspectra.features import AtomFeatures
 from molspectra.geometry.neighbors import edge_geometry, radius_graph
+from molspectra.layers.hook_point import HookPoint
 from molspectra.layers.initialization import init_linears
-from molspectra.layers.layer_output import LayerOutput
 from molspectra.layers.radial import ExpNormalBasis
 
 
@@ -88,7 +88,7 @@ class IrrepsTransformer(Configurable, nn.Module):
         self.layers = nn.ModuleList(
             IrrepsTransformerLayer(hidden_channels, num_heads, num_rbf, l_max, num_filters) for _ in range(num_layers)
         )
-        self.layer_output = LayerOutput()
+        self.hook_point = HookPoint()
         self.out_norm = IrrepsNorm(hidden_channels, l_max, eps=0.1)
 
     def forward(
@@ -133,7 +133,7 @@ class IrrepsTransformer(Configurable, nn.Module):
         features = features + nn.functional.pad(scalars.unsqueeze(1), (0, 0, 0, features.shape[1] - 1))
         for layer in self.layers:
             features = layer(features, edge_index, rbf, envelope, basis)
-            self.layer_output(features[:, 0])
+            self.hook_point(features[:, 0])
         scalars, vectors, *tensors = split_degrees(self.out_norm(features), self.l_max)
         return AtomFeatures(scalars.squeeze(1), vectors, tuple(tensors))
 

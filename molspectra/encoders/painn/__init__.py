@@ -1,5 +1,6 @@
 """PaiNN, the polarizable atom interaction network."""
 
 from molspectra.encoders.painn.model import PaiNN
+from molspectra.encoders.painn.radial_basis import BesselBasis
 
-__all__ = ["PaiNN"]
+__all__ = ["BesselBasis", "PaiNN"]

@@ -6,10 +6,11 @@ from torch import Tensor, nn
 from molspectra._config import Configurable
 from molspectra._validation import add_context, check_dtype, check_molecules, check_sizes
 from molspectra.encoders.painn.blocks import PaiNNMessage, PaiNNUpdate
+from molspectra.encoders.painn.radial_basis import BesselBasis
 from molspectra.features import AtomFeatures
 from molspectra.geometry.neighbors import edge_geometry, radius_graph
-from molspectra.layers.layer_output import LayerOutput
-from molspectra.layers.radial import BesselBasis, CosineCutoff
+from molspectra.layers.hook_point import HookPoint
+from molspectra.layers.radial import CosineCutoff
 
 
 class PaiNN(Configurable, nn.Module):
@@ -18,7 +19,7 @@ class PaiNN(Configurable, nn.Module):
     Atoms carry scalars x (F), at first an embedding of their element, and vectors v (3 × F), at first 0. Every layer
     adds messages from the atoms within the cutoff (:class:`.PaiNNMessage`), then lets scalars
     and vectors of each atom act on each other (:class:`.PaiNNUpdate`). The radial basis is
-    sin(n π r / r_c) / r, scaled to be at most 1 (:class:`~molspectra.layers.BesselBasis`).
+    sin(n π r / r_c) / r, scaled to be at most 1 (:class:`.BesselBasis`).
 
     Coincident atoms see each other in no direction, at the basis functions' limit for r → 0; the norm in the update is
     smooth at 0. As in the paper, nothing is normalised: features grow with the number of layers and neighbours.
@@ -61,7 +62,7 @@ class PaiNN(Configurable, nn.Module):
         self.embedding = nn.Embedding(max_z + 1, hidden_channels)
         self.messages = nn.ModuleList(PaiNNMessage(hidden_channels, num_rbf) for _ in range(num_layers))
         self.updates = nn.ModuleList(PaiNNUpdate(hidden_channels) for _ in range(num_layers))
-        self.layer_output = LayerOutput()
+        self.hook_point = HookPoint()
 
     def forward(
         self,
@@ -105,5 +106,5 @@ class PaiNN(Configurable, nn.Module):
             scalars, vectors = scalars + delta_scalars, vectors + delta_vectors
             delta_scalars, delta_vectors = update(scalars, vectors)
             scalars, vectors = scalars + delta_scalars, vectors + delta_vectors
-            scalars = self.layer_output(scalars)
+            scalars = self.hook_point(scalars)
         return AtomFeatures(scalars, vectors)

@@ -1,4 +1,4 @@
-"""Signals and probabilities on the sphere of directions."""
+"""Grids on the sphere of directions, and spherical harmonics on them."""
 
 import math
 from typing import NamedTuple
@@ -13,10 +13,10 @@ from molspectra.layers.constants import ExactConstants
 
 
 class SphereGrid(NamedTuple):
-    """Points of the unit sphere, and how much of its area each stands for; made in float64 on the CPU.
+    """Points of the unit sphere with the share of its area that each stands for, in float64 on the CPU.
 
     A softmax over points is a distribution over directions only if each point counts with its area: Σ_p w_p f(p) is
-    then ∫ f dΩ / 4π, whichever way the grid is turned. Points lie on rings about the y axis, ring by ring.
+    then ∫ f dΩ / 4π in every orientation of the grid. Points are sorted by rings about the y axis.
 
     Example:
         >>> grid = SphereGrid.gauss_legendre(num_polar=8)
@@ -27,25 +27,25 @@ class SphereGrid(NamedTuple):
     points: Float[Tensor, "points 3"]
     """Unit vectors (G, 3)."""
     log_weights: Float[Tensor, " points"]
-    """Logarithms of the shares w of the sphere's area, (G,); Σ w = 1."""
+    """Logarithms of the shares w of the sphere's area, (G,), with Σ w = 1."""
 
     @classmethod
     def gauss_legendre(cls, num_polar: int = 16) -> "SphereGrid":
-        """n rings of 2n points, at the nodes of Gauss–Legendre quadrature in cos β.
+        """Return n rings of 2n points, at the nodes of Gauss–Legendre quadrature in cos β.
 
-        Exact for polynomials up to degree 2n - 1 in the direction.
+        It integrates polynomials up to degree 2n - 1 in the direction exactly.
 
         Raises:
             ValueError: `num_polar` is below 1.
         """
         _check_rings(num_polar, 2 * num_polar)
         cosines, weights = np.polynomial.legendre.leggauss(num_polar)
-        # From the north pole down, as for the other grid.
+        # From the north pole down, as in the other grid.
         return cls._from_rings(np.arccos(cosines[::-1]), weights[::-1] / 2, 2 * num_polar)
 
     @classmethod
     def equal_angle(cls, num_polar: int = 100, num_azimuth: int = 101) -> "SphereGrid":
-        """Rings at the polar angles β_b = π (b + ½) / n: the grid of `e3nn.o3.ToS2Grid`, with the areas of its cells.
+        """Return rings at the polar angles β_b = π (b + ½) / n: the grid of `e3nn.o3.ToS2Grid`, with exact cell areas.
 
         Raises:
             ValueError: `num_polar` or `num_azimuth` is below 1.
@@ -55,47 +55,23 @@ class SphereGrid(NamedTuple):
         return cls._from_rings(polar, np.sin(polar) * math.sin(math.pi / (2 * num_polar)), num_azimuth)
 
     def unweighted(self) -> "SphereGrid":
-        """The same points, each standing for the same area, as the released EMPP has it."""
+        """Return the same points with equal shares of the area, as in the released EMPP."""
         return SphereGrid(self.points, torch.full_like(self.log_weights, -math.log(len(self.points))))
 
     @classmethod
     def _from_rings(cls, polar: np.ndarray, weights: np.ndarray, num_azimuth: int) -> "SphereGrid":
-        """Rings at polar angles (n,) of given shares (n,), each with its first point in the plane x = 0, z > 0."""
+        """Return rings at polar angles (n,) with given shares (n,), the first point of each at x = 0, z > 0."""
         beta, alpha = np.meshgrid(polar, 2 * math.pi * np.arange(num_azimuth) / num_azimuth, indexing="ij")
         points = np.stack([np.sin(beta) * np.sin(alpha), np.cos(beta), np.sin(beta) * np.cos(alpha)], axis=-1)
         log_weights = np.log(weights / num_azimuth).repeat(num_azimuth)
         return cls(torch.from_numpy(points.reshape(-1, 3)), torch.from_numpy(log_weights))
 
 
-class PositionDistribution(NamedTuple):
-    """Where an atom may be, seen from another: independent distributions of direction and distance."""
-
-    direction: Float[Tensor, "pairs points"]
-    """Log-probabilities of the grid's points, (E, G)."""
-    radius: Float[Tensor, "pairs radii"]
-    """Log-probabilities of the distances, (E, R)."""
-    points: Float[Tensor, "points 3"]
-    """The grid's points (G, 3)."""
-    log_weights: Float[Tensor, " points"]
-    """Logarithms of the shares of the sphere's area, (G,)."""
-    radii: Float[Tensor, " radii"]
-    """Distances in Å, (R,)."""
-
-    def mean_direction(self) -> Float[Tensor, "pairs 3"]:
-        """Unit vectors along the mean directions, (E, 3); 0 where the mean vanishes."""
-        mean = self.direction.exp() @ self.points
-        return mean * torch.rsqrt(mean.square().sum(dim=1, keepdim=True) + 1e-16)
-
-    def mean_radius(self) -> Float[Tensor, " pairs"]:
-        """Mean distances in Å, (E,)."""
-        return self.radius.exp() @ self.radii
-
-
 class SphereHarmonics(ExactConstants):
-    """Evaluates a signal Σ_lm c_lm Y_lm(p) on a grid; harmonics real, orthonormal on the sphere, in e3nn's order.
+    """Evaluation of a signal Σ_lm c_lm Y_lm(p) on a grid, with real, orthonormal harmonics in e3nn's order.
 
     Args:
-        grid: Where to evaluate.
+        grid: Points at which the signal is evaluated.
         l_max: Highest degree.
     """
 
@@ -107,12 +83,12 @@ class SphereHarmonics(ExactConstants):
         super().__init__(lambda: {**grid._asdict(), "harmonics": harmonics_at(grid.points, l_max)})
 
     def forward(self, coefficients: Float[Tensor, "rows dim channels"]) -> Float[Tensor, "rows channels points"]:
-        """Coefficients (N, (l_max + 1)², C) → values (N, C, G)."""
+        """Map coefficients (N, (l_max + 1)², C) to values (N, C, G)."""
         return coefficients.mT @ self.harmonics.to(coefficients.dtype).T
 
 
 def harmonics_at(points: Float[Tensor, "points 3"], l_max: int) -> Float[Tensor, "points dim"]:
-    """Real spherical harmonics of degrees 0 to l_max, (G, (l_max + 1)²), orthonormal on the sphere, in e3nn's order."""
+    """Return the real spherical harmonics of degrees 0 … l_max, (G, (l_max + 1)²), orthonormal, in e3nn's order."""
     return o3.spherical_harmonics(list(range(l_max + 1)), points, normalize=True, normalization="integral")
 
 

@@ -9,15 +9,8 @@ from e3nn import o3
 from e3nn.math import normalize2mom
 from torch.nn import functional as F
 
-from molspectra.layers.degrees import (
-    SIGMOID_GAIN,
-    SILU_GAIN,
-    DegreeLinear,
-    DegreeNorm,
-    Gate,
-    LiftDegrees,
-    leading_coupling,
-)
+from molspectra.heads.degrees import SIGMOID_GAIN, SILU_GAIN, DegreeNorm, Gate, LiftDegrees, leading_coupling
+from molspectra.layers import DegreeLinear
 from molspectra.testing import random_orthogonal, wigner
 
 
@@ -51,21 +44,6 @@ def test_every_layer_is_equivariant(determinant):
         lift = LiftDegrees(6, 3).double()
         lifted = lift(features[:given])
         assert_all_close(lift(turned(features[:given], turn)), turned(lifted, turn), 1e-11)
-
-
-def test_linear_is_e3nns():
-    linear, features = DegreeLinear(6, 5, 2).double(), random_features(2)
-    reference = o3.Linear("6x0e+6x1o+6x2e", "5x0e+5x1o+5x2e", biases=False).double()
-    weights = [part.weight.T.flatten() * math.sqrt(6) for part in linear.degrees]
-    reference.weight.data = torch.cat(weights).detach()
-    torch.testing.assert_close(e3nn_layout(linear(features)), reference(e3nn_layout(features)))
-
-
-def test_initial_weights_keep_the_variance():
-    linear = DegreeLinear(400, 300, 1)
-    assert [part.weight.std().item() * 20 for part in linear.degrees] == pytest.approx([1, 1], abs=0.01)
-    assert linear.degrees[0].bias.eq(0).all()
-    assert linear.degrees[1].bias is None
 
 
 def test_norm_by_a_loop():

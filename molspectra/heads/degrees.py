@@ -8,43 +8,21 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from molspectra.heads.sphere import SphereGrid, harmonics_at
 from molspectra.layers.constants import ExactConstants
+from molspectra.layers.initialization import init_linears_normal
 from molspectra.layers.precision import at_least_float32
-from molspectra.layers.sphere import SphereGrid, harmonics_at
 
-# 1/√⟨f(x)²⟩ over x ~ N(0, 1), as e3nn estimates it (0.16 % above the exact value for SiLU): the gains of its gates.
+# Gains 1/√⟨f(x)²⟩ over x ~ N(0, 1) of the gates of e3nn, by its own estimate (for SiLU 0.16 % above the exact value).
 SILU_GAIN = 1.6791767923989418
 SIGMOID_GAIN = 1.8467055342154763
 
 
-class DegreeLinear(nn.Module):
-    """y_l = x_l W_l, plus a bias for l = 0: one weight a degree mixes channels, never components.
-
-    Weights are N(0, 1) / √in at first, as in `e3nn.o3.Linear`, and the bias 0.
-
-    Args:
-        in_channels: Channels of every incoming degree.
-        out_channels: Channels of every outgoing degree but, perhaps, the first.
-        l_max: Highest degree.
-        out_scalars: Channels of the outgoing degree 0, by default as many.
-    """
-
-    def __init__(self, in_channels: int, out_channels: int, l_max: int, out_scalars: int | None = None) -> None:
-        super().__init__()
-        widths = [out_channels if out_scalars is None else out_scalars] + [out_channels] * l_max
-        self.degrees = nn.ModuleList(nn.Linear(in_channels, out, bias=not l) for l, out in enumerate(widths))
-        _init_normal(self)
-
-    def forward(self, features: Sequence[Float[Tensor, "rows _ in"]]) -> list[Float[Tensor, "rows _ _"]]:
-        """Features (N, 2l + 1, in) of each degree → (N, 2l + 1, out)."""
-        return [linear(of_degree) for linear, of_degree in zip(self.degrees, features, strict=True)]
-
-
 class DegreeNorm(nn.Module):
-    """Layer norm by degree (Equiformer, arXiv:2206.11990): each is divided by its root mean square.
+    """Layer norm by degree (Equiformer, arXiv:2206.11990): x_l ← w_l ⊙ x_l / √(⟨x_l²⟩ + ε).
 
-    x_l ← w_l ⊙ x_l / √(⟨x_l²⟩ + ε), the mean running over channels and components; of the scalars the mean over
-    channels is taken out before, and a bias is added after. Computed in float32 or better.
+    The mean runs over channels and components. From scalars, their mean over channels is subtracted first, and a bias
+    is added last. Computed in float32 or better.
 
     Args:
         channels: Number F of channels of every degree.
@@ -59,30 +37,32 @@ class DegreeNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, features: Sequence[Float[Tensor, "rows _ channels"]]) -> list[Float[Tensor, "rows _ channels"]]:
-        """Features (N, 2l + 1, F) of each degree → the same, normalised."""
+        """Normalize features (N, 2l + 1, F) of each degree."""
         normed = []
         for l, (weight, of_degree) in enumerate(zip(self.weight, features, strict=True)):
             of_degree = at_least_float32(of_degree)
             if l == 0:
+                # Vectors keep their mean: subtracting it would mix channels of different directions.
                 of_degree = of_degree - of_degree.mean(dim=2, keepdim=True)
+            # One number per atom and degree, a mean over components too: an invariant, so that directions are kept.
             mean_square = of_degree.square().mean(dim=(1, 2), keepdim=True)
             normed.append(of_degree * torch.rsqrt(mean_square + self.eps) * weight)
         normed[0] = normed[0] + self.bias
         return normed
 
     def extra_repr(self) -> str:
-        """The arguments, for printing."""
+        """Return the arguments, for printing."""
         return f"{self.weight.shape[1]}, l_max={self.weight.shape[0] - 1}, eps={self.eps}"
 
 
 class Gate(nn.Module):
-    """SiLU on scalars, and a sigmoid of further scalars on every channel of higher degree, with e3nn's gains.
+    """Gate of e3nn: SiLU of scalars, and features of higher degree times the sigmoid of further scalars.
 
-    Degree 0 comes with F (l_max + 1) channels: F to be activated, and F gates for each degree from 1 on.
+    Degree 0 has F (l_max + 1) channels: F that SiLU activates, then F gates for each degree from 1 on.
     """
 
     def forward(self, features: Sequence[Float[Tensor, "rows _ _"]]) -> list[Float[Tensor, "rows _ channels"]]:
-        """Features (N, 1, F (l_max + 1)) and (N, 2l + 1, F) → (N, 2l + 1, F) of each degree."""
+        """Map features (N, 1, F (l_max + 1)) and (N, 2l + 1, F) to (N, 2l + 1, F) of each degree."""
         scalars, *gates = features[0].chunk(len(features), dim=2)
         higher = [
             of_degree * (SIGMOID_GAIN * torch.sigmoid(gate))
@@ -92,17 +72,17 @@ class Gate(nn.Module):
 
 
 class LiftDegrees(ExactConstants):
-    """Makes the degrees that features lack by coupling the highest that there is with the vectors, again and again.
+    """Construction of the degrees that features lack: x_l = x_{l-1} A_l ⊗ v B_l, from the vectors v upward.
 
-    x_l = x_{l-1} A_l ⊗ v B_l, channel by channel, where ⊗ keeps the highest degree: for l = 2 the traceless symmetric
-    part of a bᵀ. The product is that of `e3nn.o3.TensorProduct` with "uuu" and weight 1, up to a sign for l > 2.
+    The product ⊗ acts channel by channel and keeps the highest degree, which for l = 2 is the traceless symmetric part
+    of a bᵀ. It equals `e3nn.o3.TensorProduct` with "uuu" and weight 1, up to a sign for l > 2.
 
-    Where vectors vanish (a lone atom, a centre of symmetry) so does what is made of them. Weights of degrees that are
-    given have a gradient of 0.
+    Where vectors vanish (a lone atom, a center of symmetry), the constructed degrees vanish too. Weights of degrees
+    that the features already have get a gradient of 0.
 
     Args:
         channels: Number F of channels of every degree.
-        l_max: Highest degree to have, at least 1.
+        l_max: Highest degree of the result, at least 1.
 
     Example:
         >>> scalars, vectors = torch.randn(5, 1, 8), torch.randn(5, 3, 8)
@@ -117,13 +97,13 @@ class LiftDegrees(ExactConstants):
         self.l_max = l_max
         self.left = nn.ModuleList(nn.Linear(channels, channels, bias=False) for _ in range(2, l_max + 1))
         self.right = nn.ModuleList(nn.Linear(channels, channels, bias=False) for _ in range(2, l_max + 1))
-        _init_normal(self)
+        init_linears_normal(self)
 
     def forward(self, features: Sequence[Float[Tensor, "rows _ channels"]]) -> list[Float[Tensor, "rows _ channels"]]:
-        """Features (N, 2l + 1, F) of degrees 0, 1, … → of degrees 0 to l_max; higher ones are left out.
+        """Extend features (N, 2l + 1, F) of degrees 0, 1, … to degrees 0 … l_max, or cut them off there.
 
         Raises:
-            ValueError: there are no vectors.
+            ValueError: The features have no vectors.
         """
         if len(features) < 2:
             raise ValueError(
@@ -135,35 +115,28 @@ class LiftDegrees(ExactConstants):
         for l in range(given, self.l_max + 1):
             lifted.append(self._couple(l, lifted[l - 1], features[1]))
         if given > 2 and self.left:
-            # What wraps modules for several processes (DistributedDataParallel) waits for every weight's gradient.
+            # DistributedDataParallel waits for a gradient of every weight: unused ones enter with a factor of 0.
             unused = [*self.left[: given - 2].parameters(), *self.right[: given - 2].parameters()]
             lifted[0] = lifted[0] + 0.0 * torch.stack([weight.sum() for weight in unused]).sum()
         return lifted
 
     def _couple(self, l: int, lower: Tensor, vectors: Tensor) -> Tensor:
-        """Features of degree l - 1 and vectors → (N, 2l + 1, F)."""
+        """Couple features of degree l - 1 and vectors to degree l, (N, 2l + 1, F)."""
         a, b = self.left[l - 2](lower), self.right[l - 2](vectors)
         products = (a.unsqueeze(2) * b.unsqueeze(1)).flatten(1, 2)
         return self.get_buffer(f"coupling_{l}").to(products.dtype) @ products
 
 
 def leading_coupling(l: int) -> Float[Tensor, "components products"]:
-    """How degrees l - 1 and 1 couple to degree l, (2l + 1, (2l - 1) · 3), float64; the rows are orthonormal.
+    """Return the coupling of degrees l - 1 and 1 to degree l, (2l + 1, (2l - 1) · 3), float64, with orthonormal rows.
 
-    Proportional to ∫ Y_l Y_{l-1} Y_1 dΩ, summed exactly. `e3nn.o3.wigner_3j` is right to 1e-8 only from l = 3 on.
+    It is proportional to ∫ Y_l Y_{l-1} Y_1 dΩ, which the quadrature sums exactly. `e3nn.o3.wigner_3j` is right only to
+    1e-8 from l = 3 on.
     """
+    # The integrand is a polynomial of degree 2l in the direction, for which l + 1 rings are exact.
     grid = SphereGrid.gauss_legendre(l + 1)
     harmonics = harmonics_at(grid.points, l)
     lower, degree = harmonics[:, (l - 1) ** 2 : l**2], harmonics[:, l**2 :]
     products = (lower.unsqueeze(2) * harmonics[:, 1:4].unsqueeze(1)).flatten(1)
     coupling = (grid.log_weights.exp().unsqueeze(1) * degree).T @ products
     return coupling * (math.sqrt(2 * l + 1) / torch.linalg.matrix_norm(coupling))
-
-
-def _init_normal(module: nn.Module) -> None:
-    """N(0, 1) / √in for the weights of all linear layers in a module, 0 for the biases."""
-    for part in module.modules():
-        if isinstance(part, nn.Linear):
-            nn.init.normal_(part.weight, std=1 / math.sqrt(part.in_features))
-            if part.bias is not None:
-                nn.init.zeros_(part.bias)

@@ -1,0 +1,9 @@
+"""Projection of embeddings to the space where they are contrasted."""
+
+import torch
+
+from molspectra.heads import ProjectionHead
+
+
+def test_projection_head():
+    assert ProjectionHead(6, 3)(torch.randn(2, 6)).shape == (2, 3)
