@@ -1,19 +1,30 @@
-# make demo    the main example, in an environment of its own; options in DEMO_ARGS='...'
-# make test    lint, types, documentation and tests
-# make docs    the documentation alone, as HTML under docs/_build
-# make lint    style and types alone
-# make format  rewrite the sources in the project's style
-# make clean   remove the environment and everything built
+# make demo         the main example, in an environment of its own; options in DEMO_ARGS='...'
+# make check        style, types and the fast tests: 3 minutes on 2 cores
+# make test         everything: style, types, documentation, all tests, coverage of branches: 15 minutes on 2 cores
+# make test-oldest  the fast tests with the lowest versions that pyproject.toml allows, in an environment of their own
+# make mutation     the share of small faults that tests of noise, objectives and geometry find; options in MUTATION_ARGS
+# make docs         the documentation alone, as HTML under docs/_build
+# make lint         style and types alone
+# make format       rewrite the sources in the project's style
+# make clean        remove the environments and everything built
 
 PYTHON ?= python3
 VENV ?= .venv
+VENV_OLDEST ?= .venv-oldest
+CONSTRAINTS ?= constraints.txt
 PYTEST_ARGS ?=
 DEMO_ARGS ?=
+MUTATION_ARGS ?=
 
 BIN := $(VENV)/bin
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+INSTALL := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test docs lint format clean
+# One process per core, of one thread each. A process that has run out of tests takes half of those that another has left.
+ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
+PARALLEL := -n logical --dist worksteal
+FAST := -m "not slow and not compile"
+
+.PHONY: help demo check test test-oldest mutation docs lint format clean
 .DEFAULT_GOAL := help
 
 help:
@@ -22,10 +33,19 @@ help:
 demo: $(VENV)/.installed-demo
 	$(BIN)/python examples/01_two_stage_pretraining.py $(DEMO_ARGS)
 
+check: lint
+	$(ONE_THREAD) $(BIN)/python -m pytest $(PARALLEL) $(FAST) $(PYTEST_ARGS)
+
 # The checks of shapes that all other tests run with cannot be compiled, hence the run of its own.
 test: lint docs
-	$(BIN)/python -m pytest -m compile --jaxtyping-packages= tests
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(ONE_THREAD) $(BIN)/python -m pytest $(PARALLEL) -m compile --jaxtyping-packages= tests
+	$(ONE_THREAD) $(BIN)/python -m pytest $(PARALLEL) -m "not compile" --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
+
+test-oldest: $(VENV_OLDEST)/.installed-oldest
+	$(ONE_THREAD) $(VENV_OLDEST)/bin/python -m pytest $(PARALLEL) $(FAST) $(PYTEST_ARGS)
+
+mutation: $(VENV)/.installed-mutation
+	$(ONE_THREAD) $(BIN)/python -m tools.mutation $(MUTATION_ARGS)
 
 docs: $(VENV)/.installed-dev
 	$(BIN)/python -m sphinx -W --keep-going --quiet -b html docs docs/_build/html
@@ -40,23 +60,32 @@ format: $(VENV)/.installed-dev
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info docs/_build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV_OLDEST) build dist *.egg-info docs/_build .coverage* .mypy_cache .mutation .pytest_cache .ruff_cache .hypothesis
 
 # An environment is made once; packages are installed again when what is asked for has changed.
-$(VENV)/.created:
+%/.created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
 	  echo "molspectra needs Python 3.10 or newer, but $(PYTHON) is $$($(PYTHON) --version 2>&1)." \
 	       "Name another: make PYTHON=python3.11 ..." >&2; exit 1; }
-	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	@$(PYTHON) -m venv $* || { rm -rf $*; \
 	  echo "$(PYTHON) could not make a virtual environment (on Debian and Ubuntu: apt install python3-venv)." >&2; exit 1; }
 	@touch $@
 
-$(VENV)/.installed-demo: pyproject.toml constraints.txt | $(VENV)/.created
+$(VENV)/.installed-demo: pyproject.toml $(CONSTRAINTS) | $(VENV)/.created
 	@echo "Installing molspectra and what the demo needs into $(VENV) ..."
-	@$(INSTALL) -e '.[plots]'
+	@$(BIN)/python $(INSTALL) -e '.[plots]' -c $(CONSTRAINTS)
 	@touch $@
 
-$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/.created
+$(VENV)/.installed-dev: pyproject.toml $(CONSTRAINTS) | $(VENV)/.created
 	@echo "Installing molspectra and the development tools into $(VENV) ..."
-	@$(INSTALL) -e '.[dev]'
+	@$(BIN)/python $(INSTALL) -e '.[dev]' -c $(CONSTRAINTS)
+	@touch $@
+
+$(VENV)/.installed-mutation: $(VENV)/.installed-dev
+	@$(BIN)/python $(INSTALL) -e '.[mutation]' -c $(CONSTRAINTS)
+	@touch $@
+
+$(VENV_OLDEST)/.installed-oldest: pyproject.toml constraints-oldest.txt | $(VENV_OLDEST)/.created
+	@echo "Installing molspectra and the lowest versions of what it needs into $(VENV_OLDEST) ..."
+	@$(VENV_OLDEST)/bin/python $(INSTALL) -e '.[test]' -c constraints-oldest.txt
 	@touch $@

@@ -1,9 +1,16 @@
-"""What tests, docstring examples and documentation examples share."""
+"""Settings and fixtures that tests, docstring examples and documentation examples share."""
 
+import os
 from typing import Any
 
 import pytest
 import torch
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Workers already fill the cores: with more than one thread each, they and the processes they start wait for
+    # one another.
+    os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)

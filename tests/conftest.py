@@ -1,18 +1,22 @@
-"""Fixtures and markers of the test suite."""
+"""Fixtures and markers of the test suite.
+
+Nothing here imports molspectra while pytest reads this file: the checks of shapes reach only modules that are imported
+after the plugin of jaxtyping has installed its hook, which versions before 0.2.37 do once all conftest files are read.
+"""
 
 import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from molspectra.testing import without_shape_checks
-from tests.conformers import PublishedConformers
+if TYPE_CHECKING:
+    from tests.conformers import PublishedConformers
 
 _REPOSITORY = Path(__file__).parents[1]
 
@@ -53,14 +57,18 @@ def load_fixture(reference: Path) -> Callable[[str], Any]:
 
 
 @pytest.fixture(scope="session")
-def conformers(reference: Path) -> PublishedConformers:
+def conformers(reference: Path) -> "PublishedConformers":
     """Molecules of the published Frad and SliDe with their noises and energies."""
+    from tests.conformers import PublishedConformers
+
     return PublishedConformers(reference / "fixtures")
 
 
 @pytest.fixture
 def no_shape_checks() -> Iterator[None]:
     """For tests that pass wrong shapes or types on purpose, or compile: see `molspectra.testing`."""
+    from molspectra.testing import without_shape_checks
+
     with without_shape_checks():
         yield
 

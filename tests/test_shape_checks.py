@@ -19,8 +19,8 @@ def test_an_int_is_accepted_where_a_float_is_annotated() -> None:
 
 @checked
 def test_a_string_is_refused_where_a_float_is_annotated() -> None:
-    with pytest.raises(jaxtyping.TypeCheckError, match="std"):
-        CoordNoise(std="0.04")  # type: ignore[arg-type]
+    with pytest.raises(jaxtyping.TypeCheckError, match="cutoff"):
+        radius_graph(torch.zeros(4, 3), None, cutoff="5.0")
 
 
 @checked
