@@ -255,7 +255,7 @@ def _features_of(model: SchNet | DimeNetPlusPlus | ViSNet) -> FeatureSource:
 
 def _is_graph_network(module: Callable) -> bool:
     """Whether its signature has an `edge_index`, and no `pos` as that of a callable (z, pos, batch) has."""
-    names = parameters_of(module)
+    names = parameters_of(module).names
     return "edge_index" in names and "pos" not in names
 
 
