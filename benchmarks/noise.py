@@ -22,7 +22,7 @@ from torch_geometric.transforms import Compose
 
 import molspectra as ms
 from benchmarks.timing import DEVICE, interleaved, machine
-from molspectra.data.chemistry.conversion import to_rdkit
+from molspectra.data.chemistry.rdkit import to_rdkit
 from molspectra.data.transforms import AddTopology, ForceConstants
 from tests.oracles import rdkit_noise
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from molspectra.data.chemistry.conversion import from_ase
+from molspectra.data.chemistry.ase import from_ase
 from molspectra.methods.regression import Regression
 
 # eV, CODATA 2018

@@ -11,7 +11,7 @@ import torch
 from torch_geometric.data import Batch, Data
 
 from molspectra.data import from_smiles
-from molspectra.data.chemistry.conversion import to_rdkit
+from molspectra.data.chemistry.rdkit import to_rdkit
 from molspectra.data.chemistry.smirnoff import SmirnoffForceField
 from molspectra.data.transforms.force_constants import ForceConstants
 from molspectra.geometry import topology

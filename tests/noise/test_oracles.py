@@ -6,7 +6,7 @@ import torch
 from torch_geometric.data import Batch
 
 import molspectra as ms
-from molspectra.data.chemistry.conversion import to_rdkit
+from molspectra.data.chemistry.rdkit import to_rdkit
 from molspectra.data.transforms import AddTopology, ForceConstants
 from molspectra.noise.internal import apply_change, draw_change
 from molspectra.noise.slicing import finite_difference_slices, least_squares_gradient

@@ -1,4 +1,4 @@
-"""Symbols of the elements, and which of them a SMILES names."""
+"""Symbols of the elements, and the elements that a SMILES names."""
 
 import re
 from collections import Counter
@@ -24,10 +24,10 @@ _ATOM = re.compile(r"\[\d*([A-Z][a-z]?|[a-z][a-z]?)[^\]]*\]|(Cl|Br|[BCNOPSFI]|[b
 
 
 def atomic_number(symbol: str) -> int:
-    """The atomic number of a symbol, as "Cl".
+    """Return the atomic number of a symbol such as "Cl".
 
     Raises:
-        ValueError: there is no such element.
+        ValueError: no element has this symbol.
     """
     if symbol not in ATOMIC_NUMBERS:
         raise ValueError(f"{symbol!r} is not the symbol of an element.")
@@ -35,7 +35,13 @@ def atomic_number(symbol: str) -> int:
 
 
 def heavy_atoms(smiles: str) -> Counter[int]:
-    """Atomic number → how many atoms of it a SMILES has, hydrogen aside: a cheap test of what belongs together.
+    """Count the heavy atoms of a SMILES by element, without RDKit: a cheap test that two records belong together.
+
+    Args:
+        smiles: A valid SMILES.
+
+    Returns:
+        Atomic number → number of atoms.
 
     Example:
         >>> heavy_atoms("[13CH3]c1ccc[nH]1")

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from molspectra._download import download
-from molspectra.data.chemistry.conversion import from_smiles
+from molspectra.data.chemistry.smiles import from_smiles
 from molspectra.data.datasets.stored import BROKEN, StoredDataset
 from molspectra.spectra.axis import SpectrumAxis
 

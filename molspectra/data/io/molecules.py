@@ -8,7 +8,10 @@ from typing import IO, Any, NamedTuple
 
 from torch_geometric.data import Batch, Data
 
-from molspectra.data.chemistry.conversion import from_ase, from_rdkit, from_smiles, import_rdkit
+from molspectra.data.chemistry._rdkit import import_rdkit
+from molspectra.data.chemistry.ase import from_ase
+from molspectra.data.chemistry.rdkit import from_rdkit
+from molspectra.data.chemistry.smiles import from_smiles
 from molspectra.data.io.sdf import read_records
 from molspectra.data.molecule import validate
 

@@ -8,7 +8,9 @@ from torch_geometric.data import Batch, Data
 from torch_geometric.transforms import BaseTransform
 
 from molspectra._validation import check_std
-from molspectra.data.chemistry.bonds import bonds_from_edges, perceive_bond_orders, perceive_bonds
+from molspectra.data.chemistry.bond_orders import perceive_bond_orders
+from molspectra.data.chemistry.bonds import perceive_bonds
+from molspectra.data.chemistry.edges import bonds_from_edges
 from molspectra.data.molecule import validate
 from molspectra.geometry import topology
 from molspectra.geometry.internal_coordinates import defined_terms

@@ -11,7 +11,8 @@ from torch import Tensor
 from torch_geometric.data import Batch, Data
 from torch_geometric.transforms import BaseTransform
 
-from molspectra.data.chemistry.conversion import import_rdkit, to_rdkit
+from molspectra.data.chemistry._rdkit import import_rdkit
+from molspectra.data.chemistry.rdkit import to_rdkit
 from molspectra.data.chemistry.smirnoff import SmirnoffForceField, Term, oriented
 
 # Standard deviations at kT = 1 kcal/mol (Å, rad, rad, rad), of which constants are 1/σ^2: those of the released SliDe.

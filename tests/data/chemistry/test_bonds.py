@@ -8,8 +8,10 @@ import torch
 from torch_geometric.data import Data
 
 from molspectra.data import MiniSpectra, from_smiles, validate
-from molspectra.data.chemistry import bonds
-from molspectra.data.chemistry.bonds import bonds_from_edges, perceive_bond_orders, perceive_bonds
+from molspectra.data.chemistry import bond_orders, bonds
+from molspectra.data.chemistry.bond_orders import perceive_bond_orders
+from molspectra.data.chemistry.bonds import perceive_bonds
+from molspectra.data.chemistry.edges import bonds_from_edges
 from molspectra.testing import EDGE_MOLECULES
 
 TRINITROTOLUENE = "Cc1c([N+](=O)[O-])cc([N+](=O)[O-])cc1[N+](=O)[O-]"
@@ -200,7 +202,7 @@ def test_lengths_where_rdkit_fails(chem, smiles, charge, capfd):
 
 def test_rdkit_does_not_search_for_ever(chem, monkeypatch):
     data = from_smiles("Cc1ccccc1[N+](=O)[O-]")
-    monkeypatch.setattr(bonds, "_RDKIT_STEPS", 1)
+    monkeypatch.setattr(bond_orders, "_RDKIT_STEPS", 1)
     assert quietly(perceive_bond_orders, data.z, data.pos, data.bond_index)[1].startswith("bond lengths (RDKit finds")
 
 

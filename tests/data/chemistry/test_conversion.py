@@ -9,7 +9,7 @@ import torch
 from torch_geometric.data import Batch, Data
 
 from molspectra.data import MiniSpectra, from_ase, from_rdkit, from_smiles, validate
-from molspectra.data.chemistry.conversion import to_rdkit
+from molspectra.data.chemistry.rdkit import to_rdkit
 
 # SMILES → atomic numbers, bond orders (sorted)
 MOLECULES = {

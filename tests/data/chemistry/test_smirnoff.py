@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch_geometric.data import Data
 
-from molspectra.data.chemistry.conversion import to_rdkit
-from molspectra.data.chemistry.smirnoff import SmirnoffForceField, oriented, quantity
+from molspectra.data.chemistry.rdkit import to_rdkit
+from molspectra.data.chemistry.smirnoff import SmirnoffForceField, oriented
+from molspectra.data.chemistry.smirnoff_file import quantity
 
 chem = pytest.importorskip("rdkit.Chem", reason="needs RDKit: pip install molspectra[rdkit]")
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from molspectra.data.chemistry.formal_charge import infer_formal_charges
+from molspectra.data.chemistry.formal_charges import infer_formal_charges
 
 pytest.importorskip("rdkit", reason="needs RDKit: pip install molspectra[rdkit]")
 

@@ -1,11 +1,19 @@
-"""Formal charges from what a molecule's bonds leave open, for molecules that come without them."""
+"""Formal charges of molecules that come with bonds but without charges.
+
+RDKit's `DetermineBondOrders` assigns charges together with bond orders, from connectivity and the total charge. Here
+the orders are known and the total charge is not. Trying total charges one by one and keeping the one that reproduces
+the given orders was measured on the 80 molecules of tests/data/chemistry/test_conversion.py. It fails on 20, among them
+salts, sulfoxides, ylides, PF6-, N,N'-dioxides, the theophylline anion and aromatic dications. So the octet rule stays
+here for ordinary atoms, and RDKit decides, by placing double bonds, which charges an aromatic ring can have.
+"""
 
 import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-_AROMATIC = 1.5
-# Valence electrons → main-group elements; those of group 12 behave like group 2.
+from molspectra.data.chemistry._rdkit import AROMATIC, assemble, import_rdkit
+
+# Valence electrons → main-group elements. Group 12 behaves like group 2.
 _ELEMENTS = {
     1: (1, 3, 11, 19, 37, 55),
     2: (4, 12, 20, 30, 38, 48, 56, 80),
@@ -16,29 +24,30 @@ _ELEMENTS = {
     7: (9, 17, 35, 53),
 }
 _ELECTRONS = {number: electrons for electrons, numbers in _ELEMENTS.items() for number in numbers}
-# Aromatic atoms: charges that change how many double bonds the ring needs, (valence electrons, neighbours) → charges.
+# Aromatic atoms whose charge changes how many double bonds the ring needs: (valence electrons, neighbors) → charges.
 _ALTERNATIVES = {(5, 3): (1, 0), (6, 2): (1,), (5, 2): (-1,), (4, 3): (-1, 1)}
 _CARBON_GROUP = 4
 
 Bond = tuple[int, int, float]
+_Neighbors = list[dict[int, float]]
 
 
 def infer_formal_charges(numbers: Sequence[int], bonds: Sequence[Bond]) -> list[int]:
-    """The charges with which the atoms have closed shells, given that all bonds and hydrogens are there.
+    """Infer the charges that give all atoms closed shells, assuming that all bonds and hydrogens are given.
 
     With v the sum of an atom's bond orders and g its valence electrons:
 
     * g up to 3 (and Zn, Cd, Hg): g - v, as for Na+ (no bonds), Mg2+, AlCl4-, BF4- and H+.
     * C, Si, Ge, Sn, Pb: -1 for v = 3 (carbanion, isocyanide, CO) and v = 5, -2 for v = 6, else 0 (v = 2: a carbene).
-    * N, O, F and theirs: v + g - 8, the octet rule: +1 for N with 4 bonds, -1 for O with 1, Cl- for none.
+    * N, O, F and their groups: v + g - 8, the octet rule: +1 for N with 4 bonds, -1 for O with 1, Cl- for none.
     * Hypervalent (v > 4; S, Se, Te with 4; I with 3): 0 where v - g is even, else -1 (PF6-) or +1 (sulfoxonium).
     * Transition metals, noble gases: 0.
 
-    Aromatic systems get as few charges as let double bonds be placed, and leave the system aromatic: on N and O before
-    C, as in pyridinium, N-oxides, imidazolide, the cyclopentadienyl anion and the tropylium cation. In a symmetric
-    system any one of equivalent resonance forms is taken. Radicals and carbocations outside of aromatic rings, hydride,
-    bare transition-metal ions, hypervalent iodine(I) and charge-separated sulfones cannot be told from other species
-    by their bonds: they come out wrong.
+    Aromatic systems get as few charges as allow double bonds to be placed and keep the system aromatic: on N and O
+    before C, as in pyridinium, N-oxides, imidazolide, the cyclopentadienyl anion and the tropylium cation. Among
+    equivalent resonance forms an arbitrary one is taken. Bonds alone do not identify radicals, carbocations outside of
+    aromatic rings, hydride, bare transition-metal ions, hypervalent iodine(I) and charge-separated sulfones: their
+    charges come out wrong.
 
     Args:
         numbers: Atomic number of each atom.
@@ -47,16 +56,19 @@ def infer_formal_charges(numbers: Sequence[int], bonds: Sequence[Bond]) -> list[
     Returns:
         Formal charge of each atom.
 
+    Raises:
+        ImportError: a bond is aromatic, and RDKit is not installed.
+
     Example:
         >>> infer_formal_charges([6, 7], [(0, 1, 3)])  # cyanide
         [-1, 0]
     """
-    neighbors: list[dict[int, float]] = [{} for _ in numbers]
+    neighbors: _Neighbors = [{} for _ in numbers]
     for i, j, order in bonds:
         neighbors[i][j] = neighbors[j][i] = order
     charges = [0] * len(numbers)
     for atom, number in enumerate(numbers):
-        if _AROMATIC not in neighbors[atom].values():
+        if AROMATIC not in neighbors[atom].values():
             charges[atom] = _closed_shell_charge(number, int(sum(neighbors[atom].values())))
     for system in _aromatic_systems(neighbors):
         for atom, charge in _aromatic_charges(system, numbers, neighbors, charges).items():
@@ -77,15 +89,15 @@ def _closed_shell_charge(number: int, valence: int) -> int:
     return valence + electrons - 8
 
 
-def _aromatic_systems(neighbors: list[dict[int, float]]) -> Iterator[list[int]]:
-    """Sets of atoms that aromatic bonds hold together."""
+def _aromatic_systems(neighbors: _Neighbors) -> Iterator[list[int]]:
+    """Yield the sets of atoms that aromatic bonds connect."""
     seen: set[int] = set()
     for start, around in enumerate(neighbors):
-        if start in seen or _AROMATIC not in around.values():
+        if start in seen or AROMATIC not in around.values():
             continue
         system, queue = {start}, [start]
         while queue:
-            linked = {other for other, order in neighbors[queue.pop()].items() if order == _AROMATIC}
+            linked = {other for other, order in neighbors[queue.pop()].items() if order == AROMATIC}
             queue.extend(linked - system)
             system |= linked
         seen |= system
@@ -93,9 +105,9 @@ def _aromatic_systems(neighbors: list[dict[int, float]]) -> Iterator[list[int]]:
 
 
 def _aromatic_charges(
-    system: list[int], numbers: Sequence[int], neighbors: list[dict[int, float]], charges: list[int]
+    system: list[int], numbers: Sequence[int], neighbors: _Neighbors, charges: list[int]
 ) -> dict[int, int]:
-    """Charges of one aromatic system, given those of the atoms around it."""
+    """Find the charges of one aromatic system, given those of the atoms around it."""
     base = {atom: _aromatic_base(atom, numbers, neighbors, charges) for atom in system}
     changes = [
         (atom, charge)
@@ -105,12 +117,13 @@ def _aromatic_charges(
         if (_ELECTRONS.get(numbers[atom]), len(neighbors[atom])) == kind and base[atom] != charge
     ]
     on_heteroatoms = [change for change in changes if _ELECTRONS[numbers[change[0]]] != _CARBON_GROUP]
+    # No change, then one, then two: the fewest charges win.
     trials = itertools.chain([()], ((change,) for change in changes), itertools.combinations(on_heteroatoms, 2))
-    fragment, index = _fragment(system, numbers, neighbors)
+    fragment = _fragment(system, numbers, neighbors)
     possible = None
     for trial in trials:
         trial_charges = base | dict(trial)
-        kekulized, aromatic = _place_double_bonds(fragment, {index[a]: c for a, c in trial_charges.items()})
+        kekulized, aromatic = _place_double_bonds(fragment, trial_charges, system)
         if aromatic:
             return trial_charges
         if kekulized and possible is None:
@@ -118,10 +131,10 @@ def _aromatic_charges(
     return base if possible is None else possible
 
 
-def _aromatic_base(atom: int, numbers: Sequence[int], neighbors: list[dict[int, float]], charges: list[int]) -> int:
-    """What its substituents say of the charge of an aromatic atom."""
+def _aromatic_base(atom: int, numbers: Sequence[int], neighbors: _Neighbors, charges: list[int]) -> int:
+    """Return the charge of an aromatic atom that its substituents imply."""
     kind = _ELECTRONS.get(numbers[atom]), len(neighbors[atom])
-    substituents = [other for other, order in neighbors[atom].items() if order != _AROMATIC]
+    substituents = [other for other, order in neighbors[atom].items() if order != AROMATIC]
     if kind == (4, 2):
         return -1  # phenyl anion
     if kind == (5, 3) and any(charges[other] < 0 for other in substituents):
@@ -131,42 +144,25 @@ def _aromatic_base(atom: int, numbers: Sequence[int], neighbors: list[dict[int, 
     return 0
 
 
-def _fragment(
-    system: list[int], numbers: Sequence[int], neighbors: list[dict[int, float]]
-) -> tuple[Any, dict[int, int]]:
-    """An aromatic system and the atoms bound to it as an RDKit molecule, and the indices of its atoms there."""
-    from rdkit import Chem
+def _fragment(system: list[int], numbers: Sequence[int], neighbors: _Neighbors) -> Any:
+    """Build the molecule with only the bonds of one aromatic system, so that RDKit sees no other ring."""
+    bonds = {(min(i, j), max(i, j)): order for i in system for j, order in neighbors[i].items()}
+    return assemble(numbers, [(i, j, order) for (i, j), order in bonds.items()])
 
-    types = {1: Chem.BondType.SINGLE, 1.5: Chem.BondType.AROMATIC, 2: Chem.BondType.DOUBLE, 3: Chem.BondType.TRIPLE}
-    fragment, index = Chem.RWMol(), {}
-    for atom in sorted(set(system).union(*(neighbors[atom] for atom in system))):
-        new = Chem.Atom(numbers[atom])
-        new.SetNoImplicit(True)
-        index[atom] = fragment.AddAtom(new)
-    pairs = {(min(i, j), max(i, j)): order for i in system for j, order in neighbors[i].items()}
-    for (i, j), order in pairs.items():
-        fragment.AddBond(index[i], index[j], types[order])
-        if order == _AROMATIC:
-            fragment.GetBondBetweenAtoms(index[i], index[j]).SetIsAromatic(True)
+
+def _place_double_bonds(fragment: Any, charges: dict[int, int], system: list[int]) -> tuple[bool, bool]:
+    """Check that double bonds can be placed with these charges, and that the same bonds are aromatic afterwards."""
+    rdkit = import_rdkit("infer_formal_charges")
+    trial = rdkit.Chem.RWMol(fragment)
     for atom in system:
-        fragment.GetAtomWithIdx(index[atom]).SetIsAromatic(True)
-    return fragment, index
-
-
-def _place_double_bonds(fragment: Any, charges: dict[int, int]) -> tuple[bool, bool]:
-    """Whether double bonds can be placed with these charges, and whether that leaves the same bonds aromatic."""
-    from rdkit import Chem, rdBase
-
-    trial = Chem.RWMol(fragment)
-    for atom, charge in charges.items():
-        trial.GetAtomWithIdx(atom).SetFormalCharge(charge)
-    with rdBase.BlockLogs():
+        trial.GetAtomWithIdx(atom).SetFormalCharge(charges[atom])
+    with rdkit.rdBase.BlockLogs():
         try:
             trial.UpdatePropertyCache(strict=False)
-            Chem.GetSymmSSSR(trial)
-            Chem.Kekulize(trial, clearAromaticFlags=True)
-        except Chem.MolSanitizeException:
+            rdkit.Chem.GetSymmSSSR(trial)
+            rdkit.Chem.Kekulize(trial, clearAromaticFlags=True)
+        except rdkit.Chem.MolSanitizeException:
             return False, False
-        Chem.SetAromaticity(trial)
+        rdkit.Chem.SetAromaticity(trial)
     before = [bond.GetIsAromatic() for bond in fragment.GetBonds()]
     return True, before == [bond.GetIsAromatic() for bond in trial.GetBonds()]

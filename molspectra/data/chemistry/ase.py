@@ -1,0 +1,58 @@
+"""Conversion of molecules from ASE."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch_geometric.data import Data
+
+from molspectra._validation import check_molecules
+
+
+def from_ase(atoms: Any) -> Data:
+    """Convert an ASE `Atoms` object to a molecule without bonds.
+
+    Args:
+        atoms: An `ase.Atoms`, not periodic.
+
+    Returns:
+        `z` and `pos` (float32, Å). If the calculator of `atoms` holds results for these positions, also `energy` (1,)
+        float64 in eV and `forces` (N, 3) float32 in eV/Å; nothing is computed here.
+
+    Raises:
+        ImportError: ASE is not installed.
+        TypeError: `atoms` is not an `ase.Atoms`.
+        ValueError: the system is periodic or empty, an atomic number is out of range, or a position is not finite.
+
+    Example:
+        >>> from ase import Atoms
+        >>> from_ase(Atoms("OH2", [[0, 0, 0], [0.76, 0.59, 0], [-0.76, 0.59, 0]]))
+        Data(pos=[3, 3], z=[3])
+    """
+    try:
+        from ase import Atoms
+        from ase.calculators.calculator import PropertyNotImplementedError
+    except ImportError as error:
+        raise ImportError("from_ase needs ASE; install it with `pip install molspectra[ase]`.") from error
+    if not isinstance(atoms, Atoms):
+        raise TypeError(f"atoms must be an ase.Atoms; got {type(atoms).__name__}. Pass a trajectory frame by frame.")
+    if bool(np.any(atoms.pbc)):
+        raise ValueError(
+            f"atoms must not be periodic; got pbc={atoms.pbc.tolist()}: neighbors across the cell would be missed. If "
+            "the cell is only a box around a molecule that lies whole in it, set atoms.pbc = False."
+        )
+    data = Data(
+        z=torch.tensor(atoms.numbers, dtype=torch.int64), pos=torch.tensor(atoms.positions, dtype=torch.float32)
+    )
+    check_molecules(data.z, data.pos, batch=None)
+    results = {}
+    for name in ("energy", "forces"):
+        try:
+            results[name] = atoms.calc and atoms.calc.get_property(name, atoms, allow_calculation=False)
+        except PropertyNotImplementedError:
+            results[name] = None
+    if results["energy"] is not None:
+        data.energy = torch.tensor([results["energy"]], dtype=torch.float64)
+    if results["forces"] is not None:
+        data.forces = torch.tensor(results["forces"], dtype=torch.float32)
+    return data

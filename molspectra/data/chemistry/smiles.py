@@ -1,0 +1,128 @@
+"""Conformers of molecules that are given as SMILES."""
+
+from typing import Any
+
+from torch_geometric.data import Data
+
+from molspectra.data.chemistry._rdkit import import_rdkit
+from molspectra.data.chemistry.rdkit import from_rdkit, refuse_dummies
+
+# Å between the fragments of a disconnected SMILES, about a van der Waals contact.
+_FRAGMENT_GAP = 3.0
+_FORCE_FIELD_STEPS = 2000
+
+
+def from_smiles(smiles: str, seed: int = 0, optimize: bool = True) -> Data:
+    """Build one conformer of a molecule given as SMILES, with all hydrogens.
+
+    Positions come from RDKit's ETKDGv3 and are then relaxed with MMFF94, or with UFF where MMFF94 lacks parameters
+    (at most 2000 steps). Charged molecules, single atoms, ions and salts are accepted: the fragments of a disconnected
+    SMILES are relaxed separately and placed side by side, 3 Å apart. Stereochemistry that the SMILES leaves open is
+    drawn with the seed. The same seed gives the same conformer with one version of RDKit.
+
+    Args:
+        smiles: The molecule.
+        seed: Seed of the conformer, 0 or above.
+        optimize: Relax the positions with a force field.
+
+    Returns:
+        `z`, `pos` (float32, Å), `bond_index`, `bond_order`, `formal_charge` and `smiles`, as given. The atoms are in
+        the order of the SMILES, followed by its implicit hydrogens.
+
+    Raises:
+        ImportError: RDKit is not installed.
+        TypeError: `smiles` is not a string.
+        ValueError: the SMILES cannot be parsed, has no atoms or has dummy atoms; no conformer is found; no force field
+            has parameters; or `seed` is negative.
+
+    Example:
+        >>> water = from_smiles("O")
+        >>> water.z, water.bond_index
+        (tensor([8, 1, 1]), tensor([[0, 0],
+                [1, 2]]))
+    """
+    rdkit = import_rdkit("from_smiles")
+    if not isinstance(smiles, str):
+        raise TypeError(f"smiles must be a string; got {type(smiles).__name__}. For an RDKit molecule use from_rdkit.")
+    if seed < 0:
+        raise ValueError(f"seed must be 0 or above, for a conformer that can be made again; got {seed}.")
+    with rdkit.rdBase.BlockLogs():  # the errors below say what RDKit writes to stderr
+        mol = rdkit.Chem.AddHs(_parse(smiles))
+        if mol.GetNumAtoms() == 0:
+            raise ValueError(f"smiles must hold at least one atom; got {smiles!r}. Skip empty entries.")
+        refuse_dummies(mol)
+        _embed(mol, smiles, seed)
+        if optimize and mol.GetNumAtoms() > 1:
+            _relax(mol, smiles)
+        _separate_fragments(mol)
+    data = from_rdkit(mol)
+    data.smiles = smiles
+    return data
+
+
+def _parse(smiles: str) -> Any:
+    chem = import_rdkit("from_smiles").Chem
+    mol = chem.MolFromSmiles(smiles)
+    if mol is not None:
+        return mol
+    unchecked = chem.MolFromSmiles(smiles, sanitize=False)
+    problems = [] if unchecked is None else [problem.Message() for problem in chem.DetectChemistryProblems(unchecked)]
+    raise ValueError(
+        f"smiles must be a valid SMILES string; got {smiles!r}: {'; '.join(problems) or 'syntax error'}. Correct it, "
+        "or skip the molecule."
+    )
+
+
+def _embed(mol: Any, smiles: str, seed: int) -> None:
+    """Add a conformer by distance geometry (ETKDGv3)."""
+    geometry = import_rdkit("from_smiles").Chem.rdDistGeom
+    parameters = geometry.ETKDGv3()
+    parameters.randomSeed = seed
+    if geometry.EmbedMolecule(mol, parameters) >= 0:
+        return
+    # Random start coordinates are slower, but succeed for cages and large rings.
+    parameters.useRandomCoords = True
+    if geometry.EmbedMolecule(mol, parameters) < 0:
+        raise ValueError(
+            f"No conformer could be embedded for smiles {smiles!r}. Try another seed, look for stereochemistry "
+            "that its rings rule out, or make coordinates elsewhere and use from_rdkit or from_ase."
+        )
+
+
+def _relax(mol: Any, smiles: str) -> None:
+    rdkit = import_rdkit("from_smiles")
+    force_fields = rdkit.Chem.rdForceFieldHelpers
+    # A copy, because MMFF94 overwrites the aromaticity of the molecule with its own model.
+    relaxed = rdkit.Chem.Mol(mol)
+    if force_fields.MMFFHasAllMoleculeParams(relaxed):
+        run = force_fields.MMFFOptimizeMolecule
+    elif force_fields.UFFHasAllMoleculeParams(relaxed):
+        run = force_fields.UFFOptimizeMolecule
+    else:
+        raise ValueError(
+            f"Neither MMFF94 nor UFF has parameters for all atoms of smiles {smiles!r}. Pass optimize=False to take "
+            "the conformer as embedded, or make coordinates elsewhere and use from_rdkit or from_ase."
+        )
+    run(relaxed, maxIters=_FORCE_FIELD_STEPS, ignoreInterfragInteractions=True)
+    conformer = mol.GetConformer()
+    for atom, position in enumerate(relaxed.GetConformer().GetPositions().tolist()):
+        conformer.SetAtomPosition(atom, position)
+
+
+def _separate_fragments(mol: Any) -> None:
+    """Place the fragments of a molecule side by side along x.
+
+    RDKit embeds each fragment about the origin, on top of the others. They are not relaxed together, because
+    force-field minimizers fling neutral fragments hundreds of Å apart.
+    """
+    fragments = import_rdkit("from_smiles").Chem.GetMolFrags(mol)
+    if len(fragments) == 1:
+        return
+    conformer = mol.GetConformer()
+    positions, right = conformer.GetPositions(), 0.0
+    for atoms in map(list, fragments):
+        positions[atoms] -= positions[atoms].mean(axis=0)
+        positions[atoms, 0] += right - positions[atoms, 0].min()
+        right = positions[atoms, 0].max() + _FRAGMENT_GAP
+    for atom, position in enumerate(positions - positions.mean(axis=0)):
+        conformer.SetAtomPosition(atom, position.tolist())
