@@ -1,9 +1,9 @@
-"""Run the benchmarks, print their tables, and keep them with the hardware and the versions as JSON.
+"""Command that runs benchmarks, prints their tables, and stores them with hardware and versions as JSON.
 
 python -m benchmarks                      all of them, into benchmarks/results/cpu.json or cuda.json
-python -m benchmarks encoder specformer   some of them; the others in the file are kept
-python -m benchmarks --quick              smaller batches and fewer runs, to see that all work
-python -m benchmarks.page                 make docs/benchmarks.md of the results
+python -m benchmarks encoder specformer   some of them, keeping the others in the file
+python -m benchmarks --quick              smaller batches and fewer runs, as a smoke test
+python -m benchmarks.page                 generate docs/benchmarks.md from the results
 """
 
 import argparse
@@ -17,7 +17,7 @@ from benchmarks.page import markdown
 from benchmarks.results import RESULTS, Table, environment
 from benchmarks.timing import DEVICE
 
-# Name → title, what measures it, and with what arguments where it is to be quick.
+# Name → title, function that measures, arguments for --quick.
 BENCHMARKS = {
     "pretraining": (pretraining.TITLE, pretraining.measure, {"batches": (8,), "repeats": 1}),
     "encoder": (encoder.TITLE, encoder.measure, {"batches": (8,), "repeats": 1}),
@@ -36,15 +36,15 @@ BENCHMARKS = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
-    parser.add_argument("--quick", action="store_true", help="measure little; nothing is kept")
+    parser.add_argument("--quick", action="store_true", help="measure little and store nothing")
     parser.add_argument("--output", type=Path, default=RESULTS / f"{DEVICE.type}.json")
     arguments = parser.parse_args()
     if unknown := set(arguments.names) - set(BENCHMARKS):
-        parser.error(f"there is no benchmark {sorted(unknown)}; there are {', '.join(BENCHMARKS)}")
+        parser.error(f"unknown benchmarks {sorted(unknown)}; expected some of {', '.join(BENCHMARKS)}")
 
     names = arguments.names or list(BENCHMARKS)
     if len(names) > 1:
-        # Each in a process of its own: what one leaves behind in the allocator's hands changes the times of the next.
+        # One process per benchmark: memory that the allocator keeps from one changes the times of the next.
         options = ["--output", str(arguments.output), *(["--quick"] if arguments.quick else [])]
         for name in names:
             subprocess.run([sys.executable, "-m", "benchmarks", name, *options], check=True)

@@ -16,7 +16,7 @@ WAYS = ("at once", "in chunks")
 
 
 def make_step(way: str, batch_size: int, chunk_size: int) -> Callable[[], torch.Tensor]:
-    """A step that gives the gradient of one side."""
+    """Make a step that computes the gradient of one side."""
     torch.manual_seed(0)
     z_a, z_b = (torch.randn(batch_size, 256, device=DEVICE, requires_grad=True) for _ in range(2))
     contrast = InfoNCELoss(chunk_size=chunk_size if way == "in chunks" else None)
@@ -30,7 +30,7 @@ def make_step(way: str, batch_size: int, chunk_size: int) -> Callable[[], torch.
 
 
 def measure(batches: tuple[int, ...] = (4096, 8192), chunk_size: int = 512, repeats: int = 3) -> list[dict]:
-    """Seconds, peak memory, and the largest difference of the gradients relative to the largest of them."""
+    """Measure seconds, peak memory, and the largest relative difference of gradients."""
     rows = []
     for batch_size in batches:
         steps = {way: make_step(way, batch_size, chunk_size) for way in WAYS}

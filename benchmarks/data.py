@@ -32,8 +32,8 @@ from torch_geometric.data import Batch, Data, InMemoryDataset, OnDiskDataset
 import molspectra as ms
 from benchmarks.timing import MIB, interleaved, machine
 
-TITLE = "Loading batches of 128, molecules a second of processor time"
-TITLE_WRITING = "Writing a store, molecules a second of processor time"
+TITLE = "Loading batches of 128, molecules per second of processor time"
+TITLE_WRITING = "Writing a store, molecules per second of processor time"
 CPU = torch.device("cpu")
 SPECTRA = ("uv_vis", "ir", "raman")
 BASELINE = "InMemoryDataset"
@@ -61,7 +61,7 @@ class OnDisk(OnDiskDataset):
 
 
 def make_passes(molecules: list[Data], batch_size: int, directory: Path) -> dict[str, Callable[[], None]]:
-    """Way to load → a pass through all molecules."""
+    """Map each way of loading to a pass through all molecules."""
     ms.data.write_store(directory / "store", molecules)
     store = ms.data.MoleculeStore(directory / "store")
     in_memory, first_time = InMemory(molecules), InMemory(molecules)
@@ -87,7 +87,7 @@ def make_passes(molecules: list[Data], batch_size: int, directory: Path) -> dict
 
 
 def measure(batch_size: int = 128, copies: int = 4, repeats: int = 5) -> list[dict[str, float | str]]:
-    """Molecules a second, for each content and each way to load, and their ratio to `InMemoryDataset`."""
+    """Measure molecules per second for each content and way of loading, and their ratio to `InMemoryDataset`."""
     rows: list[dict[str, float | str]] = []
     torch.set_num_threads(1)
     for content, prepare in CONTENTS.items():
@@ -107,7 +107,7 @@ def measure(batch_size: int = 128, copies: int = 4, repeats: int = 5) -> list[di
 
 
 def measure_writing(number: int = 4096, repeats: int = 3) -> list[dict[str, float | str]]:
-    """Molecules a second that `write_store` takes, one by one and as batches."""
+    """Measure molecules per second of `write_store`, one by one and as batches."""
     rows: list[dict[str, float | str]] = []
     torch.set_num_threads(1)
     for content, prepare in CONTENTS.items():
@@ -127,7 +127,7 @@ def measure_writing(number: int = 4096, repeats: int = 3) -> list[dict[str, floa
 def measure_scale(
     num_molecules: int, max_atoms: int = 4096, directory: str | None = None
 ) -> list[dict[str, float | str]]:
-    """Writing, then reading so many synthetic molecules: molecules a second, MiB of memory and of files."""
+    """Write and read synthetic molecules: molecules per second, MiB of memory and of files."""
     rows: list[dict[str, float | str]] = []
     memory = Memory()
 
@@ -149,14 +149,14 @@ def measure_scale(
 
 
 def make_loader(store: ms.data.MoleculeStore, max_atoms: int) -> DataLoader:
-    """Batches by a budget of atoms, all of them planned."""
+    """Plan all batches of an epoch by a budget of atoms."""
     sampler = ms.data.AtomBudgetSampler(store.sizes, max_atoms)
     assert len(sampler) > 0
     return DataLoader(store, batch_sampler=sampler, collate_fn=ms.data.Collate())
 
 
 def synthetic(number: int) -> Iterator[Batch]:
-    """Molecules of 10 to 50 atoms at random places, in batches: a chain of bonds, a label."""
+    """Yield batches of random molecules of 10 to 50 atoms, with a chain of bonds and a label."""
     block = []
     for size in torch.randint(10, 51, (BLOCK,)).tolist():
         atoms = torch.arange(size)
@@ -170,7 +170,7 @@ def synthetic(number: int) -> Iterator[Batch]:
 
 
 class Memory:
-    """The most memory that this process holds inside of a `with`, beyond what it held when this was made (Linux)."""
+    """Peak memory of this process inside a `with` block, beyond the memory at construction (Linux)."""
 
     def __init__(self) -> None:
         self._before = resident()
@@ -196,7 +196,7 @@ class Memory:
 
 
 def resident() -> dict[str, float]:
-    """MiB of this process that are its own, and that are files."""
+    """Return MiB of anonymous memory and of mapped files of this process."""
     lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     return {
         "anonymous_mib": int(lines["RssAnon"].split()[0]) / 1024,

@@ -28,7 +28,7 @@ TITLE_PRODUCTS = "Equivariant transformer, batch 64, and the matrix products in 
 
 
 def make_batch(batch_size: int) -> Batch:
-    """Elements and positions alone."""
+    """Return elements and positions alone."""
     return Batch.from_data_list([Data(z=molecule.z, pos=molecule.pos) for molecule in sample(batch_size)]).to(DEVICE)
 
 
@@ -88,7 +88,7 @@ MODES = {
 
 
 def make_step(name: str, batch_size: int, training: bool = True) -> Callable[[], None]:
-    """A training step without the optimizer, or an evaluation, of an implementation or a mode of ours."""
+    """Make a training step without optimizer, or an evaluation, of one implementation or mode."""
     compiled, half = MODES.get(name, (False, False))
     make, forward_of = IMPLEMENTATIONS["molspectra" if name in MODES else name]
     module, batch = make(), make_batch(batch_size)
@@ -110,7 +110,7 @@ def make_step(name: str, batch_size: int, training: bool = True) -> Callable[[],
 
 
 def measure(batches: tuple[int, ...] = (32, 128, 512, 1024), repeats: int = 2) -> list[dict]:
-    """Seconds, peak memory and molecules a second of every implementation, as long as memory suffices for it."""
+    """Measure seconds, peak memory and molecules per second of every implementation that fits into memory."""
     rows: list[dict] = []
     names = list(IMPLEMENTATIONS)
     for batch_size in batches:
@@ -121,7 +121,7 @@ def measure(batches: tuple[int, ...] = (32, 128, 512, 1024), repeats: int = 2) -
 
 
 def measure_modes(batch_size: int = 32, repeats: int = 3) -> list[dict]:
-    """The same of ours as it is, compiled, and under autocast."""
+    """Measure our encoder in eager mode, compiled, and under autocast."""
     return compare(["molspectra", *MODES], batch_size, repeats)
 
 
@@ -145,7 +145,7 @@ def compare(names: list[str], batch_size: int, repeats: int) -> list[dict]:
 
 
 def measure_products(batch_size: int = 64, repeats: int = 5) -> list[dict]:
-    """What share of the rate of plain matrix products a training step attains, and how many it consists of."""
+    """Measure the share of the peak rate of matrix products that a training step attains, and their number."""
     from torch.utils.flop_counter import FlopCounterMode
 
     same_network = [name for name in IMPLEMENTATIONS if "PyG" not in name]

@@ -54,7 +54,7 @@ def make_step(name: str, batch_size: int) -> Callable[[], None]:
 
 
 def measure(batch_size: int = 32, repeats: int = 5) -> list[dict]:
-    """Seconds and peak memory, and their ratios to Coord's."""
+    """Measure seconds and peak memory, and their ratios to Coord."""
     seconds = interleaved({name: make_step(name, batch_size) for name in METHODS}, repeats, DEVICE)
     memory = {name: peak_memory_of(make_step, name, batch_size) / MIB for name in METHODS}
     return [

@@ -1,4 +1,4 @@
-"""Molecules that several benchmarks see."""
+"""Sample of molecules that several benchmarks share."""
 
 import torch
 from torch_geometric.data import Data
@@ -7,7 +7,7 @@ import molspectra as ms
 
 
 def sample(number: int) -> list[Data]:
-    """Random molecules of MiniSpectra, the same in every process; again from the first where there are too few."""
+    """Return random molecules of MiniSpectra, equal in every process, repeated from the first if too few."""
     molecules = ms.data.MiniSpectra("train")
     order = torch.randperm(len(molecules), generator=torch.Generator().manual_seed(0)).tolist()
     return [molecules[order[index % len(order)]] for index in range(number)]

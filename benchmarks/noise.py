@@ -74,7 +74,7 @@ def timed_for_each(transform: Callable[[Data], Any], molecules: list[Data]) -> l
 
 
 def print_collation(molecules: list[Data], repeats: int) -> None:
-    """Batches must be made for an encoder anyway; what the noises read makes it take longer."""
+    """Measure how much the fields that noises read add to collating a batch for an encoder."""
     kinds = {
         "positions alone": ("z", "pos"),
         "with what Frad reads": ("z", "pos", *FIELDS),
@@ -120,7 +120,7 @@ def print_perturbation(batch: Batch, mols: list[Any], repeats: int) -> None:
 
 
 def with_coord_noise(pos: np.ndarray, generator: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """Noisy positions and their target, in float32 as released."""
+    """Return noisy positions and their target, in float32 as released."""
     pos = pos.astype(np.float32)
     noisy = pos + STD * generator.standard_normal(pos.shape, dtype=np.float32)
     return torch.from_numpy(noisy), torch.from_numpy(noisy - pos)
@@ -160,7 +160,7 @@ def compare(title: str, steps: dict[str, Callable[[], Any]], repeats: int) -> No
 
 
 def measure(batch_size: int = 128, repeats: int = 5) -> list[dict]:
-    """What share of a training step is its noise: of forward and backward of encoder, head and loss, and the noise."""
+    """Measure the share of the noise in a training step: forward and backward of encoder, head and loss, and noise."""
     prepare = Compose([AddTopology(), ForceConstants.generic()])
     molecules = [prepare(m) for m in ms.data.MiniSpectra("train") if (m.z > 1).sum() >= 8][:batch_size]
     batch = Batch.from_data_list(molecules).to(DEVICE)

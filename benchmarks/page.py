@@ -1,7 +1,6 @@
-"""The page of the documentation that shows the results: python -m benchmarks.page
+"""Generator of the documentation page with all results: python -m benchmarks.page
 
-docs/benchmarks.md is made of benchmarks/page.md, in which {name} stands for the table of a benchmark, and of the JSON
-files in benchmarks/results.
+docs/benchmarks.md is benchmarks/page.md with the tables of benchmarks/results in place of their {name}.
 """
 
 import json
@@ -26,7 +25,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 
 
 def markdown(table: Table) -> str:
-    """A table with its title, its command and what it was measured on."""
+    """Format a table with its title, command, hardware and versions."""
     found = table.environment
     versions = ", ".join(f"{name} {number}" for name, number in found["versions"].items())
     on = f"{found['device']}, {found['threads']} of {found['cores']} threads, Python {found['python']}, {versions}"
@@ -46,7 +45,7 @@ def is_number(table: Table, column: str) -> bool:
 
 
 def text(value: str | float | int | None) -> str:
-    """A cell: three digits of a number, nothing for what was not measured."""
+    """Format a cell: three digits of a number, empty if not measured."""
     if value is None:
         return ""
     if isinstance(value, float):
@@ -55,7 +54,7 @@ def text(value: str | float | int | None) -> str:
 
 
 def page() -> str:
-    """The text of the page."""
+    """Return the text of the page."""
     text = TEMPLATE.read_text()
     on_cpu, on_cuda = (_tables(device) for device in ("cpu", "cuda"))
     for name, table in on_cpu.items():

@@ -9,7 +9,7 @@ from benchmarks.timing import DEVICE, in_a_process_of_its_own, peak_memory
 
 
 def peak_memory_of(make_step: Callable[..., Callable[[], None]], *arguments: str | int | bool) -> float:
-    """Bytes that the step `make_step(*arguments)` needs beyond what is held before it."""
+    """Print the bytes that the step `make_step(*arguments)` needs beyond the memory before it."""
     return in_a_process_of_its_own("benchmarks.peak", make_step.__module__, make_step.__name__, json.dumps(arguments))
 
 

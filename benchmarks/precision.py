@@ -1,4 +1,4 @@
-"""The demo's training in float32 and under autocast to bfloat16: the losses it ends at, side by side, and time a step.
+"""The demo's training in float32 and under autocast to bfloat16: final losses side by side, and time per step.
 
 python -m benchmarks.precision [--epochs 60 25] [--seeds 1] [--last 5]
 
@@ -39,7 +39,7 @@ class UnderAutocast(nn.Module):
 
 
 def train(demo, dtype: torch.dtype, seed: int, epochs: tuple[int, int]) -> tuple[list[dict], list[dict], float]:
-    """The history of both stages, and seconds a step of the second."""
+    """Train both stages and return their history, and seconds per step of the second."""
     torch.manual_seed(seed)
     generator = torch.Generator(demo.DEVICE).manual_seed(seed)
     encoder, denoise = demo.make_encoder(), demo.DENOISING["coord"]().to(demo.DEVICE)
@@ -56,7 +56,7 @@ def train(demo, dtype: torch.dtype, seed: int, epochs: tuple[int, int]) -> tuple
 
 
 def measure(epochs: tuple[int, int] = (60, 25), seeds: int = 1, last: int = 5) -> list[dict]:
-    """A row a part of the loss of each stage: its mean at the end in either precision, and the relative difference."""
+    """Return one row per part of the loss and stage: final mean in either precision, and relative difference."""
     sys.path.insert(0, str(EXAMPLES))
     demo = importlib.import_module("01_two_stage_pretraining")
     losses, seconds = {}, {}

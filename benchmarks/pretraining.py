@@ -16,13 +16,13 @@ from benchmarks.timing import DEVICE, MIB, interleaved
 from tests.oracles.molspectra import explicit_losses
 
 TITLE = "MolSpectra, the whole training step"
-# On a CPU without instructions for it, bfloat16 is only slow.
+# bfloat16 is measured on accelerators only.
 WAYS = ("molspectra", "explicit") if DEVICE.type == "cpu" else ("molspectra", "explicit", "molspectra, bf16")
 AXES = ms.data.MiniSpectra.axes
 
 
 def make_step(way: str, batch_size: int, whitened: bool) -> Callable[[], None]:
-    """A step of the released configuration (whitened in every layer), or with the default norm."""
+    """Make a step of the released configuration (whitened in every layer), or with the default norm."""
     torch.manual_seed(0)
     norm = "whitened" if whitened else "rms"
     encoder = ms.encoders.EquivariantTransformer(vector_norm=norm, norm_every_layer=True).to(DEVICE)
@@ -47,7 +47,7 @@ def make_step(way: str, batch_size: int, whitened: bool) -> Callable[[], None]:
 
 
 def measure(batches: tuple[int, ...] = (32, 128), repeats: int = 3) -> list[dict]:
-    """Seconds, peak memory and molecules a second."""
+    """Measure seconds, peak memory and molecules per second."""
     rows = []
     for whitened in (True, False):
         for batch_size in batches:

@@ -1,4 +1,4 @@
-"""What a benchmark leaves behind: rows, and what they were measured on."""
+"""Results of a benchmark: rows, hardware and versions."""
 
 import datetime
 import os
@@ -23,7 +23,7 @@ class Table(NamedTuple):
 
 
 def environment(device: torch.device) -> dict[str, Any]:
-    """Hardware, versions and the day."""
+    """Return hardware, versions and date."""
     versions = {}
     for package in PACKAGES:
         try:
@@ -41,7 +41,7 @@ def environment(device: torch.device) -> dict[str, Any]:
 
 
 def _processor() -> str:
-    """The processor's name, where the system tells it."""
+    """Return the name of the processor, if the system reports it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

@@ -24,7 +24,7 @@ WAYS = ("index", "plain")
 
 
 def make_library(rows: int, channels: int, dtype: torch.dtype) -> Tensor:
-    """Random unit vectors, (M, F), made in place."""
+    """Return random unit vectors, (M, F), normalised in place."""
     torch.manual_seed(0)
     library = torch.randn(rows, channels, device=DEVICE, dtype=dtype)
     for block in library.split(16_384):

@@ -1,4 +1,4 @@
-"""How cost grows with the work: exponents p of cost ∝ size^p, fitted by least squares to logarithms.
+"""Growth of cost with the size of the work: exponents p of cost ∝ size^p, fitted by least squares to logarithms.
 
 A training step of the equivariant transformer (128 channels, 4 layers) over more molecules, over longer molecules
 (straight alkanes, whose atoms have the same neighbours however long the chain) and over larger globules (100 atoms
@@ -21,7 +21,7 @@ TOKENS, SAMPLES = (250, 500, 1000, 2000), 20
 
 
 def alkane(num_carbons: int) -> tuple[Tensor, Tensor]:
-    """Elements and positions in Å of a straight chain of CH₂, closed by a hydrogen at each end."""
+    """Return elements and positions in Å of a straight CH₂ chain with a hydrogen at each end."""
     i = torch.arange(num_carbons, dtype=torch.float32)
     side = 1 - 2 * (i % 2)
     carbons = torch.stack([1.27 * i, 0.435 * side, torch.zeros_like(i)], dim=1)
@@ -32,14 +32,14 @@ def alkane(num_carbons: int) -> tuple[Tensor, Tensor]:
 
 
 def globule(num_atoms: int) -> tuple[Tensor, Tensor]:
-    """Carbon on the points of a cubic lattice of 100 atoms a nm³ that are nearest to the origin."""
+    """Return carbon atoms on the points of a cubic lattice (100 atoms per nm³) nearest to the origin."""
     points = torch.cartesian_prod(*[torch.arange(-6.0, 7.0)] * 3) * 10 / 100 ** (1 / 3)
     nearest = points.norm(dim=1).argsort(stable=True)[:num_atoms]
     return torch.full((num_atoms,), 6), points[nearest]
 
 
 def make_step(molecule: str, size: int, count: int) -> Callable[[], None]:
-    """A training step on `count` molecules of one shape."""
+    """Make a training step on `count` molecules of one shape."""
     z, pos = {"alkane": alkane, "globule": globule}[molecule](size)
     batch = torch.arange(count).repeat_interleave(len(z)).to(DEVICE)
     z, pos = z.repeat(count).to(DEVICE), pos.repeat(count, 1).to(DEVICE)
@@ -63,7 +63,7 @@ def make_spectrum_step(num_tokens: int) -> Callable[[], None]:
 
 
 def measure(repeats: int = 3) -> list[dict]:
-    """One row a series: the sizes, what was measured, and the exponent."""
+    """Return one row per series: sizes, measured values and exponent."""
     counts, carbons, atoms = (16, 32, 64, 128, 256), (16, 33, 66, 132, 166), (64, 125, 250, 500)
     series = {
         "molecules (butane)": ([14 * n for n in counts], [("alkane", 4, n) for n in counts]),

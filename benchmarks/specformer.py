@@ -15,12 +15,12 @@ from molspectra.spectra import SpecFormer
 from tests.oracles.specformer import explicit_specformer
 
 TITLE = "SpecFormer: 3 layers, 16 heads, UV-Vis, IR and Raman"
-# On a CPU without instructions for it, bfloat16 is only slow.
+# bfloat16 is measured on accelerators only.
 WAYS = ("molspectra", "explicit") if DEVICE.type == "cpu" else ("molspectra", "explicit", "molspectra, bf16")
 
 
 def make_step(way: str, configuration: str, batch_size: int) -> Callable[[], None]:
-    """A training step without the optimizer."""
+    """Make a training step without the optimizer."""
     torch.manual_seed(0)
     module = getattr(SpecFormer, configuration)().to(DEVICE).train()
     lengths = {kind: patcher.length for kind, patcher in module.patchers.items()}
@@ -37,7 +37,7 @@ def make_step(way: str, configuration: str, batch_size: int) -> Callable[[], Non
 
 
 def measure(configurations: dict[str, tuple[int, ...]] | None = None, repeats: int = 5) -> list[dict]:
-    """Seconds and peak memory; on an accelerator the share of bfloat16's peak in matrix products, too."""
+    """Measure seconds and peak memory, and on an accelerator the share of the bfloat16 peak rate."""
     rows = []
     for configuration, batches in (configurations or {"released": (16, 64), "paper": (16,)}).items():
         for batch_size in batches:

@@ -1,4 +1,4 @@
-"""Fair comparison of two ways to compute the same thing."""
+"""Fair timing of several implementations of the same computation."""
 
 import os
 import platform
@@ -21,7 +21,7 @@ def interleaved(
     device: torch.device,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, float]:
-    """Median seconds of each step, by a clock; they take turns, so that a machine that slows down slows all of them.
+    """Return the median seconds of each step. Steps alternate, so that a slowdown of the machine affects all of them.
 
     In its turn a step runs twice, and the second time counts: after the others, memory has to be taken from the system
     again, which is no part of running a step over and over.
@@ -39,7 +39,7 @@ def interleaved(
 
 
 def peak_memory(step: Callable[[], None], device: torch.device) -> float:
-    """Bytes that a step needs beyond what is held before it. Once a process on the CPU: the peak is the process's."""
+    """Return the bytes that a step needs beyond the memory before it. On the CPU, call it once per process."""
     if device.type == "cuda":
         step()
         before = torch.cuda.memory_allocated()
@@ -52,13 +52,13 @@ def peak_memory(step: Callable[[], None], device: torch.device) -> float:
 
 
 def peak_of_this_process() -> float:
-    """The most memory in bytes this process has held (Linux; unlike getrusage, without that of its parent)."""
+    """Return the peak memory of this process in bytes (Linux). Unlike getrusage, it excludes the parent's."""
     status = Path("/proc/self/status").read_text()
     return 1024 * float(next(line for line in status.splitlines() if line.startswith("VmHWM:")).split()[1])
 
 
 def memory_size(device: torch.device) -> int:
-    """Bytes of memory the device has."""
+    """Return the memory of the device in bytes."""
     if device.type == "cuda":
         return torch.cuda.get_device_properties(device).total_memory
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -76,7 +76,7 @@ def synchronize(device: torch.device) -> None:
 
 
 def matmul_rate(device: torch.device, size: int | None = None, dtype: torch.dtype = torch.float32) -> float:
-    """Floating-point operations a second of a plain matrix product, at its best."""
+    """Measure the best floating-point operations per second of a plain matrix product."""
     size = size or (8192 if device.type == "cuda" else 2048)
     factors = torch.randn(2, size, size, device=device, dtype=dtype)
     seconds = []
@@ -90,7 +90,7 @@ def matmul_rate(device: torch.device, size: int | None = None, dtype: torch.dtyp
 
 
 def machine(device: torch.device) -> str:
-    """What the numbers were measured on."""
+    """Describe the hardware and versions of the measurement."""
     name = torch.cuda.get_device_name() if device.type == "cuda" else f"{platform.machine()} CPU"
     threads = f", {torch.get_num_threads()} of {os.cpu_count()} threads" if device.type == "cpu" else ""
     return f"{name}{threads}, torch {torch.__version__}, Python {platform.python_version()}"
