@@ -1,8 +1,8 @@
 """Two-stage MolSpectra pre-training on real molecules and computed spectra: the README's main job.
 
-Stage 1 teaches a 3D encoder to denoise geometries (Coord, Frad or SliDe). Stage 2 goes on denoising, reconstructs what
-was hidden of UV-Vis, IR and Raman spectra, and pulls each molecule and its spectra together (MolSpectra). What was
-learned is then measured on molecules that no training step has seen.
+Stage 1 trains a 3D encoder to denoise geometries (Coord, Frad or SliDe). Stage 2 keeps denoising, reconstructs masked
+parts of UV-Vis, IR and Raman spectra, and aligns each molecule with its spectra (MolSpectra). The evaluation uses
+molecules that training has not seen.
 
     python examples/01_two_stage_pretraining.py                   one seed, Coord
     python examples/01_two_stage_pretraining.py --seeds 3         the table of the README, mean ± spread
@@ -29,25 +29,25 @@ BATCH_SIZE = 64
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 DENOISING = {
-    # On so few molecules, more noise than the published 0.04 Å gives better features with Coord, but not with Frad.
+    # With so few molecules, Coord learns better features from more noise than the published 0.04 Å. Frad does not.
     "coord": lambda: ms.methods.Coord(CHANNELS, std=0.3, remove_translation=True),
     "frad": lambda: ms.methods.Frad(CHANNELS, rotatable_std=math.radians(20), remove_translation=True),
     "slide": lambda: ms.methods.SliDe(CHANNELS),
 }
-# What Frad and SliDe read of a molecule, added once: angles, torsions, rotatable bonds and force constants.
+# Fields that Frad and SliDe read, added once: angles, torsions, rotatable bonds and force constants.
 TOPOLOGY = Compose([ms.data.transforms.AddTopology(), ms.data.transforms.ForceConstants.generic()])
 
 
 def make_encoder() -> ms.encoders.EquivariantTransformer:
-    """A smaller sibling of the published encoder (256 channels, 8 layers)."""
+    """Make a smaller version of the published encoder (256 channels, 8 layers)."""
     return ms.encoders.EquivariantTransformer(
         CHANNELS, num_layers=3, num_heads=8, num_rbf=32, norm_every_layer=True
     ).to(DEVICE)
 
 
 def make_specformer() -> ms.spectra.SpecFormer:
-    """A smaller sibling of the published one (256 channels, 3 layers, patches of 20 samples)."""
-    # Intensities here are per eV and per cm⁻¹, most far below 1: measured in these units, log10(1 + s) resolves them.
+    """Make a smaller version of the published SpecFormer (256 channels, 3 layers, patches of 20 samples)."""
+    # Intensities per eV and per cm⁻¹ are mostly far below 1. Divided by these units, log10(1 + s) resolves them.
     units = {"uv_vis": 0.1, "ir": 0.01, "raman": 0.01}
     return ms.spectra.SpecFormer(
         lengths={kind: axis.length for kind, axis in ms.data.MiniSpectra.axes.items()},
@@ -62,9 +62,9 @@ def make_specformer() -> ms.spectra.SpecFormer:
 
 
 def hide_some_kinds(molecule: Data) -> Data:
-    """Leave each molecule a random half of its spectra: a row of NaN is a missing spectrum.
+    """Drop a random half of the spectra of a molecule: a row of NaN is a missing spectrum.
 
-    The contrast then has to work from any of them, and cannot rest on the one kind that tells molecules apart best.
+    The contrast must then work from every kind, and cannot rely on the most distinctive one alone.
     """
     for kind in ms.data.MiniSpectra.axes:
         if torch.rand(()) < 0.5:
@@ -73,7 +73,7 @@ def hide_some_kinds(molecule: Data) -> Data:
 
 
 def train(method, encoder, molecules, epochs, learning_rate, generator, title) -> list[dict[str, float]]:
-    """Minimise a method's loss; returns the mean of every part of the loss in each epoch."""
+    """Minimise the loss of a method and return the mean of every part of the loss per epoch."""
     parameters = [*encoder.parameters(), *method.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=1e-2)
     loader = DataLoader(molecules, BATCH_SIZE, shuffle=True)
@@ -96,7 +96,7 @@ def train(method, encoder, molecules, epochs, learning_rate, generator, title) -
 
 
 def run(denoising: str, seed: int, epochs: tuple[int, int], split: str, output: Path) -> dict[str, float]:
-    """Both stages and their evaluation, from one seed; weights and pictures go to `output`."""
+    """Run both stages and their evaluation from one seed, and write weights and figures to `output`."""
     torch.manual_seed(seed)
     generator = torch.Generator(DEVICE).manual_seed(seed)
     encoder = make_encoder()
@@ -126,10 +126,10 @@ def run(denoising: str, seed: int, epochs: tuple[int, int], split: str, output: 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--method", choices=DENOISING, default="coord", help="how geometries are denoised")
-    parser.add_argument("--seeds", type=int, default=1, help="how many seeds to run (0, 1, ...)")
+    parser.add_argument("--method", choices=DENOISING, default="coord", help="denoising objective")
+    parser.add_argument("--seeds", type=int, default=1, help="number of seeds (0, 1, ...)")
     parser.add_argument("--epochs", type=int, nargs=2, default=(60, 25), metavar=("STAGE1", "STAGE2"))
-    parser.add_argument("--split", choices=("test", "validation"), default="test", help="what to evaluate on")
+    parser.add_argument("--split", choices=("test", "validation"), default="test", help="split to evaluate on")
     parser.add_argument("--output", type=Path, default=Path("runs/two_stage_pretraining"))
     arguments = parser.parse_args()
 

@@ -1,4 +1,4 @@
-"""SpecFormer beside a network of your own, plain PyG: the HOMO-LUMO gap from a molecule's bonds and its spectra."""
+"""SpecFormer in a plain PyG network: the HOMO-LUMO gap from the bonds and the spectra of a molecule."""
 
 import torch
 from torch import nn
@@ -12,7 +12,7 @@ LENGTHS = {kind: axis.length for kind, axis in ms.data.MiniSpectra.axes.items()}
 
 
 class YourGNN(nn.Module):
-    """A graph network over bonds, with the embedding of the spectra joined to its readout."""
+    """Graph network over bonds that concatenates the embedding of spectra to its readout."""
 
     def __init__(self, channels: int = 64) -> None:
         super().__init__()

@@ -1,12 +1,11 @@
-"""Swapping the objective: Coord, Frad, SliDe, 3D-EMGP and EMPP in one training loop, side by side.
+"""Comparison of objectives: Coord, Frad, SliDe, 3D-EMGP and EMPP in one training loop.
 
-All start from the same weights, see the same batches and have the same budget. What differs is one line: how a molecule
-is perturbed and what is then to be predicted. Frad and SliDe perturb it as its bonds allow, and read those and the
-force constants of a force field from fields that a transform adds, once for each molecule. 3D-EMGP differentiates an
-energy; EMPP takes an atom out and asks where it was.
+All objectives start from the same weights and use the same batches and budget. They differ in one line: the noise and
+the target. Frad and SliDe move torsions and bonds, and read topology and force constants that a transform adds once per
+molecule. 3D-EMGP differentiates an energy. EMPP predicts the position of a masked atom.
 
     python examples/03_swap_the_objective.py
-    python examples/03_swap_the_objective.py --force-field uff      force constants of UFF; needs RDKit
+    python examples/03_swap_the_objective.py --force-field uff      force constants of UFF, needs RDKit
 """
 
 import argparse
@@ -37,18 +36,19 @@ METHODS = {
     "3D-EMGP": lambda: ms.methods.EMGP(CHANNELS, max_std=1.0),
     "EMPP": lambda: ms.methods.EMPP(CHANNELS),
 }
-PICTURED_NOISES = ("Coord", "Frad, torsions", "Frad, vibrations", "SliDe")  # the others leave no molecule to see
+# The noise of the other objectives leaves no recognisable molecule.
+PICTURED_NOISES = ("Coord", "Frad, torsions", "Frad, vibrations", "SliDe")
 
 
 def make_encoder() -> ms.encoders.EquivariantTransformer:
-    """A small sibling of the published encoder (256 channels, 8 layers)."""
+    """Make a small version of the published encoder (256 channels, 8 layers)."""
     return ms.encoders.EquivariantTransformer(
         CHANNELS, num_layers=3, num_heads=8, num_rbf=32, norm_every_layer=True
     ).to(DEVICE)
 
 
 def train(method, encoder, molecules, epochs: int, seed: int, title: str) -> None:
-    """Minimise a method's loss, whichever it is."""
+    """Minimise the loss of any method."""
     parameters = [*encoder.parameters(), *method.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=2e-3, weight_decay=1e-2)
     loader = DataLoader(molecules, BATCH_SIZE, shuffle=True, generator=torch.Generator().manual_seed(seed))
@@ -68,7 +68,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--force-field", choices=("generic", "uff"), default="generic", help="of SliDe")
+    parser.add_argument("--force-field", choices=("generic", "uff"), default="generic", help="force constants of SliDe")
     parser.add_argument("--output", type=Path, default=Path("runs/swap_the_objective"))
     arguments = parser.parse_args()
 
@@ -85,7 +85,7 @@ def main() -> None:
         encoder, method = make_encoder(), make().to(DEVICE)
         train(method, encoder, molecules, arguments.epochs, arguments.seed, name.ljust(16))
         results[name] = evaluation.gap_error(encoder, SPLIT)
-        if name != "EMPP":  # it predicts no vector
+        if name != "EMPP":  # EMPP predicts no vector per atom
             results[name] |= evaluation.denoising_error(encoder, method, SPLIT, pre_transform)
         methods[name] = method
 

@@ -1,9 +1,9 @@
-"""Masked atoms as an auxiliary task: EMPP beside a property, and EMPP by itself.
+"""EMPP as an auxiliary task beside a property, and EMPP alone.
 
-The HOMO-LUMO gap is learned alone and together with EMPP, which takes an atom out of each molecule and has the others
-say where it was. All start from the same weights, and see the same batches in as many steps; as EMPP encodes each batch
-once more, the gap alone is also learned in twice as many. Then EMPP trains an encoder by itself, and the atoms of
-molecules that it has not seen are taken out one at a time.
+An encoder learns the HOMO-LUMO gap alone and together with EMPP, which predicts the position of a masked atom. All runs
+start from the same weights and use the same batches and number of steps. EMPP encodes each batch twice, so another run
+learns the gap alone in twice as many steps. Finally EMPP trains an encoder alone, and is evaluated on masked atoms of
+molecules that it has not seen.
 
     python examples/04_empp_auxiliary.py
     python examples/04_empp_auxiliary.py --epochs 100 --seed 1
@@ -28,14 +28,14 @@ DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def make_encoder() -> ms.encoders.EquivariantTransformer:
-    """A small sibling of the published encoder (256 channels, 8 layers)."""
+    """Make a small version of the published encoder (256 channels, 8 layers)."""
     return ms.encoders.EquivariantTransformer(
         CHANNELS, num_layers=3, num_heads=8, num_rbf=32, norm_every_layer=True
     ).to(DEVICE)
 
 
 class Regression(nn.Module):
-    """The gap in standard deviations from its mean, by its absolute error, and an auxiliary task beside it."""
+    """Regression of the standardised gap by its absolute error, with an optional auxiliary task."""
 
     def __init__(self, mean: float, std: float, auxiliary: ms.methods.EMPP | None = None) -> None:
         super().__init__()
@@ -50,14 +50,14 @@ class Regression(nn.Module):
         return {"loss": loss}
 
     def predict(self, encoder: nn.Module, batch: Batch) -> Tensor:
-        """The gap in eV, (B,)."""
+        """Predict the gap in eV, (B,)."""
         atoms = encoder(batch.z, batch.pos, batch.batch)
         predicted = self.head(atoms, batch=batch.batch, num_molecules=batch.num_graphs)
         return self.mean + self.std * predicted.squeeze(1)
 
 
 def train(method: nn.Module, encoder: nn.Module, epochs: int, seed: int, title: str) -> None:
-    """Minimise a method's loss, whichever it is."""
+    """Minimise the loss of any method."""
     parameters = [*encoder.parameters(), *method.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=2e-3, weight_decay=1e-2)
     draws = torch.Generator().manual_seed(seed)
@@ -82,7 +82,7 @@ def gap_error(method: Regression, encoder: nn.Module, batch: Batch) -> float:
 
 
 def mean_bond_lengths(batch: Data) -> Tensor:
-    """Å, of each pair of elements, (119, 119), with 0 where there is no such bond."""
+    """Return the mean bond length in Å of each pair of elements, (119, 119), 0 for absent pairs."""
     i, j = batch.bond_index
     length = (batch.pos[i] - batch.pos[j]).norm(dim=1)
     pair = torch.cat([119 * batch.z[i] + batch.z[j], 119 * batch.z[j] + batch.z[i]])
@@ -93,7 +93,7 @@ def mean_bond_lengths(batch: Data) -> Tensor:
 
 
 def guess_position(batch: Batch, masked_atom: Tensor, lengths: Tensor, generator: torch.Generator) -> Tensor:
-    """In a random direction from an atom that the masked one is bonded to, as far away as such bonds are long."""
+    """Guess a position: a random direction from a bonded atom, at the mean length of such bonds."""
     i, j = batch.bond_index
     neighbor = torch.empty_like(batch.z)
     neighbor[i], neighbor[j] = j, i
@@ -103,7 +103,7 @@ def guess_position(batch: Batch, masked_atom: Tensor, lengths: Tensor, generator
 
 
 def position_errors(method: ms.methods.EMPP, encoder: nn.Module, batch: Batch, repeats: int) -> dict[str, Tensor]:
-    """Distances in Å from where the masked atoms were, of predictions and of guesses; and which are hydrogens."""
+    """Return the errors in Å of predicted and guessed positions, and a mask of hydrogens."""
     lengths = mean_bond_lengths(Batch.from_data_list(list(ms.data.MiniSpectra("train"))).to(DEVICE))
     generator = torch.Generator(DEVICE).manual_seed(0)
     errors = {"EMPP": [], "guess": [], "hydrogen": []}
@@ -137,7 +137,7 @@ def main() -> None:
     ):
         torch.manual_seed(arguments.seed)
         encoder, method = make_encoder(), Regression(mean, std).to(DEVICE)
-        if auxiliary is not None:  # after the head, whose weights are then the same in all
+        if auxiliary is not None:  # made after the head, so that the head has the same weights in all runs
             method.auxiliary = ms.methods.EMPP(CHANNELS, **auxiliary).to(DEVICE)
         train(method, encoder, repeats * arguments.epochs, arguments.seed, name.ljust(26))
         results[name] = gap_error(method, encoder, held_out)

@@ -1,11 +1,11 @@
-"""Every pre-training method on every encoder: what trains, and what is refused with a reason.
+"""Every pre-training method on every encoder, including the one combination that is refused.
 
-    python examples/05_grid.py                 some minutes on two cores
+    python examples/05_grid.py                 a few minutes on two cores
     python examples/05_grid.py --steps 1000
 
-A cell trains an encoder and a method for some steps on MiniSpectra, and shows the loss on held-out molecules before
-and after, under the same noise. SchNet, from torch_geometric, has no vectors: it denoises by the gradient of an energy.
-What EMPP predicts is a direction, which cannot be read from features that do not turn with the molecule.
+Each cell trains an encoder and a method for some steps on MiniSpectra, and prints the loss on held-out molecules before
+and after, under the same noise. SchNet, from torch_geometric, has no vectors, so it denoises by the gradient of an
+energy. EMPP predicts a direction, which needs equivariant features.
 """
 
 import argparse
@@ -31,7 +31,7 @@ ENCODERS = {
     "Adapter(SchNet)": lambda: ms.encoders.Adapter(SchNet(CHANNELS, CHANNELS, num_interactions=2, num_gaussians=16)),
 }
 METHODS = {
-    # At five times the published noise a few dozen steps suffice to see something of it.
+    # Five times the published noise shows learning within a few dozen steps.
     "Coord": partial(ms.methods.Coord, std=0.2, remove_translation=True),
     "Frad": partial(ms.methods.Frad, std=0.2, remove_translation=True),
     "SliDe": ms.methods.SliDe,
@@ -41,23 +41,23 @@ METHODS = {
 
 
 def prepare() -> Compose:
-    """What Frad and SliDe read, beside positions."""
+    """Add the fields that Frad and SliDe read beside positions."""
     return Compose([ms.data.transforms.AddTopology(), ms.data.transforms.ForceConstants.generic()])
 
 
 def make_cell(encoder_name: str, method_name: str) -> tuple[torch.nn.Module, torch.nn.Module]:
-    """An encoder, and a method that fits it."""
+    """Make an encoder and a method that fits it."""
     encoder = ENCODERS[encoder_name]().to(DEVICE)
     methane = ms.data.MiniSpectra()[0].to(DEVICE)
     has_vectors = encoder(methane.z, methane.pos, bond_index=methane.bond_index).vectors is not None
     make = METHODS[method_name]
-    # EMPP has no choice; EMGP differentiates an energy by default, whatever the encoder.
+    # EMPP takes no such option. EMGP differentiates an energy by default, with any encoder.
     arguments = {} if has_vectors or method_name in ("EMGP", "EMPP") else {"prediction": "gradient"}
     return encoder, make(CHANNELS, **arguments).to(DEVICE)
 
 
 def loss_of(method: torch.nn.Module, encoder: torch.nn.Module, batch: Batch) -> float:
-    """The loss under one and the same noise, in evaluation mode."""
+    """Compute the loss under a fixed noise, in evaluation mode."""
     encoder.eval()
     method.eval()
     with torch.no_grad():
@@ -99,7 +99,7 @@ def main() -> None:
             torch.manual_seed(arguments.seed)
             try:
                 encoder, method = make_cell(encoder_name, method_name)
-                # The first call sets the scale by which targets are normalised.
+                # The first call sets the scale of the target normaliser.
                 method(encoder, held_out, torch.Generator(DEVICE).manual_seed(1))
                 before = loss_of(method, encoder, held_out)
             except ValueError as error:

@@ -1,15 +1,15 @@
 """Fine-tuning on a property: an encoder from scratch, after denoising, and after denoising and spectra.
 
-All three get the same head, the same labels and the same number of steps; the pretrained ones start from what
-`examples/01_two_stage_pretraining.py` has left behind, and are trained there for as many seeds as are asked for here.
+All three get the same head, labels and number of steps. The pre-trained ones start from the weights that
+`examples/01_two_stage_pretraining.py` saved, so run that with as many seeds as here.
 
     python examples/01_two_stage_pretraining.py --seeds 3
     python examples/06_finetune_property.py --seeds 3
     python examples/06_finetune_property.py --label alpha --labelled 100
     python examples/06_finetune_property.py --data qm9 --root data/qm9 --label homo
 
-With `--data qm9` the labels are QM9's, which is downloaded if it is not at `--root`; `--label all` takes its twelve
-targets, or those of MiniSpectra, one after the other.
+With `--data qm9` the labels come from QM9, which is downloaded unless it is at `--root`. `--label all` runs its twelve
+targets, or those of MiniSpectra, in sequence.
 """
 
 import argparse
@@ -30,19 +30,19 @@ LABELS = {
     "minispectra": ("mu", "alpha", "homo", "lumo", "gap", "zpve", "u0", "u298", "h298", "g298", "cv", "pbe0_r2"),
     "qm9": ("mu", "alpha", "homo", "lumo", "gap", "r2", "zpve", "u0", "u298", "h298", "g298", "cv"),
 }
-# What belongs to orbitals is no sum over atoms; energies are one of atoms and of what binds them.
+# Orbital energies are intensive, total energies are sums over atoms.
 INTENSIVE = {"homo", "lumo", "gap"}
 TOTAL_ENERGIES = {"u0", "u298", "h298", "g298"}
 
 
 def load_data(name: str, root: Path, labelled: int | None) -> dict[str, Sequence[Data]]:
-    """Training, validation and test molecules; of the training molecules as many as are to have labels."""
+    """Load training, validation and test molecules, and keep the requested number of training labels."""
     if name == "minispectra":
         splits = {split: ms.data.MiniSpectra(split) for split in ("train", "validation", "test")}
     else:
         molecules = ms.data.QM9(root)
         order = torch.randperm(len(molecules), generator=torch.Generator().manual_seed(0))
-        sizes = (110_000, 10_000, len(molecules) - 120_000)  # as is usual
+        sizes = (110_000, 10_000, len(molecules) - 120_000)  # as is common
         splits = dict(
             zip(("train", "validation", "test"), (molecules[part] for part in order.split(sizes)), strict=True)
         )
@@ -54,7 +54,7 @@ def load_data(name: str, root: Path, labelled: int | None) -> dict[str, Sequence
 
 
 def make_head(label: str, channels: int, train: Sequence[Data]) -> torch.nn.Module:
-    """The head that fits a property, its scale set by the training labels."""
+    """Make the head that fits a property, scaled by the training labels."""
     values = torch.cat([molecule[label].double() for molecule in train])
     if label in TOTAL_ENERGIES:
         z = torch.cat([molecule.z for molecule in train])
@@ -66,7 +66,7 @@ def make_head(label: str, channels: int, train: Sequence[Data]) -> torch.nn.Modu
     if label.endswith("r2"):
         return ms.heads.SpatialExtentHead(channels, values.mean().item(), values.std().item() / 10)
     reduce = "mean" if label in INTENSIVE else "sum"
-    std = values.std().item() if label in INTENSIVE else values.std().item() / 10  # of an atom's share
+    std = values.std().item() if label in INTENSIVE else values.std().item() / 10  # of the contribution per atom
     return ms.heads.ScalarHead(channels, values.mean().item(), std, reduce)
 
 
@@ -77,7 +77,7 @@ def finetune(
     steps: int,
     seed: int,
 ) -> float:
-    """Mean absolute error on the test molecules, of the weights that were best on the validation molecules."""
+    """Fine-tune, and return the mean absolute test error of the weights with the lowest validation error."""
     generator = torch.Generator().manual_seed(seed)
     loader = DataLoader(splits["train"], batch_size=32, shuffle=True, generator=generator)
     parameters = [*encoder.parameters(), *regression.parameters()]
@@ -105,7 +105,7 @@ def finetune(
 
 @torch.no_grad()
 def error(encoder: torch.nn.Module, regression: ms.methods.Regression, molecules: Sequence[Data]) -> float:
-    """Mean absolute error, in units of the label."""
+    """Return the mean absolute error in units of the label."""
     encoder.eval()
     errors = []
     for batch in DataLoader(molecules, batch_size=128):
@@ -120,7 +120,7 @@ def main() -> None:
     parser.add_argument("--data", choices=LABELS, default="minispectra")
     parser.add_argument("--root", type=Path, default=Path("data/qm9"))
     parser.add_argument("--label", nargs="+", default=["gap"], help='or "all"')
-    parser.add_argument("--labelled", type=int, help="how many training molecules have a label; by default all")
+    parser.add_argument("--labelled", type=int, help="number of labelled training molecules (default: all)")
     parser.add_argument("--pretrained", type=Path, default=Path("runs/two_stage_pretraining"))
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--steps", type=int, default=600)
@@ -137,7 +137,7 @@ def main() -> None:
                 encoder = ms.pretrained.load(arguments.pretrained / f"seed{seed}" / "encoder").to(DEVICE)
                 if folder is None:
                     torch.manual_seed(seed)
-                    encoder = type(encoder)(**encoder.config).to(DEVICE)  # the same, with new weights
+                    encoder = type(encoder)(**encoder.config).to(DEVICE)  # the same architecture with new weights
                 else:
                     encoder = ms.pretrained.load(arguments.pretrained / f"seed{seed}" / folder).to(DEVICE)
                 torch.manual_seed(seed)

@@ -1,8 +1,8 @@
 """Fine-tuning on energies and forces: an encoder from scratch, after denoising, and after denoising and spectra.
 
-The trajectory is one molecule's, in the layout of MD17 (.npz); without one, MD17's ethanol is downloaded. Neighbouring
-frames are nearly the same, so that training, validation and test frames come from different stretches of time. Forces
-are the gradient of the energy: at the end the model moves the molecule by itself, and should conserve its energy.
+The trajectory holds one molecule in the layout of MD17 (.npz). Without one, MD17's ethanol is downloaded. Consecutive
+frames are nearly equal, so training, validation and test frames come from different stretches of time. Forces are the
+gradient of the energy. At the end, the model runs molecular dynamics and should conserve the energy.
 
     python examples/01_two_stage_pretraining.py --seeds 3
     python examples/07_finetune_forces.py --trajectory ethanol.npz --seeds 3
@@ -26,7 +26,7 @@ STARTS = {"from scratch": None, "denoising": "encoder_stage1", "denoising + spec
 
 
 def split_frames(frames: Sequence[Data], train: int) -> dict[str, Sequence[Data]]:
-    """Training frames, evenly from the first six tenths; validation from the seventh and eighth, test from the rest."""
+    """Split frames: training evenly from the first six tenths, validation from the next two, test from the rest."""
     ends = [0, int(0.6 * len(frames)), int(0.8 * len(frames)), len(frames)]
     number = {"train": train, "validation": 100, "test": 200}
     return {
@@ -36,10 +36,10 @@ def split_frames(frames: Sequence[Data], train: int) -> dict[str, Sequence[Data]
 
 
 def make_regression(channels: int, train: Sequence[Data]) -> ms.methods.Regression:
-    """Energies about their mean, and forces as their gradient."""
+    """Make a regression of energies about their mean, and of forces as their gradient."""
     energy = torch.cat([frame.energy for frame in train])
     rest = (energy - energy.mean()).std().item()
-    # The whole mean goes to one element: of a single molecule, least squares could not tell elements apart.
+    # Assign the whole mean to one element: least squares cannot separate elements within one molecule.
     references = ms.heads.AtomicReferences.fit(
         torch.cat([frame.z for frame in train]),
         torch.arange(len(train)).repeat_interleave(train[0].num_nodes),
@@ -77,7 +77,7 @@ def finetune(
 
 @torch.no_grad()
 def errors(encoder: torch.nn.Module, regression: ms.methods.Regression, frames: Sequence[Data]) -> tuple[float, float]:
-    """Mean absolute errors of energies and of force components."""
+    """Return the mean absolute errors of energies and of force components."""
     encoder.eval()
     regression.eval()
     of_energy, of_forces = [], []
@@ -92,9 +92,9 @@ def errors(encoder: torch.nn.Module, regression: ms.methods.Regression, frames: 
 def drift(
     encoder: torch.nn.Module, regression: ms.methods.Regression, frame: Data, picoseconds: float, unit: str
 ) -> tuple[float, float]:
-    """How far the total energy of the model's own dynamics strays, and how large the kinetic energy is: meV an atom.
+    """Return the drift of the total energy in the model's own dynamics, and the kinetic energy, in meV per atom.
 
-    Constant volume and energy, from 300 K, half a femtosecond a step, in float64.
+    Constant volume and energy, from 300 K, in steps of 0.5 fs, in float64.
     """
     import ase
     from ase.md.verlet import VelocityVerlet
@@ -113,10 +113,10 @@ def drift(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--trajectory", type=Path, help="an .npz in the layout of MD17 or revised MD17")
-    parser.add_argument("--root", type=Path, default=Path("data/md17"), help="where MD17 is downloaded to")
+    parser.add_argument("--trajectory", type=Path, help=".npz in the layout of MD17 or revised MD17")
+    parser.add_argument("--root", type=Path, default=Path("data/md17"), help="folder for the download of MD17")
     parser.add_argument("--pretrained", type=Path, default=Path("runs/two_stage_pretraining"))
-    parser.add_argument("--frames", type=int, default=200, help="with labels")
+    parser.add_argument("--frames", type=int, default=200, help="number of labelled frames")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--picoseconds", type=float, default=1.0)
@@ -134,7 +134,7 @@ def main() -> None:
             encoder = ms.pretrained.load(arguments.pretrained / f"seed{seed}" / (folder or "encoder"))
             torch.manual_seed(seed)
             if folder is None:
-                encoder = type(encoder)(**encoder.config)  # the same, with new weights
+                encoder = type(encoder)(**encoder.config)  # the same architecture with new weights
             encoder = encoder.to(DEVICE)
             regression = make_regression(encoder.out_channels, splits["train"]).to(DEVICE)
             finetune(encoder, regression, splits["train"], arguments.steps, seed)

@@ -1,13 +1,13 @@
-"""Which molecule has this spectrum? Search a library of molecules with a spectrum that no training step has seen.
+"""Identification of a molecule by a spectrum that training has not seen.
 
-A 3D encoder and SpecFormer are trained to put a molecule and its spectra in one place (MolSpectra's contrast). Then all
-molecules of MiniSpectra are embedded once, into a library, and the spectra of the test split look for theirs there.
+A 3D encoder and SpecFormer learn similar embeddings of a molecule and its spectra (MolSpectra's contrast). All
+molecules of MiniSpectra are then embedded once into a library, and the spectra of the test split are its queries.
 
     python examples/08_identify_a_spectrum.py
-    python examples/08_identify_a_spectrum.py --checkpoint runs/two_stage_pretraining/seed0    what example 01 has saved
-    python examples/08_identify_a_spectrum.py --molecule 17 --kinds ir                         by its infrared alone
+    python examples/08_identify_a_spectrum.py --checkpoint runs/two_stage_pretraining/seed0    saved by example 01
+    python examples/08_identify_a_spectrum.py --molecule 17 --kinds ir                         by infrared alone
 
-The library has the training molecules as well, which the encoders know: it is harder to be found among them.
+The library also holds the training molecules, which the encoders know, so the search is harder.
 """
 
 import argparse
@@ -33,8 +33,8 @@ DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def make_specformer() -> ms.spectra.SpecFormer:
-    """A small sibling of the published one (256 channels, 3 layers, patches of 20 samples)."""
-    # Intensities here are per eV and per cm⁻¹, most far below 1: measured in these units, log10(1 + s) resolves them.
+    """Make a small version of the published SpecFormer (256 channels, 3 layers, patches of 20 samples)."""
+    # Intensities per eV and per cm⁻¹ are mostly far below 1. Divided by these units, log10(1 + s) resolves them.
     units = {"uv_vis": 0.1, "ir": 0.01, "raman": 0.01}
     return ms.spectra.SpecFormer(
         lengths={kind: axis.length for kind, axis in ms.data.MiniSpectra.axes.items()},
@@ -49,7 +49,7 @@ def make_specformer() -> ms.spectra.SpecFormer:
 
 
 def hide_some_kinds(molecule: Data) -> Data:
-    """Leave each molecule a random half of its spectra, so that it can be found by any of them: NaN is missing."""
+    """Drop a random half of the spectra of a molecule (NaN is missing), so that every kind becomes searchable."""
     for kind in KINDS:
         if torch.rand(()) < 0.5:
             molecule[kind] = torch.full_like(molecule[kind], torch.nan)
@@ -57,7 +57,7 @@ def hide_some_kinds(molecule: Data) -> Data:
 
 
 def train(steps: int) -> tuple[nn.Module, ms.methods.MolSpectra]:
-    """Both encoders from random weights, by denoising, reconstruction and contrast at once."""
+    """Train both encoders from random weights, by denoising, reconstruction and contrast at once."""
     encoder = ms.encoders.EquivariantTransformer(
         CHANNELS, num_layers=3, num_heads=8, num_rbf=32, norm_every_layer=True
     ).to(DEVICE)
@@ -85,7 +85,7 @@ def train(steps: int) -> tuple[nn.Module, ms.methods.MolSpectra]:
 
 @torch.no_grad()
 def embed_molecules(encoder: nn.Module, method: ms.methods.MolSpectra, split: str) -> Tensor:
-    """Where the 3D encoder puts the molecules of a split, (B, F)."""
+    """Embed the molecules of a split with the 3D encoder, (B, F)."""
     embeddings = []
     for batch in evaluation.batches(split):
         batch = batch.clone().to(DEVICE)
@@ -96,15 +96,15 @@ def embed_molecules(encoder: nn.Module, method: ms.methods.MolSpectra, split: st
 
 @torch.no_grad()
 def embed_spectra(method: ms.methods.MolSpectra, split: str, kinds: tuple[str, ...]) -> Tensor:
-    """Where SpecFormer puts the spectra of a split, (B, F), if only these kinds have been measured."""
+    """Embed the spectra of a split with SpecFormer, (B, F), from the given kinds only."""
     batches = ({kind: batch[kind].to(DEVICE) for kind in kinds} for batch in evaluation.batches(split))
     return torch.cat([method.specformer(spectra).embedding for spectra in batches])
 
 
 def print_accuracies(molecules: dict[str, Tensor], method: ms.methods.MolSpectra) -> None:
-    """How often the right one is among the first, by what was measured, both ways, in both libraries."""
+    """Print top-k accuracies for each set of kinds, in both directions and both libraries."""
     all_molecules, test = torch.cat([molecules[split] for split in SPLITS]), molecules["test"]
-    # The test split comes last.
+    # The test split is the last part of the library.
     own = torch.arange(len(all_molecules) - len(test), len(all_molecules), device=DEVICE)
     columns = "".join(f"{f'top {k}':>8}" for k in KS)
     for way in ("spectrum → molecule", "molecule → spectrum"):
@@ -125,7 +125,7 @@ def print_accuracies(molecules: dict[str, Tensor], method: ms.methods.MolSpectra
 
 
 def identify(index: ms.retrieval.Index, spectrum: Tensor, answer: str) -> None:
-    """The five molecules of the library that this spectrum most likely belongs to."""
+    """Print the five most likely molecules of the library for one spectrum."""
     matches = index.search(spectrum, k=5)
     for place, (score, smiles) in enumerate(zip(matches.scores[0].tolist(), index.ids_of(matches)[0], strict=True)):
         print(f"{place + 1}. {score:6.3f}  {smiles}{'   ← this one it was' if smiles == answer else ''}")
@@ -133,11 +133,11 @@ def identify(index: ms.retrieval.Index, spectrum: Tensor, answer: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--checkpoint", type=Path, help="where example 01 has saved a run; else both are trained here")
-    parser.add_argument("--steps", type=int, default=300, help="of training, where there is no checkpoint")
-    parser.add_argument("--molecule", type=int, default=0, help="whose spectrum to identify, of the test split")
-    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS, help="what has been measured of it")
-    parser.add_argument("--library", type=Path, help="where to save the library")
+    parser.add_argument("--checkpoint", type=Path, help="run saved by example 01 (default: train here)")
+    parser.add_argument("--steps", type=int, default=300, help="training epochs without a checkpoint")
+    parser.add_argument("--molecule", type=int, default=0, help="test molecule whose spectrum to identify")
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS, help="measured kinds")
+    parser.add_argument("--library", type=Path, help="folder to save the library in")
     arguments = parser.parse_args()
 
     started = time.perf_counter()

@@ -1,11 +1,11 @@
-"""The two-stage pre-training of example 01 on several processes, any of which may be killed at any time.
+"""Two-stage pre-training of example 01 on several processes, resumable after a kill at any time.
 
     torchrun --standalone --nproc-per-node 2 --max-restarts 3 examples/09_distributed_pretraining.py
     python examples/09_distributed_pretraining.py                              one process, the same program
 
-Run again, by torchrun or by hand, the training goes on from its last checkpoint, and its losses are those it would have
-had: weights, optimizer, learning rate, place in the epoch and the random numbers of every process are all restored.
-Losses and gradients are those of the whole batch, however it is spread (see docs/distributed.md).
+Restarted by torchrun or by hand, training resumes from its last checkpoint with unchanged losses: weights, optimizer,
+learning rate, position in the epoch and the random state of every process are restored. Losses and gradients equal
+those of the whole batch, for any number of processes (see docs/distributed.md).
 """
 
 import argparse
@@ -26,7 +26,7 @@ from torch_geometric.loader import DataLoader
 import molspectra as ms
 
 DEMO = runpy.run_path(str(Path(__file__).with_name("01_two_stage_pretraining.py")))
-DEVICE = DEMO["DEVICE"]  # of several GPUs, the one that this process has chosen in `main`
+DEVICE = DEMO["DEVICE"]  # the GPU that `main` chose for this process
 
 
 class Stage(NamedTuple):
@@ -37,13 +37,13 @@ class Stage(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """What a checkpoint holds beside weights, optimizer and schedule."""
+    """Content of a checkpoint beside weights, optimizer and schedule."""
 
     generator: torch.Generator
     history: list[dict[str, float]]
 
     def random_states(self) -> list[list[torch.Tensor]]:
-        """Of the noise and of what molecules show, of every process."""
+        """Return the random states of noise and of data augmentation of every process."""
         return of_all_processes([self.generator.get_state(), torch.get_rng_state()])
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -60,18 +60,18 @@ def of_all_processes(value: Any) -> list[Any]:
 
 
 def mean_over_processes(losses: dict[str, torch.Tensor]) -> dict[str, float]:
-    """The losses of the whole batch: each process returns its share of them."""
+    """Return the losses of the whole batch, of which each process holds a share."""
     values = ms.distributed.sum_over_processes(torch.stack([loss.detach() for loss in losses.values()]))
     return dict(zip(losses, (values / ms.distributed.world_size()).tolist(), strict=True))
 
 
 def train(number, stage, encoder, model, progress, checkpoints, resumed, arguments) -> None:
-    """One stage from its beginning, or from where the checkpoint `resumed` left it. `model` holds all weights."""
+    """Train one stage, from its beginning or from the checkpoint `resumed`. `model` holds all weights."""
     step = ms.methods.TrainingStep(encoder, stage.method)
     parallel = DistributedDataParallel(step) if ms.distributed.world_size() > 1 else step
     share = arguments.batch_size // ms.distributed.world_size()
     sampler = ms.data.ShardedBatchSampler(len(stage.molecules), share, seed=arguments.seed)
-    # A loader draws a number for its workers; from a generator of its own, or an epoch that is resumed draws one more.
+    # A loader draws a seed for its workers. Its own generator keeps a resumed epoch from drawing one more.
     loader = DataLoader(stage.molecules, batch_sampler=sampler, generator=torch.Generator())
     optimizer = torch.optim.AdamW(step.parameters(), lr=stage.learning_rate, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -119,7 +119,7 @@ def run(arguments: argparse.Namespace) -> None:
     contrast = ms.objectives.InfoNCELoss(temperature=0.2, gather_distributed=True)
     method = ms.methods.MolSpectra(denoise, DEMO["make_specformer"](), contrast=contrast).to(DEVICE)
     model = ms.methods.TrainingStep(encoder, method)
-    # From here on every process has random numbers of its own.
+    # From here on, every process draws different random numbers.
     torch.manual_seed(arguments.seed + 1 + rank)
     progress = Progress(torch.Generator(DEVICE).manual_seed(arguments.seed + 1 + rank), [])
 
@@ -149,7 +149,7 @@ def run(arguments: argparse.Namespace) -> None:
         train(number, stage, encoder, model, progress, checkpoints, state, arguments)
         state = None
 
-    if rank == 0:  # in evaluation mode nothing is exchanged: one process may do it alone
+    if rank == 0:  # evaluation exchanges nothing, so one process may do it alone
         (arguments.output / "losses.json").write_text(json.dumps(progress.history))
         ms.pretrained.save(encoder, arguments.output / "encoder")
         ms.pretrained.save(method, arguments.output / "method")
@@ -159,10 +159,10 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def meet(timeout: timedelta) -> None:
-    """Bring the processes together, with a backend for the CPU and, where there are GPUs, one for these."""
+    """Connect the processes, with a backend for the CPU and, if available, one for GPUs."""
     store, rank, world_size = next(distributed.rendezvous("env://", timeout=timeout))
-    # What torchrun's store holds outlives those it starts again, who would take it for the addresses of each other. On
-    # several machines restarts are not counted alike: there, give torchrun TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1.
+    # torchrun's store outlives restarted processes, which would take old addresses for those of each other. On
+    # several machines restarts are not counted alike: set TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 for torchrun there.
     if os.environ.get("LOCAL_WORLD_SIZE") == str(world_size):
         store = distributed.PrefixStore(f"start {os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
     distributed.init_process_group(store=store, rank=rank, world_size=world_size, timeout=timeout)
@@ -170,19 +170,19 @@ def meet(timeout: timedelta) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--method", choices=DEMO["DENOISING"], default="coord", help="how geometries are denoised")
+    parser.add_argument("--method", choices=DEMO["DENOISING"], default="coord", help="denoising objective")
     parser.add_argument("--epochs", type=int, nargs=2, default=(60, 25), metavar=("STAGE1", "STAGE2"))
-    parser.add_argument("--batch-size", type=int, default=DEMO["BATCH_SIZE"], help="of all processes together")
-    parser.add_argument("--molecules", type=int, help="train on so many only")
+    parser.add_argument("--batch-size", type=int, default=DEMO["BATCH_SIZE"], help="batch size over all processes")
+    parser.add_argument("--molecules", type=int, help="number of training molecules")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--checkpoint-every", type=int, default=20, metavar="STEPS")
     parser.add_argument("--log-every", type=int, default=10, metavar="STEPS")
     parser.add_argument("--no-evaluation", action="store_true")
-    parser.add_argument("--timeout", type=float, default=300, metavar="SECONDS", help="to wait for other processes")
+    parser.add_argument("--timeout", type=float, default=300, metavar="SECONDS", help="wait for other processes")
     parser.add_argument("--output", type=Path, default=Path("runs/distributed_pretraining"))
     arguments = parser.parse_args()
 
-    if "RANK" not in os.environ:  # torchrun sets it
+    if "RANK" not in os.environ:  # set by torchrun
         run(arguments)
         return
     if DEVICE.type == "cuda":

@@ -1,11 +1,11 @@
-"""What a published encoder knows: ridge regression of properties on its frozen features.
+"""Probe of a published encoder: ridge regression of properties on its frozen features.
 
     python examples/10_probe_a_checkpoint.py checkpoint.safetensors
 
-Takes any file that `ms.pretrained.load_reference` reads, 3D-EMGP's or a Lightning checkpoint of Coord or MolSpectra.
-Its features, summed and averaged over the atoms of a molecule, are compared with those of the same network at random
-weights, with the number of atoms of each element, and with guessing the mean: mean absolute errors over ten folds of
-MiniSpectra, whose properties none of them has seen.
+The file is any that `ms.pretrained.load_reference` reads: 3D-EMGP's, or a Lightning checkpoint of Coord or MolSpectra.
+Features are summed and averaged over the atoms of a molecule. Baselines are the same network with random weights,
+element counts, and the mean. The table gives mean absolute errors over ten folds of MiniSpectra, whose properties pre-training
+has not seen.
 """
 
 import argparse
@@ -20,7 +20,7 @@ PROPERTIES = {"gap": "eV", "mu": "Debye", "zpve": "eV"}
 
 
 def element_counts(split: str) -> torch.Tensor:
-    """Number of atoms of each element in each molecule, (B, elements)."""
+    """Count the atoms of each element in each molecule, (B, elements)."""
     batch = evaluation.load(split)
     elements, element = batch.z.unique(return_inverse=True)
     counts = torch.zeros(batch.num_graphs, len(elements), dtype=torch.float64)
@@ -30,7 +30,7 @@ def element_counts(split: str) -> torch.Tensor:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("checkpoint", type=Path)
-    parser.add_argument("--seeds", type=int, default=3, help="of the random weights")
+    parser.add_argument("--seeds", type=int, default=3, help="seed of the random weights")
     arguments = parser.parse_args()
     encoder = ms.pretrained.load_reference(arguments.checkpoint).encoder
     features = {"element counts": [element_counts("all")], "random weights": []}

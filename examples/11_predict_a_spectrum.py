@@ -1,11 +1,11 @@
-"""Predict UV-Vis, IR and Raman spectra from a geometry, and compare with looking them up.
+"""Prediction of UV-Vis, IR and Raman spectra from a geometry, compared with a look-up.
 
     python examples/11_predict_a_spectrum.py
-    python examples/11_predict_a_spectrum.py --checkpoint runs/two_stage_pretraining/seed0/encoder    a pre-trained one
+    python examples/11_predict_a_spectrum.py --checkpoint runs/two_stage_pretraining/seed0/encoder    fine-tune
 
-A small encoder with a `SpectrumHead` is trained on the spectra of the training molecules. Three answers that need no
-such network stand beside it: the mean training spectrum, and the spectrum of the training molecule that is most like
-the one asked for, by its fingerprint (Morgan, Tanimoto), or by features of the trained encoder.
+A small encoder with a `SpectrumHead` learns the spectra of the training molecules. Three baselines look spectra up: the
+mean training spectrum, and the spectrum of the most similar training molecule, by fingerprint (Morgan, Tanimoto) or by
+features of the trained encoder.
 """
 
 import argparse
@@ -28,7 +28,7 @@ Spectra = dict[str, Tensor]
 
 
 def make_encoder() -> ms.encoders.EquivariantTransformer:
-    """A small sibling of the published encoder (256 channels, 8 layers)."""
+    """Make a small version of the published encoder (256 channels, 8 layers)."""
     return ms.encoders.EquivariantTransformer(64, num_layers=3, num_heads=8, num_rbf=32, norm_every_layer=True)
 
 
@@ -53,13 +53,13 @@ def train(encoder: nn.Module, method: nn.Module, epochs: int) -> None:
 
 @torch.no_grad()
 def predict(encoder: nn.Module, method: ms.methods.SpectrumPrediction, split: str) -> Spectra:
-    """By the network, kind → (B, L) on the CPU."""
+    """Predict spectra with the network, kind → (B, L) on the CPU."""
     predicted = [method.predict(encoder, batch.clone().to(DEVICE)) for batch in evaluation.batches(split)]
     return {kind: torch.cat([spectra[kind] for spectra in predicted]).cpu() for kind in KINDS}
 
 
 def nearest_by_fingerprint(split: str) -> Tensor:
-    """For each molecule the training molecule of the largest Tanimoto similarity, (B,)."""
+    """Find the training molecule with the largest Tanimoto similarity to each molecule, (B,)."""
     from rdkit import Chem
     from rdkit.Chem.rdFingerprintGenerator import GetMorganGenerator
     from rdkit.DataStructs import BulkTanimotoSimilarity
@@ -73,7 +73,7 @@ def nearest_by_fingerprint(split: str) -> Tensor:
 
 
 def nearest_by_features(encoder: nn.Module, split: str) -> Tensor:
-    """For each molecule the training molecule of the most similar features, in standard deviations, (B,)."""
+    """Find the training molecule with the nearest standardised features to each molecule, (B,)."""
     known, asked = (evaluation.embed(encoder, name) for name in ("train", split))
     mean, std = known.mean(dim=0), known.std(dim=0).clamp(min=1e-8)
     index = ms.retrieval.Index((known - mean) / std)
@@ -81,7 +81,7 @@ def nearest_by_features(encoder: nn.Module, split: str) -> Tensor:
 
 
 def score(predicted: Spectra, true: Spectra) -> dict[str, tuple[float, float]]:
-    """Kind → mean cosine similarity, and root of the mean squared error over the mean square of the true spectra."""
+    """Return, per kind, the mean cosine similarity and the root mean squared error relative to the true spectra."""
     scores = {}
     for kind in KINDS:
         error = (predicted[kind] - true[kind]).square().mean() / true[kind].square().mean()
@@ -100,10 +100,10 @@ def print_table(answers: dict[str, Spectra], true: Spectra) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--checkpoint", type=Path, help="a saved encoder to go on from, in place of a new one")
+    parser.add_argument("--checkpoint", type=Path, help="saved encoder to start from")
     parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--split", choices=("test", "validation"), default="test", help="what to evaluate on")
+    parser.add_argument("--split", choices=("test", "validation"), default="test", help="split to evaluate on")
     arguments = parser.parse_args()
 
     started = time.perf_counter()

@@ -1,8 +1,8 @@
-"""Does a spectrum say what a structure does not? The gap from 3D, from spectra, and from both, trained on labels alone.
+"""HOMO-LUMO gap from 3D structure, from spectra, and from both, trained on labels alone.
 
-An EGNN reads the structure, SpecFormer the spectra, a small head what both say side by side (MolSpectra's pilot study,
-arXiv:2502.16284, §4.1, has EGNN with and without UV-Vis). UV-Vis and gap here come from different methods (TDA-PBE0,
-GFN2-xTB).
+An EGNN reads the structure, SpecFormer the spectra, and a small head their concatenated features. MolSpectra's pilot
+study (arXiv:2502.16284, §4.1) compares EGNN with and without UV-Vis. UV-Vis and gap come from different methods here
+(TDA-PBE0, GFN2-xTB).
 
     python examples/12_structure_and_spectra.py --seeds 3
 """
@@ -20,7 +20,7 @@ import molspectra as ms
 
 CHANNELS = 64
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-READ = {  # what is read of a molecule: its structure?, which spectra?
+READ = {  # inputs: structure or not, kinds of spectra
     "structure": (True, ()),
     "UV-Vis": (False, ("uv_vis",)),
     "structure + UV-Vis": (True, ("uv_vis",)),
@@ -31,7 +31,7 @@ READ = {  # what is read of a molecule: its structure?, which spectra?
 
 
 class Nothing(nn.Module):
-    """Takes the place of an encoder that says nothing of a molecule."""
+    """Encoder that ignores the molecule."""
 
     out_channels, cutoff = CHANNELS, 5.0
 
@@ -94,7 +94,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--epochs", type=int, default=40)
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--split", choices=("test", "validation"), default="test", help="what to evaluate on")
+    parser.add_argument("--split", choices=("test", "validation"), default="test", help="split to evaluate on")
     arguments = parser.parse_args()
 
     started = time.perf_counter()

@@ -1,8 +1,8 @@
-"""What each part of MolSpectra is worth: stage 2 without it, or with other settings, all from the same stage 1.
+"""Ablations of MolSpectra: stage 2 without one part, or with other settings, from the same stage 1.
 
-The ablations of the paper (arXiv:2502.16284, §5) on MiniSpectra: without the reconstruction of hidden patches, without
-the contrast, without each kind of spectrum, with other patches, mask ratios, and whole patches hidden where they
-overlap (as released) in place of intervals.
+The ablations of the paper (arXiv:2502.16284, §5) on MiniSpectra: without masked reconstruction, without contrast,
+without each kind of spectrum, with other patches and mask ratios, and with masks of whole overlapping patches (as released)
+instead of intervals.
 
     python examples/01_two_stage_pretraining.py
     python examples/13_ablations.py
@@ -66,7 +66,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=25)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", nargs="+", choices=ABLATIONS, default=list(ABLATIONS), metavar="ABLATION")
-    parser.add_argument("--split", choices=("test", "validation"), default="test", help="what to evaluate on")
+    parser.add_argument("--split", choices=("test", "validation"), default="test", help="split to evaluate on")
     arguments = parser.parse_args()
 
     started = time.perf_counter()

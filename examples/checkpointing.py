@@ -1,4 +1,4 @@
-"""Checkpoints that a process may be killed while writing: what is there under its name is whole."""
+"""Checkpoints that survive a kill during writing: a file under its final name is complete."""
 
 import hashlib
 import os
@@ -11,15 +11,14 @@ from torch import distributed
 
 
 class Checkpoints:
-    """The last checkpoints of a training, in a folder that all processes see.
+    """Most recent checkpoints of a training, in a folder that all processes see.
 
-    A file is written under another name, flushed to the disk and then renamed, which either happens or does not. Its
-    name ends with a checksum, so that a file that was damaged later is not taken for a checkpoint either. One process
-    writes.
+    A file is written under a temporary name, flushed to the disk and then renamed, which is atomic. Its name ends with
+    a checksum, which reveals later damage. Only one process writes.
 
     Args:
-        folder: Where they are; made if it is not there.
-        keep: How many to keep; with more than one, a damaged file costs the steps since the one before it.
+        folder: Folder of the checkpoints, created if absent.
+        keep: Number of checkpoints to keep. With two or more, a damaged file costs only the steps since the one before.
     """
 
     def __init__(self, folder: Path, keep: int = 2) -> None:
@@ -28,8 +27,8 @@ class Checkpoints:
         folder.mkdir(parents=True, exist_ok=True)
 
     def save(self, number: int, state: dict[str, Any]) -> None:
-        """Write tensors and plain values as checkpoint `number`, which must grow; older ones are deleted."""
-        unfinished = self.folder / "unfinished.part"  # of one that was killed, if it is there
+        """Write tensors and plain values as checkpoint `number`, which must increase, and delete old ones."""
+        unfinished = self.folder / "unfinished.part"  # left by a killed process
         with unfinished.open("wb") as file:
             torch.save(state, file)
             file.flush()
@@ -40,7 +39,7 @@ class Checkpoints:
             old.unlink()
 
     def load(self) -> dict[str, Any] | None:
-        """The newest checkpoint that is whole, the same one in all processes, on the CPU; None if there is none."""
+        """Load the newest intact checkpoint on the CPU, the same in all processes, or return None."""
         newest: list[Path | None] = [None]
         if not distributed.is_initialized() or distributed.get_rank() == 0:
             newest = [next(filter(is_whole, self._files()), None)]
@@ -53,7 +52,7 @@ class Checkpoints:
 
 
 def is_whole(path: Path) -> bool:
-    """Whether a file has the content that its name says; a warning if not."""
+    """Check the content of a file against the checksum in its name, and warn on a mismatch."""
     whole = path.stem.split("-")[1] == checksum(path)
     if not whole:
         warnings.warn(f"{path} is damaged and is left out; going back to the checkpoint before it.", stacklevel=2)
@@ -69,7 +68,7 @@ def checksum(path: Path) -> str:
 
 
 def flush(folder: Path) -> None:
-    """Have the disk remember the names in a folder, too."""
+    """Flush the names in a folder to the disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

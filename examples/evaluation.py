@@ -1,4 +1,4 @@
-"""What the examples measure, on molecules that no training step has seen (MiniSpectra's test split, of 73)."""
+"""Measurements of the examples, on molecules that training has not seen (MiniSpectra's test split, 73 molecules)."""
 
 from collections.abc import Callable
 from functools import cache
@@ -15,13 +15,13 @@ Transform = Callable[[Data], Data]
 
 @cache
 def load(split: str, pre_transform: Transform | None = None) -> Batch:
-    """A whole split as one batch."""
+    """Load a whole split as one batch."""
     return Batch.from_data_list(list(ms.data.MiniSpectra(split, pre_transform=pre_transform)))
 
 
 @cache
 def batches(split: str) -> list[Batch]:
-    """A whole split in small batches, which take a third of the time of one large batch."""
+    """Load a whole split in small batches, which is 3× faster than one large batch."""
     molecules = ms.data.MiniSpectra(split)
     return [Batch.from_data_list(list(molecules[start : start + 32])) for start in range(0, len(molecules), 32)]
 
@@ -36,7 +36,7 @@ def on_device_of(module: torch.nn.Module, batch: Batch) -> Batch:
 
 @torch.no_grad()
 def embed(encoder: torch.nn.Module, split: str) -> Tensor:
-    """Frozen features of each molecule: sum and mean over its atoms, (B, 2 F) in float64 on the CPU."""
+    """Compute frozen features of each molecule: sum and mean over atoms, (B, 2 F) in float64 on the CPU."""
     encoder.eval()
     features = []
     for batch in batches(split):
@@ -49,10 +49,10 @@ def embed(encoder: torch.nn.Module, split: str) -> Tensor:
 
 
 def gap_error(encoder: torch.nn.Module, split: str) -> Results:
-    """Mean absolute error in eV of the HOMO-LUMO gap by ridge regression on frozen features.
+    """Compute the mean absolute error in eV of the HOMO-LUMO gap by ridge regression on frozen features.
 
-    Fitted to the training split, for the molecules of `split`; and over 10 folds of the whole data set, which says less
-    about new molecules (the encoder has seen most of these, without their gaps), but with ten times as many.
+    One value is fitted to the training split and evaluated on `split`. The other is over 10 folds of the whole data
+    set: ten times as many molecules, most of which the encoder has seen, without their gaps.
     """
     known, asked, gaps = (load(name).gap.double() for name in ("train", split, "all"))
     predicted = ridge(embed(encoder, "train"), known, embed(encoder, split))
@@ -63,7 +63,7 @@ def gap_error(encoder: torch.nn.Module, split: str) -> Results:
 
 
 def ten_folds(features: Tensor, values: Tensor) -> float:
-    """Mean absolute error of ridge regression from features of all molecules, each fold predicted from the others."""
+    """Compute the mean absolute error of ridge regression, each fold predicted from the others."""
     fold = torch.arange(len(values)) % 10
     errors = []
     for held_out in range(10):
@@ -73,14 +73,14 @@ def ten_folds(features: Tensor, values: Tensor) -> float:
 
 
 def guess_error(split: str) -> Results:
-    """The same of guessing, for every molecule, the mean gap of the training split."""
+    """Compute the mean absolute error of the mean training gap as prediction."""
     mean = load("train").gap.double().mean()
     names = {"gap": split, "gap, 10 folds": "all"}
     return {probe: (load(name).gap.double() - mean).abs().mean().item() for probe, name in names.items()}
 
 
 def ridge(known: Tensor, values: Tensor, asked: Tensor) -> Tensor:
-    """Ridge regression with the penalty that has the least leave-one-out error."""
+    """Fit a ridge regression with the penalty of least leave-one-out error."""
     mean, std = known.mean(dim=0), known.std(dim=0).clamp(min=1e-8)
     centered = values - values.mean()
     left, singular, right = torch.linalg.svd((known - mean) / std, full_matrices=False)
@@ -98,7 +98,7 @@ def ridge(known: Tensor, values: Tensor, asked: Tensor) -> Tensor:
 
 @torch.no_grad()
 def retrieval(encoder: torch.nn.Module, method: ms.methods.MolSpectra, split: str) -> Results:
-    """How often the right one is first, or among the first five, of all molecules of the split (or their spectra)."""
+    """Compute top-1 and top-5 accuracy of retrieval within the split, in both directions."""
     encoder.eval()
     method.eval()
     batch = on_device_of(encoder, load(split))
@@ -117,7 +117,7 @@ def retrieval(encoder: torch.nn.Module, method: ms.methods.MolSpectra, split: st
 
 @torch.no_grad()
 def reconstruction_error(method: ms.methods.MolSpectra, split: str) -> Results:
-    """Squared error on hidden samples of the spectra, over that of the mean training spectrum."""
+    """Compute the squared error on hidden samples, relative to the mean training spectrum."""
     method.eval()
     specformer = method.specformer
     spectra, known = (spectra_of(on_device_of(method, load(name)), specformer) for name in (split, "train"))
@@ -138,7 +138,7 @@ def reconstruction_error(method: ms.methods.MolSpectra, split: str) -> Results:
 def denoising_error(
     encoder: torch.nn.Module, denoise: ms.methods.Denoising, split: str, pre_transform: Transform | None = None
 ) -> Results:
-    """Squared error of the predicted displacements, SliDe's gradients or 3D-EMGP's forces, over that of none."""
+    """Compute the squared error of predicted displacements, gradients or forces, relative to predicting zero."""
     encoder.eval()
     denoise.eval()
     batch = on_device_of(encoder, load(split, pre_transform))
@@ -156,7 +156,7 @@ def denoising_error(
 
 
 def table(runs: list[Results], split: str) -> str:
-    """Mean ± spread over the runs, beside what chance or the baseline gives."""
+    """Format mean ± spread over the runs beside chance or baseline."""
     guess = guess_error(split)
     rows = []
     for name in runs[0]:

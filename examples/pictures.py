@@ -1,4 +1,4 @@
-"""The pictures of the examples."""
+"""Figures of the examples."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ ELEMENTS = {1: "0.75", 6: "0.25", 7: "tab:blue", 8: "tab:red", 9: "tab:green"}
 
 
 def draw_all(first: list[dict], second: list[dict], method: ms.methods.MolSpectra, split: str, folder: Path) -> None:
-    """Write all pictures into `folder` as PNGs."""
+    """Write all figures into `folder` as PNGs."""
     method.eval()
     batch = evaluation.on_device_of(method, evaluation.load(split))
     with torch.no_grad():
@@ -36,7 +36,7 @@ def draw_all(first: list[dict], second: list[dict], method: ms.methods.MolSpectr
 
 
 def losses(first: list[dict], second: list[dict], denoise: str):
-    """Every part of the loss against the epoch, the stages side by side."""
+    """Draw every part of the loss against the epoch, the stages side by side."""
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.2), sharey=True, width_ratios=[len(first), len(second)])
     for axis, history, title in zip(axes, (first, second), (f"stage 1: {denoise}", "stage 2: MolSpectra"), strict=True):
         for name in history[0]:
@@ -49,7 +49,7 @@ def losses(first: list[dict], second: list[dict], denoise: str):
 
 
 def reconstruction(method: ms.methods.MolSpectra, batch: Batch, sample: int = 30):
-    """The spectra of one molecule, and what was made of the intervals that were hidden."""
+    """Draw the spectra of one molecule and the reconstruction of masked intervals."""
     specformer = method.specformer
     spectra = evaluation.spectra_of(batch, specformer)
     masked = method.mask(spectra, torch.Generator(batch.pos.device).manual_seed(0))
@@ -71,7 +71,7 @@ def reconstruction(method: ms.methods.MolSpectra, batch: Batch, sample: int = 30
 
 
 def overlap_mean(patches: torch.Tensor, patcher: ms.spectra.SpectrumPatcher) -> torch.Tensor:
-    """Patches (n, P) back to a spectrum: where they overlap, their mean."""
+    """Merge patches (n, P) into a spectrum, as the mean where they overlap."""
     length = (patcher.num_patches - 1) * patcher.stride + patcher.patch_len
     index = torch.arange(length).unfold(0, patcher.patch_len, patcher.stride).reshape(-1)
     total = torch.zeros(length).index_add(0, index, patches.cpu().reshape(-1))
@@ -79,7 +79,7 @@ def overlap_mean(patches: torch.Tensor, patcher: ms.spectra.SpectrumPatcher) -> 
 
 
 def attention(specformer: ms.spectra.SpecFormer, batch: Batch):
-    """Mean attention over heads and molecules in the last layer, with its blocks within and between the spectra."""
+    """Draw the mean attention of the last layer, in blocks within and between spectra."""
     maps = specformer(evaluation.spectra_of(batch, specformer), return_attention=True).attention
     figure, axis = plt.subplots(figsize=(6, 5.2))
     image = axis.imshow(maps[-1].mean(dim=(0, 1)).cpu().log10(), cmap="viridis", interpolation="nearest")
@@ -98,7 +98,7 @@ def attention(specformer: ms.spectra.SpecFormer, batch: Batch):
 
 
 def embeddings(specformer: ms.spectra.SpecFormer, batch: Batch):
-    """The spectrum embeddings along their two principal components, coloured by the HOMO-LUMO gap."""
+    """Draw the two principal components of spectrum embeddings, colored by the HOMO-LUMO gap."""
     embedding = specformer(evaluation.spectra_of(batch, specformer)).embedding.cpu()
     centered = embedding - embedding.mean(dim=0)
     projected = centered @ torch.linalg.svd(centered, full_matrices=False).Vh[:2].T
@@ -110,7 +110,7 @@ def embeddings(specformer: ms.spectra.SpecFormer, batch: Batch):
 
 
 def noises(molecule: Data, methods: dict[str, ms.methods.Denoising], count: int = 1000):
-    """What each noise does to a molecule: noisy copies laid over it, and the changes of its internal coordinates."""
+    """Draw noisy copies of a molecule for each noise, and the changes of its internal coordinates."""
     figure = plt.figure(figsize=(3.2 * len(methods), 5.4), layout="constrained")
     above, below = figure.subfigures(2, 1)
     panels, histograms = above.subplots(1, len(methods), sharex=True, sharey=True), below.subplots(1, 3)
@@ -129,7 +129,7 @@ def noises(molecule: Data, methods: dict[str, ms.methods.Denoising], count: int 
 
 
 def overlay(axis, molecule: Data, copies: Tensor, color: str) -> None:
-    """Bonds of a molecule and of its copies (n, N, 3), seen along the direction in which it is flattest."""
+    """Draw the bonds of a molecule and of its copies (n, N, 3), viewed along its flattest direction."""
     plane = torch.linalg.svd(molecule.pos - molecule.pos.mean(dim=0)).Vh[:2].T
     for pos in copies @ plane:
         axis.plot(*pos[molecule.bond_index].permute(2, 0, 1), color=color, lw=0.8, alpha=0.35)
@@ -141,15 +141,15 @@ def overlay(axis, molecule: Data, copies: Tensor, color: str) -> None:
 
 
 def superpose(copies: Tensor, original: Tensor, core: Tensor) -> Tensor:
-    """Copies (n, N, 3) moved and turned so that the atoms of the core lie best on those of the original (Kabsch)."""
+    """Superpose copies (n, N, 3) on the core atoms of the original (Kabsch)."""
     center, target = copies[:, core].mean(dim=1, keepdim=True), original[core].mean(dim=0)
     left, _, right = torch.linalg.svd((copies[:, core] - center).mT @ (original[core] - target))
-    left[:, :, 2] *= torch.linalg.det(left @ right)[:, None]  # a turn, not a reflection
+    left[:, :, 2] *= torch.linalg.det(left @ right)[:, None]  # a rotation, not a reflection
     return (copies - center) @ left @ right + target
 
 
 def changes(molecule: Data, copies: Tensor) -> dict[str, tuple[Tensor, float]]:
-    """By how much bond lengths, angles and torsions of the copies (n, N, 3) differ, and how far to draw."""
+    """Compute changes of bond lengths, angles and torsions of copies (n, N, 3), and plot ranges."""
     terms = molecule.bond_index, molecule.angle_index, molecule.torsion_index
     r0, theta0, phi0 = ms.geometry.internal_coordinates(molecule.pos, *terms)
     r, theta, phi = ms.geometry.internal_coordinates(copies, *terms)
