@@ -4,8 +4,8 @@
 
 The file is any that `ms.pretrained.load_reference` reads: 3D-EMGP's, or a Lightning checkpoint of Coord or MolSpectra.
 Features are summed and averaged over the atoms of a molecule. Baselines are the same network with random weights,
-element counts, and the mean. The table gives mean absolute errors over ten folds of MiniSpectra, whose properties pre-training
-has not seen.
+element counts, and the mean. The table gives mean absolute errors over ten folds of MiniSpectra, whose properties
+pre-training has not seen.
 """
 
 import argparse

@@ -1,8 +1,8 @@
 """Ablations of MolSpectra: stage 2 without one part, or with other settings, from the same stage 1.
 
 The ablations of the paper (arXiv:2502.16284, §5) on MiniSpectra: without masked reconstruction, without contrast,
-without each kind of spectrum, with other patches and mask ratios, and with masks of whole overlapping patches (as released)
-instead of intervals.
+without each kind of spectrum, with other patches and mask ratios, and with masks of whole overlapping patches (as
+released) instead of intervals.
 
     python examples/01_two_stage_pretraining.py
     python examples/13_ablations.py
