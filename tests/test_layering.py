@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "objectives": {"features", "layers", "geometry"},
     "methods": ANY,
     "pretrained": ANY,
-    "testing": {"features"},
+    "testing": {"features", "layers", "pretrained"},
     "retrieval": set(),
     "calculator": ANY,
     "embedding": ANY,

@@ -38,7 +38,7 @@ def assert_compiles(
         torch._dynamo.exc.FailOnRecompileLimitHit: more graphs would be needed; `TORCH_LOGS=recompiles` says why.
 
     Example:
-        >>> from molspectra.testing.encoder_suite import assert_compiles
+        >>> from molspectra.testing import assert_compiles
         >>> calls = [{"input": torch.rand(rows, 3)} for rows in (4, 1, 7)]
         >>> assert_compiles(torch.nn.Linear(3, 2), calls, backend="eager")
     """

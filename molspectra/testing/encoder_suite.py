@@ -1,144 +1,82 @@
 """Tests that every encoder should pass, ours and yours.
 
-Inherit :class:`EncoderSuite` in a test module, say how to build the encoder, and run pytest::
+Inherit :class:`EncoderSuite` in a test module, build the encoder in `make_encoder`, and run pytest::
 
     class TestMyEncoder(EncoderSuite):
         def make_encoder(self):
             return MyEncoder(channels=16)
 
-Needs the extra `test` (pytest); register the markers `cuda` and `compile` in your pytest configuration.
+The suite needs the extra `test` (pytest). Register the markers `cuda` and `compile` in your pytest configuration.
 """
 
+import copy
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-import jaxtyping
 import pytest
 import torch
-from e3nn import o3
 from torch import Tensor
 
 from molspectra.features import AtomFeatures
+from molspectra.layers.hook_point import HookPoint
+from molspectra.testing.comparison import assert_close, assert_features_close, by_degree
 from molspectra.testing.compile import assert_compiles
+from molspectra.testing.molecules import EDGE_MOLECULES, edge_molecule, random_molecules
+from molspectra.testing.shape_checks import without_shape_checks
+from molspectra.testing.symmetry import assert_equivariant
 
-Encoder = Callable[..., AtomFeatures]
-
-# Single molecules at the edge of what an encoder meets: elements, and positions in Å.
-EDGE_MOLECULES: dict[str, tuple[list[int], list[list[float]]]] = {
-    "lone atom": ([11], [[0.3, -0.2, 0.1]]),
-    "diatomic": ([1, 1], [[0.0, 0.0, 0.0], [0.43, 0.43, 0.43]]),
-    "linear": ([8, 6, 8], [[0.67, 0.67, 0.67], [0.0, 0.0, 0.0], [-0.67, -0.67, -0.67]]),
-    "planar": ([6, 8, 1, 1], [[0.0, 0.0, 0.0], [0.9, 0.8, 0.0], [0.2, -1.1, 0.0], [-1.0, 0.4, 0.0]]),
-    "tetrahedral": (
-        [6, 1, 1, 1, 1],
-        [[0, 0, 0], [0.63, 0.63, 0.63], [-0.63, -0.63, 0.63], [-0.63, 0.63, -0.63], [0.63, -0.63, -0.63]],
-    ),
-    "coincident": ([6, 8, 1], [[0.0, 0.0, 0.0], [1.2, 0.0, 0.0], [1.2, 0.0, 0.0]]),
-    "apart": ([10, 18], [[0.0, 0.0, 0.0], [50.0, 0.0, 0.0]]),
+_TEST_OF_PROMISE = {
+    "smooth_at_cutoff": "test_smooth_at_the_cutoff",
+    "twice_differentiable": "test_second_derivatives_against_finite_differences",
+    "shows_layers": "test_layers_can_be_read",
+    "can_be_saved": "test_save_and_load",
 }
 
-
-def random_orthogonal(dtype: torch.dtype, determinant: int = 1) -> Tensor:
-    """A uniformly random rotation (determinant 1) or improper rotation (-1), (3, 3)."""
-    q, r = torch.linalg.qr(torch.randn(3, 3, dtype=torch.float64))
-    q = q * r.diagonal().sign()
-    return (q * (determinant * torch.linalg.det(q)).sign()).to(dtype)
-
-
-def random_molecules(
-    sizes: tuple[int, ...] = (5, 1, 8), dtype: torch.dtype = torch.float32
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Random light atoms at chemically sensible distances: z (N,), pos (N, 3) in Å, batch (N,)."""
-    z = torch.randint(1, 10, (sum(sizes),))
-    batch = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
-    # Distinct points of a 1.2 Å grid, shaken a little: no two atoms come close to each other.
-    grid = torch.cartesian_prod(*[torch.arange(3)] * 3)
-    points = torch.cat([grid[torch.randperm(27)[:size]] for size in sizes])
-    return z, (1.2 * points + 0.3 * torch.rand(points.shape)).to(dtype), batch
-
-
-def assert_close(actual: Tensor, expected: Tensor, tolerance: float, what: str) -> None:
-    """Compare at an absolute tolerance, scaled by the size of what is expected where that exceeds 1."""
-    actual, expected = actual.detach(), expected.detach()
-    scale = max(1.0, float(expected.abs().max()))
-    error = float((actual - expected).abs().max()) / scale
-    assert error <= tolerance, f"{what}: off by {error:.2e} (relative to {scale:.2g}); tolerance {tolerance:.0e}"
-
-
-def by_degree(atoms: AtomFeatures) -> list[Tensor]:
-    """The features of each degree that there is, (N, 2l + 1, F)."""
-    return [atoms.degree(degree) for degree in range(atoms.l_max + 1)]
-
-
-def assert_features_close(actual: AtomFeatures, expected: AtomFeatures, tolerance: float, what: str) -> None:
-    """Compare features of the same degrees, each by `assert_close`."""
-    for degree, (one, other) in enumerate(zip(by_degree(actual), by_degree(expected), strict=True)):
-        assert_close(one, other, tolerance, f"{what}, degree {degree}")
-
-
-def assert_equivariant(encoder: Encoder, z: Tensor, pos: Tensor, batch: Tensor | None, tolerance: float) -> None:
-    """Check that features turn with the molecule as their degree says, under rotation, reflection and translation."""
-    atoms = encoder(z, pos, batch)
-    for determinant in (1, -1):
-        turn = random_orthogonal(torch.float64, determinant)
-        moved = encoder(z, pos @ turn.to(pos.dtype).T + torch.randn(3, dtype=pos.dtype), batch)
-        turned = [wigner(degree, turn).to(pos.dtype) @ features for degree, features in enumerate(by_degree(atoms))]
-        expected = AtomFeatures(turned[0].squeeze(1), turned[1] if len(turned) > 1 else None, tuple(turned[2:]))
-        kind = "rotation" if determinant == 1 else "reflection"
-        assert_features_close(moved, expected, tolerance, f"features under {kind}")
-
-
-def wigner(degree: int, turn: Tensor) -> Tensor:
-    """How the components of a degree turn under an orthogonal matrix, (2l + 1, 2l + 1), float64; parity (-1)^l.
-
-    Solved for, exactly enough, from Y(R x) = D Y(x) at random directions x.
-    """
-    directions = torch.randn(64, 3, dtype=torch.float64)
-    harmonics, turned = (o3.spherical_harmonics(degree, x, normalize=True) for x in (directions, directions @ turn.T))
-    return torch.linalg.lstsq(harmonics, turned).solution.T
-
-
-@contextmanager
-def without_shape_checks() -> Iterator[None]:
-    """Switch jaxtyping's checks of annotated shapes off, where pytest runs with them.
-
-    For input that is wrong on purpose, whose error message is under test, and for code to be compiled.
-    """
-    before = jaxtyping.config.jaxtyping_disable
-    jaxtyping.config.update("jaxtyping_disable", True)
-    try:
-        yield
-    finally:
-        jaxtyping.config.update("jaxtyping_disable", before)
+PRECISIONS = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 
 
 class EncoderSuite:
-    """What a pre-training loop, a force field and a batch loader rely on, as inheritable pytest cases.
+    """Guarantees that a pre-training loop, a force field and a batch loader rely on, as inheritable pytest cases.
 
     Override `make_encoder`, and an attribute where your encoder promises less.
     """
 
     equivariance_tolerance = {torch.float32: 1e-5, torch.float64: 1e-10}
-    """Largest error relative to the features' size (or 1)."""
+    """Largest error, relative to the size of the features (or 1)."""
     compile_backend = "aot_eager"
-    """Backend for the compile test; "inductor" generates code too, in up to minutes."""
+    """Backend of the compile test. "inductor" also generates code, which can take minutes."""
     compile_fullgraph = True
-    """Whether the encoder compiles without a graph break."""
+    """True if the encoder compiles without a graph break."""
     smooth_at_cutoff = True
-    """Whether features change smoothly when a pair crosses the cutoff."""
+    """True if features change smoothly when a pair crosses the cutoff. Set it to False without a cutoff."""
     twice_differentiable = True
-    """Whether forces can be trained on."""
+    """True if the encoder can be trained on forces."""
+    shows_layers = True
+    """True if the encoder calls a `molspectra.layers.HookPoint` after each layer."""
+    can_be_saved = True
+    """True if the encoder and its parts are `molspectra.Configurable`."""
+    parameters_without_gradient: frozenset[str] = frozenset()
+    """Names of the parameters whose gradient is None or exactly 0: the features do not depend on them."""
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        # A test of something that is not promised is no test of this class, rather than one that is skipped.
+        for promise, test in _TEST_OF_PROMISE.items():
+            if not getattr(cls, promise):
+                setattr(cls, test, None)
 
     def make_encoder(self) -> Any:
-        """A small encoder, newly initialised."""
+        """Return a small encoder, newly initialized."""
         raise NotImplementedError("Override make_encoder: return a small instance of the encoder under test.")
 
     @pytest.fixture
     def encoder(self) -> Any:
         torch.manual_seed(0)
         return self.make_encoder().eval()
+
+    # Contract
 
     def test_contract(self, encoder: Any) -> None:
         z, pos, batch = random_molecules()
@@ -159,13 +97,44 @@ class EncoderSuite:
         with without_shape_checks(), pytest.raises(ValueError, match="context"):
             encoder(z, pos, batch, context=zero[:1])
 
-    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+    def test_layers_can_be_read(self, encoder: Any) -> None:
+        seen: list[Tensor] = []
+        for module in encoder.modules():
+            if isinstance(module, HookPoint):
+                module.register_forward_hook(lambda module, inputs, scalars: seen.append(scalars))
+        z, pos, batch = random_molecules()
+        encoder(z, pos, batch)
+        assert seen
+        assert all(scalars.shape == (len(z), encoder.out_channels) for scalars in seen)
+
+    def test_a_copy_is_equal_and_independent(self, encoder: Any) -> None:
+        molecules = random_molecules()
+        features = encoder(*molecules)
+        other = copy.deepcopy(encoder)
+        assert_features_close(other(*molecules), features, 0, "features of a copy")
+        for parameter in other.parameters():
+            torch.nn.init.constant_(parameter, torch.nan)
+        assert_features_close(encoder(*molecules), features, 0, "features after the copy has changed")
+
+    def test_save_and_load(self, encoder: Any, tmp_path: Path) -> None:
+        from molspectra.pretrained import load, save
+
+        save(encoder, tmp_path)
+        torch.manual_seed(1)  # weights that are not in the file would be new
+        loaded: Any = load(tmp_path, [type(encoder)])
+        assert loaded.config == encoder.config
+        molecules = random_molecules()
+        assert_features_close(loaded.eval()(*molecules), encoder(*molecules), 0, "features of the loaded encoder")
+
+    # Symmetry
+
+    @PRECISIONS
     def test_equivariance(self, encoder: Any, dtype: torch.dtype) -> None:
         for _ in range(3):
             assert_equivariant(encoder.to(dtype), *random_molecules(dtype=dtype), self.equivariance_tolerance[dtype])
 
     @pytest.mark.parametrize("name", EDGE_MOLECULES)
-    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+    @PRECISIONS
     def test_equivariance_of_edge_molecules(self, encoder: Any, name: str, dtype: torch.dtype) -> None:
         z, pos = edge_molecule(name, dtype)
         assert_equivariant(encoder.to(dtype), z, pos, None, self.equivariance_tolerance[dtype])
@@ -186,17 +155,25 @@ class EncoderSuite:
             alone, batched = encoder(z[of_molecule], pos[of_molecule]), together.select(of_molecule.nonzero()[:, 0])
             assert_features_close(alone, batched, 1e-10, f"molecule {molecule} alone and in a batch")
 
+    # Derivatives
+
+    def test_gradients_reach_every_parameter(self, encoder: Any) -> None:
+        features = by_degree(encoder.train()(*random_molecules()))
+        torch.stack([(of_degree * torch.randn_like(of_degree)).sum() for of_degree in features]).sum().backward()
+        named = dict(encoder.named_parameters())
+        without = {name for name, parameter in named.items() if parameter.grad is None or not parameter.grad.any()}
+        assert without == self.parameters_without_gradient
+
     def test_no_gradient_across_molecules(self, encoder: Any) -> None:
         z, pos, batch = random_molecules()
         pos.requires_grad_()
-        energy_of_last = self._energies(encoder, z, pos, batch)[-1]
+        energy_of_last = _energies(encoder, z, pos, batch)[-1]
         (grad,) = torch.autograd.grad(energy_of_last, pos)
         assert grad[batch == 2].abs().max() > 0
         assert grad[batch != 2].abs().max() == 0
 
     def test_smooth_at_the_cutoff(self, encoder: Any) -> None:
-        if not self.smooth_at_cutoff or math.isinf(encoder.cutoff):
-            pytest.skip("smooth_at_cutoff is False for this encoder, or it has no cutoff")
+        assert math.isfinite(encoder.cutoff), "Without a cutoff set smooth_at_cutoff = False."
         encoder.double()
         z = torch.tensor([6, 8, 7])
         features = []
@@ -208,13 +185,13 @@ class EncoderSuite:
     @pytest.mark.parametrize("name", EDGE_MOLECULES)
     def test_edge_molecules_are_finite(self, encoder: Any, name: str) -> None:
         z, pos = edge_molecule(name)
-        # Beside an ordinary molecule: nothing may spread to it.
+        # Beside an ordinary molecule, to which no NaN may spread.
         ordinary_z, ordinary_pos, _ = random_molecules((6,))
         z, pos = torch.cat([z, ordinary_z]), torch.cat([pos, ordinary_pos]).requires_grad_()
         batch = torch.cat([torch.zeros(len(z) - 6), torch.ones(6)]).long()
         atoms = encoder(z, pos, batch)
         assert all(feature.isfinite().all() for feature in by_degree(atoms))
-        (grad,) = torch.autograd.grad(self._energies(encoder, z, pos, batch).sum(), pos, create_graph=True)
+        (grad,) = torch.autograd.grad(_energies(encoder, z, pos, batch).sum(), pos, create_graph=True)
         assert grad.isfinite().all()
         if self.twice_differentiable:
             (grad - 0.1).square().sum().backward()
@@ -225,14 +202,14 @@ class EncoderSuite:
     def test_forces_against_finite_differences(self, encoder: Any) -> None:
         z, pos, batch = random_molecules((3, 2), torch.float64)
         encoder.double()
-        assert torch.autograd.gradcheck(lambda p: self._energies(encoder, z, p, batch), pos.requires_grad_())
+        assert torch.autograd.gradcheck(lambda p: _energies(encoder, z, p, batch), pos.requires_grad_())
 
     def test_second_derivatives_against_finite_differences(self, encoder: Any) -> None:
-        if not self.twice_differentiable:
-            pytest.skip("twice_differentiable is False for this encoder")
         z, pos, batch = random_molecules((3,), torch.float64)
         encoder.double()
-        assert torch.autograd.gradgradcheck(lambda p: self._energies(encoder, z, p, batch), pos.requires_grad_())
+        assert torch.autograd.gradgradcheck(lambda p: _energies(encoder, z, p, batch), pos.requires_grad_())
+
+    # Execution
 
     @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
     def test_autocast(self, encoder: Any, dtype: torch.dtype) -> None:
@@ -249,7 +226,7 @@ class EncoderSuite:
 
     @pytest.mark.compile
     def test_compile(self, encoder: Any) -> None:
-        """In one graph for all sizes in training, and in evaluation in another for lone atoms."""
+        """Compile to one graph for all sizes in training, and in evaluation to another one for lone atoms."""
         options: dict[str, Any] = {"backend": self.compile_backend, "fullgraph": self.compile_fullgraph}
         sizes = [(5, 1, 8), (3, 7), (6,), (1, 1), (4, 4, 4, 4, 2), (2,), (1,)]
         calls = [dict(zip(("z", "pos", "batch"), random_molecules(each), strict=True)) for each in sizes]
@@ -266,10 +243,12 @@ class EncoderSuite:
         for device in ("cpu", "cuda"):
             encoder.to(device)
             inputs = z.to(device), pos.detach().to(device).requires_grad_(), batch.to(device)
-            (forces,) = torch.autograd.grad(self._energies(encoder, *inputs).sum(), inputs[1])
+            (forces,) = torch.autograd.grad(_energies(encoder, *inputs).sum(), inputs[1])
             results.append([*by_degree(encoder(*inputs)), forces])
         for expected, actual in zip(*results, strict=True):
             assert_close(actual.cpu(), expected, 1e-4, "features or forces on CUDA")
+
+    # Errors
 
     @pytest.mark.parametrize(
         ("change", "message"),
@@ -287,19 +266,18 @@ class EncoderSuite:
         with without_shape_checks(), pytest.raises(ValueError, match=message):
             encoder(*change(*random_molecules()))
 
-    @staticmethod
-    def _energies(encoder: Encoder, z: Tensor, pos: Tensor, batch: Tensor) -> Tensor:
-        """A rotation-invariant number a molecule, to which every feature contributes."""
-        scalars, *others = by_degree(encoder(z, pos, batch))
-        # Weighted at random: the plain sum of squares behind a LayerNorm is a constant.
-        weights = torch.randn(1 + len(others), scalars.shape[2], generator=torch.Generator().manual_seed(0)).to(scalars)
-        per_atom = scalars.squeeze(1) * weights[0]
-        for features, weight in zip(others, weights[1:], strict=True):
-            per_atom = per_atom + features.square().sum(dim=1) * weight
-        return AtomFeatures(per_atom).pool(batch).mean(dim=1)
+    def test_another_dtype_is_refused(self, encoder: Any) -> None:
+        z, pos, batch = random_molecules(dtype=torch.float64)
+        with pytest.raises(TypeError, match=r"pos must be torch.float32, as the weights are; got torch.float64"):
+            encoder(z, pos, batch)
 
 
-def edge_molecule(name: str, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
-    """One of `EDGE_MOLECULES`: z (N,) and pos (N, 3) in Å."""
-    z, pos = EDGE_MOLECULES[name]
-    return torch.tensor(z), torch.tensor(pos, dtype=dtype)
+def _energies(encoder: Callable[..., AtomFeatures], z: Tensor, pos: Tensor, batch: Tensor) -> Tensor:
+    """Return one rotation-invariant number per molecule, to which every feature contributes."""
+    scalars, *others = by_degree(encoder(z, pos, batch))
+    # Weighted at random: the plain sum of squares after a LayerNorm is a constant.
+    weights = torch.randn(1 + len(others), scalars.shape[2], generator=torch.Generator().manual_seed(0)).to(scalars)
+    per_atom = scalars.squeeze(1) * weights[0]
+    for features, weight in zip(others, weights[1:], strict=True):
+        per_atom = per_atom + features.square().sum(dim=1) * weight
+    return AtomFeatures(per_atom).pool(batch).mean(dim=1)

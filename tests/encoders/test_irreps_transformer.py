@@ -8,7 +8,6 @@ import torch
 from e3nn import o3
 from torch.nn import functional as F
 
-from molspectra import pretrained
 from molspectra.encoders.irreps_transformer.attention import IrrepsAttention, damped_softmax
 from molspectra.encoders.irreps_transformer.coupling import (
     SphericalHarmonics,
@@ -20,7 +19,7 @@ from molspectra.encoders.irreps_transformer.model import IrrepsTransformer
 from molspectra.encoders.irreps_transformer.pointwise import IrrepsFeedForward, IrrepsNorm
 from molspectra.geometry import edge_geometry, radius_graph
 from molspectra.layers.radial import ExpNormalBasis
-from molspectra.testing import EncoderSuite, by_degree, edge_molecule, random_molecules, random_orthogonal, wigner
+from molspectra.testing import EncoderSuite, edge_molecule, random_molecules, random_orthogonal, wigner
 
 
 class TestVectors(EncoderSuite):
@@ -211,22 +210,6 @@ def test_features_turn_as_their_irreps_say():
     torch.testing.assert_close(turned.to_irreps(), expected, rtol=0, atol=1e-4)  # e3nn's matrices are float32
 
 
-def test_every_parameter_gets_a_gradient():
-    encoder = IrrepsTransformer(16, num_layers=2, num_heads=4, num_rbf=8)
-    sum(part.square().mul(torch.rand(16)).sum() for part in by_degree(encoder(*random_molecules()))).backward()
-    assert [name for name, p in encoder.named_parameters() if p.grad is None or not p.grad.any()] == []
-
-
-def test_saved_and_loaded(tmp_path, monkeypatch):
-    monkeypatch.setattr("molspectra.encoders.IrrepsTransformer", IrrepsTransformer, raising=False)
-    encoder = IrrepsTransformer(8, num_layers=1, num_heads=2, l_max=3, num_rbf=4, cutoff=4.5)
-    pretrained.save(encoder, tmp_path)
-    molecules = random_molecules()
-    loaded = pretrained.load(tmp_path)
-    assert loaded.config == encoder.config
-    assert torch.equal(loaded(*molecules).to_irreps(), encoder(*molecules).to_irreps())
-
-
 @pytest.mark.usefixtures("no_shape_checks")
 @pytest.mark.parametrize(
     ("arguments", "message"),
@@ -243,9 +226,3 @@ def test_saved_and_loaded(tmp_path, monkeypatch):
 def test_impossible_arguments_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         IrrepsTransformer(**({"hidden_channels": 16, "num_layers": 1, "num_heads": 4} | arguments))
-
-
-def test_another_dtype_is_refused():
-    z, pos, batch = random_molecules(dtype=torch.float64)
-    with pytest.raises(TypeError, match=r"pos must be torch.float32, as the weights are; got torch.float64"):
-        IrrepsTransformer(8, 1, 2, 1, 4)(z, pos, batch)

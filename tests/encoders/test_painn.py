@@ -7,7 +7,6 @@ import torch
 from torch_geometric.data import Batch
 
 import molspectra as ms
-from molspectra import pretrained
 from molspectra.encoders.painn.model import PaiNN
 from molspectra.encoders.painn.radial_basis import BesselBasis
 from molspectra.testing import EncoderSuite, random_molecules
@@ -84,23 +83,6 @@ def test_strong_noise_does_not_overflow():
         assert all(p.grad.isfinite().all() for p in encoder.parameters())
 
 
-def test_every_parameter_gets_a_gradient():
-    encoder = PaiNN(16, num_layers=2, num_rbf=8)
-    atoms = encoder(*random_molecules())
-    (atoms.scalars.square().sum() + atoms.vectors.square().sum()).backward()
-    assert [name for name, p in encoder.named_parameters() if p.grad is None or not p.grad.any()] == []
-
-
-def test_saved_and_loaded(tmp_path, monkeypatch):
-    monkeypatch.setattr("molspectra.encoders.PaiNN", PaiNN, raising=False)
-    encoder = PaiNN(16, num_layers=1, num_rbf=4, cutoff=4.5)
-    pretrained.save(encoder, tmp_path)
-    molecules = random_molecules()
-    loaded = pretrained.load(tmp_path)
-    assert loaded.config == encoder.config
-    assert torch.equal(loaded(*molecules).vectors, encoder(*molecules).vectors)
-
-
 @pytest.mark.usefixtures("no_shape_checks")
 @pytest.mark.parametrize(
     ("arguments", "message"),
@@ -114,9 +96,3 @@ def test_saved_and_loaded(tmp_path, monkeypatch):
 def test_impossible_arguments_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         PaiNN(**({"hidden_channels": 8, "num_layers": 1} | arguments))
-
-
-def test_another_dtype_is_refused():
-    z, pos, batch = random_molecules(dtype=torch.float64)
-    with pytest.raises(TypeError, match=r"pos must be torch.float32, as the weights are; got torch.float64"):
-        PaiNN(8, 1, 4)(z, pos, batch)
