@@ -13,7 +13,7 @@ import numpy as np
 from torch_geometric.data import Data, Dataset
 
 from molspectra.data.datasets.fingerprint import fingerprint
-from molspectra.data.store.store import MoleculeStore
+from molspectra.data.store.molecule_store import MoleculeStore
 from molspectra.data.store.writer import write_store
 from molspectra.spectra.axis import SpectrumAxis
 

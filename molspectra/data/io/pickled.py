@@ -1,4 +1,4 @@
-"""Molecules that others have saved with torch.save as objects of PyG, read without running code from the file."""
+"""Guarded unpickling of molecules that torch.save has written as PyG objects: no code of the file is run."""
 
 import pickle
 import zipfile
@@ -10,24 +10,21 @@ import torch
 from torch import Tensor
 from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 from torch_geometric.data import Data
-from torch_geometric.data.data import DataEdgeAttr, DataTensorAttr
-from torch_geometric.data.storage import GlobalStorage
 
-# Plain containers, whose own methods set attributes and nothing else.
-_ALLOWED = (Data, DataEdgeAttr, DataTensorAttr, GlobalStorage)
+from molspectra.data._pyg import SAVED_CLASSES, saved_fields
 
 
 def read_pickled(path: str | Path) -> Any:
-    """What torch.save has written of tensors, plain values and PyG's `Data`; tensors stay on disk where they can.
+    """Read tensors, plain values and PyG's `Data` from a file of torch.save. Tensors stay on disk if possible.
 
-    A pickle may name any function to be called. Only those of tensors and of PyG's `Data` are; a file that needs
-    another is refused.
+    A pickle may name any function to be called. Only the functions of tensors and of PyG's `Data` are called. A file
+    that needs another one is refused.
 
     Args:
         path: The file.
 
     Returns:
-        What was saved.
+        The saved object.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -35,10 +32,11 @@ def read_pickled(path: str | Path) -> Any:
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"No file at {path}.")
+    # torch.load maps tensors to memory without looking at checksums.
     if zipfile.is_zipfile(path) and (name := zipfile.ZipFile(path).testzip()) is not None:
         raise ValueError(f"{path} is damaged: the checksum of {name} in it is wrong. Fetch it anew.")
     try:
-        with safe_globals(list(_ALLOWED)):
+        with safe_globals(list(SAVED_CLASSES)):
             refused = get_unsafe_globals_in_checkpoint(path)
             if not refused:
                 return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
@@ -52,26 +50,31 @@ def read_pickled(path: str | Path) -> Any:
     )
 
 
-def fields_of(data: Data | Mapping[str, Any]) -> Mapping[str, Any]:
-    """Fields by name, whichever version of PyG has written the object."""
-    if not isinstance(data, Data):
-        return data
-    state = data.__dict__  # not through its attributes, which objects of PyG 1 do not have
-    return state["_store"].to_dict() if "_store" in state else {name: x for name, x in state.items() if x is not None}
+def fields_of(record: object) -> Mapping[str, Any]:
+    """Return the fields of a record of a file: a `Data` of any PyG version, or a dictionary.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if isinstance(record, Data):
+        return saved_fields(record)
+    if not isinstance(record, Mapping):
+        raise ValueError(f"expected a Data or a dictionary of fields; got a {type(record).__name__}.")
+    return record
 
 
 def read_collated(path: str | Path, fields: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """Molecules of a file that `torch_geometric.data.InMemoryDataset` has saved: fields end to end, and their slices.
+    """Read molecules from a file of `torch_geometric.data.InMemoryDataset`: concatenated fields and their slices.
 
     Args:
         path: The file.
-        fields: Those to be read.
+        fields: Names of the fields wanted.
 
     Yields:
         Field → its tensor, a view of the file, or its plain value.
 
     Raises:
-        ValueError: the file is something else, lacks fields, or is inconsistent.
+        ValueError: the file has another content, lacks fields, or is inconsistent.
     """
     saved = read_pickled(path)
     if not (isinstance(saved, tuple) and len(saved) >= 2 and isinstance(saved[1], Mapping)):

@@ -9,92 +9,96 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Batch
 
-from molspectra.data.store.columns import Column, Rows, ends
+from molspectra.data._pyg import BatchStructure, make_batch
+from molspectra.data.store.columns import Column, Rows, boundaries
 from molspectra.data.store.layout import Layout
 
-# Fields with a row for each atom, where torch_geometric looks for their number; and `z`, where it does not.
-_OF_ATOMS = ("x", "feat", "pos", "node_type", "n_id", "z")
-_BATCH = type(Batch())
+# Fields with one row per atom, from which torch_geometric infers the number of atoms, and `z`, from which it does not.
+_PER_ATOM = ("x", "feat", "pos", "node_type", "n_id", "z")
+
+
+class _Gather:
+    """Rows of the requested molecules, looked up once for all columns that share their offsets."""
+
+    def __init__(self, indices: np.ndarray) -> None:
+        self.indices = indices
+        # Consecutive molecules are one slice of each file, which is copied several times faster than a gather.
+        self._consecutive = len(indices) > 0 and int(indices[-1] - indices[0]) == len(indices) - 1
+        self._consecutive = self._consecutive and bool((indices[1:] - indices[:-1] == 1).all())
+        self._found: dict[int, Rows] = {}
+
+    def rows(self, column: Column) -> Rows:
+        if column.spacing not in self._found:
+            self._found[column.spacing] = column.rows(self.indices, self._consecutive)
+        return self._found[column.spacing]
+
+    def take(self, name: str, column: Column, one_each: Tensor) -> tuple[Tensor, np.ndarray, Tensor] | None:
+        """Copy a field of all molecules: value, rows per molecule, boundaries; None if all of them lack it."""
+        present = column.present(self.indices)
+        if present is None:
+            rows = self.rows(column)
+            return column.take(rows), rows.lengths, rows.slices
+        if column.is_one_float_row:
+            return column.take_or_nan(self.indices, present), np.ones_like(self.indices), one_each
+        if present.any():
+            raise _missing(name, self.indices, present)
+        return None
 
 
 def cut_batch(columns: Mapping[str, Column], indices: np.ndarray, exclude_keys: Collection[str]) -> Batch:
-    """A batch of molecules, without a Python object for each.
+    """Cut a batch of molecules, without a Python object for each.
 
     Args:
         columns: Name of each field → its column.
-        indices: Which molecules, (M,) int64, all of them there.
+        indices: Numbers of the molecules, (M,) int64, all in range.
         exclude_keys: Fields to leave out.
 
+    Returns:
+        The batch.
+
     Raises:
-        ValueError: a field is missing in some of the molecules and has no value that says so, or its name alone does
-            not tell how it is batched.
+        ValueError: a field is missing in some of the molecules and no value can stand for it, or torch_geometric
+            batches fields of its name by a rule of its own.
     """
-    num_graphs = len(indices)
-    consecutive = num_graphs > 0 and int(indices[-1] - indices[0]) == num_graphs - 1
-    consecutive = consecutive and bool((indices[1:] - indices[:-1] == 1).all())
-    found: dict[int, Rows] = {}
-
-    def rows_of(column: Column) -> Rows:
-        spacing = column.spacing
-        if spacing not in found:
-            found[spacing] = column.rows(indices, consecutive)
-        return found[spacing]
-
-    atoms = None
-    if (column_of_atoms := _column_of_atoms(columns, indices)) is not None:
-        rows = rows_of(column_of_atoms)
-        is_number = column_of_atoms.layout.kind == "int"
-        atoms = torch.from_numpy(ends(column_of_atoms.take(rows).numpy())) if is_number else rows.slices
-    # Shared by all fields that they fit, as are those of rows: less to make, and for the workers of a loader to send.
-    one_each, no_increments = torch.arange(num_graphs + 1), torch.zeros(num_graphs, dtype=torch.int64)
-    batch = _empty_batch()
+    gather = _Gather(indices)
+    atoms = _atom_boundaries(columns, gather)
+    # Fields share these tensors, and those of equal rows: less to make, and less for loader workers to send.
+    one_each, no_increments = torch.arange(len(indices) + 1), torch.zeros(len(indices), dtype=torch.int64)
     fields: dict[str, Any] = {}
     slices: dict[str, Tensor] = {}
     increments: dict[str, Tensor | None] = {}
+    num_nodes: list[int] | None = None
     for name, column in columns.items():
         if name in exclude_keys:
             continue
         kind = column.layout.kind
         _check_name(name, column.layout)
-        present = column.present(indices)
-        if present is None:
-            rows = rows_of(column)
-            value, lengths, starts = column.take(rows), rows.lengths, rows.slices
-        elif column.is_one_float_row:
-            value, lengths, starts = column.take_or_nan(indices, present), np.ones_like(indices), one_each
-        elif present.any():
-            raise _missing(name, indices, present)
-        else:
-            continue  # as torch_geometric leaves it out
+        taken = gather.take(name, column, one_each)
+        if taken is None:
+            continue  # torch_geometric leaves it out as well
+        value, lengths, starts = taken
         if name == "num_nodes":
-            batch._store._num_nodes = value.tolist()
-            fields[name] = sum(batch._store._num_nodes)
+            num_nodes = value.tolist()
+            fields[name] = sum(num_nodes)
             continue
         if kind == "text":
             fields[name], slices[name], increments[name] = _texts(value, starts), one_each, None
             continue
         if kind == "float":
-            value = value.to(torch.get_default_dtype())  # as torch.tensor of Python floats
+            value = value.to(torch.get_default_dtype())  # torch.tensor of Python floats has this dtype
         slices[name], increments[name] = starts, no_increments
         if "index" in name:
-            if atoms is None:
-                raise ValueError(
-                    f"{name} is offset by the number of atoms, which no field tells; expected one of {list(_OF_ATOMS)} "
-                    "in every molecule. Store num_nodes with the molecules, an int each."
-                )
-            increments[name] = atoms[:-1]
-            value = _offset(value.movedim(0, -1), atoms[:-1], lengths)
+            increments[name] = _increments(name, atoms)
+            value = _offset(value.movedim(0, -1), _increments(name, atoms), lengths)
         fields[name] = value
     if atoms is not None:
-        fields["batch"] = torch.from_numpy(np.arange(num_graphs).repeat(np.diff(atoms.numpy())))
+        fields["batch"] = torch.from_numpy(np.arange(len(indices)).repeat(np.diff(atoms.numpy())))
         fields["ptr"] = atoms.clone()
-    batch._store._mapping.update(fields)  # assigned one by one, each would be looked up in caches that are empty
-    batch._num_graphs, batch._slice_dict, batch._inc_dict = num_graphs, slices, increments
-    return batch
+    return make_batch(fields, BatchStructure(slices, increments, num_nodes), len(indices))
 
 
 def atom_counts(columns: Mapping[str, Column], num_molecules: int) -> np.ndarray | None:
-    """How many atoms each molecule of the store has, (M,) int64, from offsets alone; None if no field tells."""
+    """Read the number of atoms of each molecule, (M,) int64, from offsets alone; None if no field has one per atom."""
     column = _column_of_atoms(columns, slice(num_molecules))
     if column is None:
         return None
@@ -104,20 +108,24 @@ def atom_counts(columns: Mapping[str, Column], num_molecules: int) -> np.ndarray
 
 
 def _column_of_atoms(columns: Mapping[str, Column], indices: np.ndarray | slice) -> Column | None:
-    """The field that tells how many atoms these molecules have."""
+    """Find the field from which the number of atoms of these molecules follows."""
     if "num_nodes" in columns and columns["num_nodes"].present(indices) is None:
         return columns["num_nodes"]
     for name, column in columns.items():
-        a_row_each = (name in _OF_ATOMS or "node" in name) and column.layout.kind in ("first", "last")
-        if a_row_each and column.present(indices) is None:
+        per_atom = (name in _PER_ATOM or "node" in name) and column.layout.kind in ("first", "last")
+        if per_atom and column.present(indices) is None:
             return column
     return None
 
 
-def _empty_batch() -> Batch:
-    # torch_geometric makes a class and looks at signatures whenever Batch is called: half the time of a small batch.
-    batch: Batch = type.__call__(_BATCH)
-    return batch
+def _atom_boundaries(columns: Mapping[str, Column], gather: _Gather) -> Tensor | None:
+    """Return the first atom of each molecule in the batch and the number of all atoms, (M + 1,)."""
+    column = _column_of_atoms(columns, gather.indices)
+    if column is None:
+        return None
+    rows = gather.rows(column)
+    is_number = column.layout.kind == "int"  # num_nodes
+    return torch.from_numpy(boundaries(column.take(rows).numpy())) if is_number else rows.slices
 
 
 def _texts(characters: Tensor, slices: Tensor) -> list[str]:
@@ -125,8 +133,17 @@ def _texts(characters: Tensor, slices: Tensor) -> list[str]:
     return [text[start:end].decode() for start, end in itertools.pairwise(starts)]
 
 
+def _increments(name: str, atoms: Tensor | None) -> Tensor:
+    if atoms is None:
+        raise ValueError(
+            f"{name} is offset by the number of atoms, which no field tells; expected one of {list(_PER_ATOM)} "
+            "in every molecule. Store num_nodes with the molecules, one int each."
+        )
+    return atoms[:-1]
+
+
 def _offset(value: Tensor, increments: Tensor, lengths: np.ndarray) -> Tensor:
-    """Add to what molecules have along the last axis their increments, in the dtype that adding one number gives."""
+    """Add its increment to the entries of each molecule along the last axis, with PyG's dtype promotion."""
     if len(increments) == 0 or int(increments[-1]) == 0:
         return value.contiguous()
     dtype = torch.result_type(value, increments[0])
@@ -135,9 +152,9 @@ def _offset(value: Tensor, increments: Tensor, lengths: np.ndarray) -> Tensor:
 
 
 def _check_name(name: str, layout: Layout) -> None:
-    """Refuse what torch_geometric batches by rules of its own."""
-    of_its_own = name in ("batch", "face", "ptr") or (name == "num_nodes" and layout.kind != "int")
-    if of_its_own or ("batch" in name and layout.kind in ("first", "last", "scalar")):
+    """Refuse names that torch_geometric batches by rules of its own."""
+    own_rule = name in ("batch", "face", "ptr") or (name == "num_nodes" and layout.kind != "int")
+    if own_rule or ("batch" in name and layout.kind in ("first", "last", "scalar")):
         raise ValueError(
             f"{name} is a name that torch_geometric batches by a rule of its own, which a store does not know. Leave "
             f"the field out with exclude_keys=[{name!r}], or rename it before it is stored."
@@ -147,7 +164,7 @@ def _check_name(name: str, layout: Layout) -> None:
 def _missing(name: str, indices: np.ndarray, present: np.ndarray) -> ValueError:
     return ValueError(
         f"{name} is missing in {(~present).sum()} of {len(present)} molecules, such as {indices[~present][0]}; "
-        "expected it in all of a batch or in none, since only a field with one row of floating-point numbers a "
+        "expected it in all of a batch or in none, since only a field with one row of floating-point numbers per "
         "molecule (a spectrum, a label) can be NaN instead. Leave it out with "
         f"exclude_keys=[{name!r}], or store it in all."
     )

@@ -1,4 +1,4 @@
-"""Batches in a data loader: cut from a store where the data set has one, else collated as torch_geometric does it."""
+"""Collate function of a data loader, which cuts batches from a store if the data set has one."""
 
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
@@ -9,16 +9,16 @@ from molspectra.data.store.selection import Selection
 
 
 class Collate:
-    """Makes batches of molecules: the `collate_fn` of a `torch.utils.data.DataLoader`.
+    """Maker of batches of molecules: the `collate_fn` of a `torch.utils.data.DataLoader`.
 
-    From a :class:`MoleculeStore`, or a :class:`StoredDataset` that has no `transform`, a batch is cut
-    (:meth:`MoleculeStore.batch`) without a Python object a molecule; `torch.utils.data.Subset` of them likewise.
-    Molecules of any other data set are put together by `Batch.from_data_list`. The batches are the same.
+    From a :class:`MoleculeStore`, or a :class:`StoredDataset` without `transform`, or a `torch.utils.data.Subset` of
+    one, a batch is cut without a Python object per molecule (:meth:`MoleculeStore.batch`). Molecules of any other data
+    set are put together by `Batch.from_data_list`. The batches are equal.
 
     Args:
-        transform: Called with each batch, in the worker if there are any; such as a noise, which perturbs all molecules
-            of a batch at once.
-        exclude_keys: Fields to leave out, which then are not read.
+        transform: Called with each batch, in the worker if the loader has workers; for example a noise, which perturbs
+            all molecules of a batch at once.
+        exclude_keys: Fields to leave out. A store does not read them.
 
     Raises:
         TypeError: `exclude_keys` is a single string.
@@ -39,7 +39,7 @@ class Collate:
         self.exclude_keys = tuple(exclude_keys)
 
     def __call__(self, molecules: Sequence[Data]) -> Any:
-        """Make a batch of what a data set's `__getitems__` returned, or of a list of molecules."""
+        """Make a batch from the result of a data set's `__getitems__`, or from a list of molecules."""
         if isinstance(molecules, Selection):
             batch = molecules.store.batch(molecules.indices, self.exclude_keys)
         else:

@@ -1,4 +1,4 @@
-"""One field of stored molecules, read from its memory-mapped files: for one molecule, or for many in one gather."""
+"""Columns: one field of all stored molecules, read from memory-mapped files for one molecule or for many at once."""
 
 from functools import cached_property
 from pathlib import Path
@@ -11,11 +11,11 @@ from molspectra.data.store.layout import Layout, from_rows
 
 
 class Column:
-    """Reads one field.
+    """Reader of one field.
 
     Args:
         directory: The store's folder.
-        layout: How the field lies in its files.
+        layout: Layout of the field in its files.
     """
 
     def __init__(self, directory: Path, layout: Layout) -> None:
@@ -24,14 +24,14 @@ class Column:
         self._row_bytes = layout.row_bytes
         path = directory / layout.file
         self._data = _map(path.with_suffix(".data"))
-        # Rows are copied as they are: NumPy has no bfloat16, and takes pieces of one size quickly.
+        # Rows are copied as opaque bytes: NumPy has no bfloat16, and gathers items of one size quickly.
         self._table = self._data.view(np.dtype((np.void, self._row_bytes))) if self._row_bytes else self._data
         self.offsets = None if layout.rows is not None else _map(path.with_suffix(".offsets")).view(np.int64)
-        """Where each molecule's rows begin and end, (M + 1,); None if all have equally many."""
+        """Boundaries of the molecules' rows, (M + 1,); None if all have the same number of rows."""
         self._present = _map(path.with_suffix(".present")).view(np.bool_) if layout.missing else None
 
     def read(self, index: int) -> Tensor | str | bool | int | float | None:
-        """The field of a molecule, copied; None if it has none."""
+        """Copy the field of one molecule; None if the molecule lacks it."""
         if self._present is not None and not self._present[index]:
             return None
         if self.offsets is None:
@@ -48,15 +48,15 @@ class Column:
 
     @property
     def spacing(self) -> int:
-        """The same for columns that share their offsets, or have the same number of rows in each molecule."""
+        """Key that is equal for columns that share their offsets, or have the same number of rows in each molecule."""
         return (self.layout.rows or 0) if self.offsets is None else id(self.offsets)
 
     def lengths(self, num_molecules: int) -> np.ndarray:
-        """How many rows each molecule of the store has, (M,) int64."""
+        """Return the number of rows of each molecule of the store, (M,) int64."""
         return np.full(num_molecules, self.layout.rows or 0) if self.offsets is None else np.diff(self.offsets)
 
     def present(self, indices: np.ndarray | slice) -> np.ndarray | None:
-        """Which of these molecules have the field, (M,) bool; None if all have."""
+        """Return True for each of these molecules that has the field, (M,) bool; None if all have it."""
         if self._present is None:
             return None
         present = self._present[indices]
@@ -64,7 +64,7 @@ class Column:
 
     @cached_property
     def is_one_float_row(self) -> bool:
-        """Whether all molecules that have the field have one row of floating-point numbers: a spectrum, a label."""
+        """True if every molecule that has the field has one row of floating-point numbers: a spectrum, a label."""
         if not self.dtype.is_floating_point or self.layout.kind not in ("first", "scalar", "float"):
             return False
         if self.offsets is None:
@@ -72,7 +72,7 @@ class Column:
         return bool((np.diff(self.offsets) == (1 if self._present is None else self._present)).all())
 
     def rows(self, indices: np.ndarray, consecutive: bool) -> "Rows":
-        """Where these molecules are; the same for all columns of the same `spacing`."""
+        """Locate the rows of these molecules; the result holds for all columns of the same `spacing`."""
         if self.offsets is None:
             num_rows = self.layout.rows or 0
             return Rows(indices * num_rows, np.full(len(indices), num_rows), consecutive)
@@ -80,13 +80,13 @@ class Column:
         return Rows(starts, self.offsets[indices + 1] - starts, consecutive)
 
     def take(self, rows: "Rows") -> Tensor:
-        """Rows of molecules, copied once, end to end."""
+        """Copy the rows of molecules, end to end."""
         return self._copied(slice(rows.start, rows.start + rows.total) if rows.numbers is None else rows.numbers)
 
     def take_or_nan(self, indices: np.ndarray, present: np.ndarray) -> Tensor:
-        """A row for each molecule, of a column that `is_one_float_row`; NaN for those that lack the field."""
+        """Copy one row per molecule from a column that `is_one_float_row`; NaN for molecules that lack the field."""
         assert self.offsets is not None
-        rows = self._copied(self.offsets[indices])  # a row of another molecule where there is none
+        rows = self._copied(self.offsets[indices])  # for molecules without the field, a row of another one
         rows[torch.from_numpy(~present)] = torch.nan
         return rows
 
@@ -100,48 +100,48 @@ class Column:
         if isinstance(numbers, slice):
             out[:] = self._table[numbers]
         else:
-            # With mode="raise" NumPy writes to a buffer first. Rows beyond the end are of molecules that have none.
+            # mode="raise" would copy through a buffer. Only molecules without the field point beyond the end.
             self._table.take(numbers, out=out, mode="clip")
         rows = copied.view(self.dtype)
         return rows.view(shape) if len(shape) > 1 else rows
 
 
 class Rows:
-    """Which rows of a column hold given molecules.
+    """Rows of a column that hold given molecules.
 
     Args:
         starts: First row of each molecule, (M,) int64.
         lengths: Number of rows of each, (M,) int64.
-        consecutive: Whether the molecules lie one after the other.
+        consecutive: True if the molecules are neighbors in the file, in this order.
     """
 
     def __init__(self, starts: np.ndarray, lengths: np.ndarray, consecutive: bool) -> None:
         self.lengths = lengths
-        slices = ends(lengths)
+        slices = boundaries(lengths)
         self.slices = torch.from_numpy(slices)
-        """Where the rows of each begin and end in those that are taken, (M + 1,)."""
+        """Boundaries of the molecules within the copied rows, (M + 1,)."""
         self.total = int(slices[-1])
         self.start = int(starts[0]) if len(starts) else 0
         self.numbers: np.ndarray | None = None
-        """Numbers of the rows; None if they are all from `start` on."""
+        """Numbers of the rows; None if they are consecutive from `start` on."""
         if not consecutive:
             self.numbers = np.repeat(starts - slices[:-1], lengths)
             self.numbers += np.arange(self.total)
 
 
-def ends(lengths: np.ndarray) -> np.ndarray:
-    """Where pieces of these lengths begin and end, laid end to end, (M + 1,) int64."""
+def boundaries(lengths: np.ndarray) -> np.ndarray:
+    """Return the boundaries of pieces of these lengths, laid end to end: 0, then cumulative sums, (M + 1,) int64."""
     slices = np.zeros(len(lengths) + 1, dtype=np.int64)
     lengths.cumsum(out=slices[1:])
     return slices
 
 
 def share_offsets(columns: dict[str, Column]) -> dict[str, Column]:
-    """Let columns with the same offsets, such as all fields of atoms, look them up in one file."""
+    """Let columns with equal offsets, such as all per-atom fields, share one array, so that it is looked up once."""
     distinct: list[np.ndarray] = []
     for column in columns.values():
         if column.offsets is not None:
-            end = column.offsets[-1]  # tells most of them apart, without a look at all of the file
+            end = column.offsets[-1]  # differs for most of them, so that few files are compared as a whole
             alike = (offsets for offsets in distinct if offsets[-1] == end and np.array_equal(offsets, column.offsets))
             same = next(alike, None)
             if same is None:
@@ -152,14 +152,14 @@ def share_offsets(columns: dict[str, Column]) -> dict[str, Column]:
 
 
 def _empty_bytes(size: int) -> Tensor:
-    """In the worker of a data loader in shared memory, where the batch has to go in the end, as PyG does it."""
+    """Allocate bytes; in a worker of a data loader in shared memory, which saves a copy, as PyG does."""
     if torch.utils.data.get_worker_info() is not None:
         return torch.empty(0, dtype=torch.uint8).set_(torch.UntypedStorage._new_shared(size))
     return torch.empty(size, dtype=torch.uint8)
 
 
 def _map(path: Path) -> np.ndarray:
-    """A file's bytes, read when they are looked at. A plain array: slices of np.memmap cost several times more."""
+    """Map a file to memory, as a plain array: slicing an np.memmap takes several times longer."""
     if path.stat().st_size == 0:
         return np.empty(0, dtype=np.uint8)
     return np.asarray(np.memmap(path, dtype=np.uint8, mode="r"))

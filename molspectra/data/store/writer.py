@@ -1,11 +1,9 @@
-"""Writing molecules to disk: one flat file a field, in one pass."""
+"""Writer of molecules: one flat file per field, in one pass."""
 
-import json
 import os
 import re
 import shutil
 import sys
-import uuid
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,27 +14,29 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Batch, Data
 
-from molspectra.data.store.layout import FORMAT, INDEX_FILE, Layout, rows_of_batch, to_rows
+from molspectra.data.store.batch_rows import rows_of_batch
+from molspectra.data.store.index import write_index
+from molspectra.data.store.layout import Layout, to_rows
 
 _BUFFER = 1 << 20  # bytes
 _OFFSET = 8  # bytes of an offset
 
 
 def write_store(directory: str | Path, molecules: Iterable[Data]) -> int:
-    """Write molecules for :class:`MoleculeStore`, in one pass, holding one of them, or one batch, at a time.
+    """Write molecules for :class:`MoleculeStore`, in one pass, with one molecule or one batch in memory at a time.
 
-    A field may be a tensor, a string, or a Python int, float or bool. Tensors are laid end to end along the axis on
-    which PyG batches them: the last one if the name contains "index", else the first one. All other axes and the dtype
-    must be the same in every molecule. A field may be missing in some molecules.
+    A field may be a tensor, a string, or a Python int, float or bool. Tensors are concatenated along the axis on which
+    PyG batches them: the last one if the name contains "index", otherwise the first. All other axes and the dtype must
+    be the same in every molecule. A field may be missing in some molecules.
 
-    A `Batch` stands for the molecules that `batch.to_data_list()` gives, and is written as a whole, which is many times
-    faster: a store is copied, in part or in another order, by writing `store.batch(indices)` of it.
+    A `Batch` stands for the molecules of `batch.to_data_list()` and is written as a whole, which is many times faster.
+    To copy a store, in part or in another order, write its `store.batch(indices)`.
 
-    The files grow in a folder of another name beside `directory`, which takes its place when all is written: an
-    interrupted run leaves nothing that looks finished.
+    The files grow in a temporary folder beside `directory`, which is renamed when everything is written: an interrupted
+    run leaves nothing that looks finished.
 
     Args:
-        directory: Where the store goes; replaced if it is there.
+        directory: Folder of the store. An existing one is replaced.
         molecules: Molecules of any fields, or batches of them as `Batch.from_data_list` or :meth:`MoleculeStore.batch`
             makes them.
 
@@ -44,8 +44,8 @@ def write_store(directory: str | Path, molecules: Iterable[Data]) -> int:
         Number of molecules written.
 
     Raises:
-        TypeError: a molecule is no `Data`, or a field is of another type or dtype than can be, or was before.
-        ValueError: a field has another shape than before, or a name that no file can have; or a batch cannot be taken
+        TypeError: a molecule is not a `Data`, a field has a type that cannot be stored, or its dtype changes.
+        ValueError: the shape of a field changes, its name cannot be the name of a file, or a batch cannot be taken
             apart.
 
     Example:
@@ -76,7 +76,7 @@ def write_store(directory: str | Path, molecules: Iterable[Data]) -> int:
 
 
 class _File:
-    """A file that is appended to, whose length and checksum are known at any time."""
+    """File that is appended to and knows its length and checksum at any time."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -93,19 +93,19 @@ class _File:
 
 
 class _FieldWriter:
-    """Writes one field: rows, where each molecule's end, and whether it has any."""
+    """Writer of one field: its rows, their boundaries, and a flag for each molecule that has it."""
 
     def __init__(self, directory: Path, layout: Layout, num_before: int) -> None:
         self.layout = layout
         self.files = {suffix: _File(directory / f"{layout.file}.{suffix}") for suffix in ("data", "offsets", "present")}
         self._end = 0
-        self._lengths: set[int] = set()  # at most two: whether there is more than one is all that matters
+        self._lengths: set[int] = set()  # stops at two, which show already that offsets are needed
         self._missing = num_before > 0
         self.files["offsets"].append(bytes(_OFFSET * (num_before + 1)))
         self.files["present"].append(bytes(num_before))
 
     def append(self, rows: Tensor | None) -> None:
-        """Add a molecule's rows; None if it lacks the field."""
+        """Append the rows of a molecule; None if it lacks the field."""
         length = 0 if rows is None else len(rows)
         self._end += length
         if len(self._lengths) < 2:
@@ -117,7 +117,7 @@ class _FieldWriter:
         self.files["present"].append(bytes([rows is not None]))
 
     def extend(self, rows: Tensor | None, lengths: np.ndarray) -> None:
-        """Add the rows of many molecules, so many each; None if all of them lack the field."""
+        """Append the rows of many molecules and their numbers of rows; None if all of them lack the field."""
         if len(self._lengths) < 2:
             self._lengths.update(np.unique(lengths)[:2].tolist())
         self._missing |= rows is None
@@ -129,7 +129,7 @@ class _FieldWriter:
         self.files["present"].append(bytes([rows is not None]) * len(lengths))
 
     def finish(self) -> Layout:
-        """Drop the files that say nothing; the layout as it turned out."""
+        """Close the files, delete those that carry no information, and return the final layout."""
         for file in self.files.values():
             file.close()
         rows = self._lengths.pop() if len(self._lengths) == 1 and not self._missing else None
@@ -140,7 +140,7 @@ class _FieldWriter:
 
 
 class _Writer:
-    """Writes molecules into a folder, a field at a time."""
+    """Writer of molecules into a folder."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -153,7 +153,7 @@ class _Writer:
                 f"molecules must be torch_geometric.data.Data, or Batch; got {type(data).__name__} for molecule "
                 f"{self.num_molecules}. Build one with molspectra.data.from_smiles, from_rdkit or from_ase."
             )
-        # Not by data.keys(), which come in no order.
+        # data.keys() has no fixed order.
         values = {name: value for name, value in data.to_dict().items() if value is not None}
         for name, value in values.items():
             kind, rows = to_rows(name, value)
@@ -164,11 +164,11 @@ class _Writer:
         self.num_molecules += 1
 
     def extend(self, batch: Batch) -> None:
-        """Add all molecules of a batch."""
+        """Append all molecules of a batch."""
         if len(batch) == 0:
             return
         fields = rows_of_batch(batch)
-        if fields is None:  # something that takes a rule of its own
+        if fields is None:  # a field is batched by a rule of its own
             for data in batch.to_data_list():
                 self.append(data)
             return
@@ -180,18 +180,11 @@ class _Writer:
         self.num_molecules += len(batch)
 
     def finish(self) -> None:
-        """Write the index, last of all."""
-        layouts = {name: field.finish()._asdict() for name, field in self._fields.items()}
+        """Write the index, as the last file."""
+        layouts = {name: field.finish() for name, field in self._fields.items()}
         files = [file for field in self._fields.values() for file in field.files.values()]
-        index = {
-            "format": FORMAT,
-            "byteorder": sys.byteorder,
-            "id": uuid.uuid4().hex,
-            "num_molecules": self.num_molecules,
-            "fields": layouts,
-            "files": {file.path.name: {"bytes": file.size, "crc32": file.checksum} for file in files},
-        }
-        (self.directory / INDEX_FILE).write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
+        sizes = {file.path.name: {"bytes": file.size, "crc32": file.checksum} for file in files}
+        write_index(self.directory, self.num_molecules, layouts, sizes)
 
     def close(self) -> None:
         for field in self._fields.values():
@@ -199,12 +192,12 @@ class _Writer:
                 file.close()
 
     def _field(self, name: str, kind: str, rows: Tensor) -> _FieldWriter:
-        """The writer of a field, which rows of this kind may go to."""
+        """Return the writer of a field, and check that rows of this kind fit it."""
         dtype, shape = str(rows.dtype).removeprefix("torch."), list(rows.shape[1:])
         if name not in self._fields:
             if not re.fullmatch(r"\w+", name):
                 raise ValueError(
-                    f"Names of fields must be of letters, digits and underscores; got {name!r}. Rename it."
+                    f"Names of fields must consist of letters, digits and underscores; got {name!r}. Rename it."
                 )
             layout = Layout(f"{len(self._fields):02d}_{name}", kind, dtype, shape)
             self._fields[name] = _FieldWriter(self.directory, layout, self.num_molecules)
@@ -212,7 +205,7 @@ class _Writer:
         if (kind, dtype, shape) != (known.kind, known.dtype, known.shape):
             error = ValueError if (kind, dtype) == (known.kind, known.dtype) else TypeError
             raise error(
-                f"Field {name!r} of molecule {self.num_molecules} is {kind}, {dtype}, rows of shape {tuple(shape)}; of "
+                f"Field {name!r} of molecule {self.num_molecules} is {kind}, {dtype}, rows of shape {tuple(shape)}; in "
                 f"the molecules before it is {known.kind}, {known.dtype}, {tuple(known.shape)}. Make them alike; only "
                 f"the {'last' if 'index' in name else 'first'} axis may differ in length."
             )
@@ -220,5 +213,5 @@ class _Writer:
 
 
 def _bytes(rows: Tensor) -> memoryview:
-    # A single number counts as contiguous whatever its stride is, which a view as bytes does not accept.
+    # A single number counts as contiguous whatever its stride, but a view as bytes requires a stride of 1.
     return rows.contiguous().as_strided((rows.numel(),), (1,)).view(torch.uint8).numpy().data

@@ -7,7 +7,7 @@ import torch
 from torch_geometric.data import Batch, Data
 from torch_geometric.loader import DataLoader
 
-from molspectra.data.store.store import MoleculeStore
+from molspectra.data.store.molecule_store import MoleculeStore
 from molspectra.data.store.writer import write_store
 
 DTYPES = (

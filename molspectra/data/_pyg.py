@@ -1,0 +1,68 @@
+"""Private parts of torch_geometric that the package relies on, all in one place.
+
+The tests of stores compare every attribute of a batch made here with those of `Batch.from_data_list`, under the oldest
+and the newest PyG, so that a release that changes them is noticed.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from torch import Tensor
+from torch_geometric.data import Batch, Data
+from torch_geometric.data.data import DataEdgeAttr, DataTensorAttr
+from torch_geometric.data.storage import GlobalStorage
+
+# `Batch()` makes a subclass of Data, by a metaclass, and inspects its signature: half the time of a small batch.
+_BATCH = type(Batch())
+
+SAVED_CLASSES = (Data, DataEdgeAttr, DataTensorAttr, GlobalStorage)
+"""Classes in a file of molecules that torch.save wrote: plain containers, whose methods only set attributes."""
+
+
+class BatchStructure(NamedTuple):
+    """Information with which a batch can be taken apart into its molecules."""
+
+    slices: dict[str, Tensor]
+    """Field → boundaries of the molecules along the axis on which it is concatenated, (M + 1,)."""
+    increments: dict[str, Tensor | None]
+    """Field → number added to the entries of each molecule, (M,); None for lists."""
+    num_nodes: list[int] | None
+    """Atoms of each molecule, if the molecules had the field `num_nodes`."""
+
+
+def make_batch(fields: Mapping[str, Any], structure: BatchStructure, num_graphs: int) -> Batch:
+    """Make a batch from fields that are concatenated already, without the constructor of `Batch`.
+
+    Args:
+        fields: Name → value, `batch` and `ptr` included.
+        structure: Boundaries and increments of these fields.
+        num_graphs: Number of molecules M.
+
+    Returns:
+        A batch that equals the one of `Batch.from_data_list`.
+    """
+    batch: Batch = type.__call__(_BATCH)
+    if structure.num_nodes is not None:
+        batch._store._num_nodes = structure.num_nodes
+    batch._store._mapping.update(fields)  # one by one, each assignment would look up properties of the class
+    batch._num_graphs, batch._slice_dict, batch._inc_dict = num_graphs, structure.slices, structure.increments
+    return batch
+
+
+def structure_of(batch: Batch) -> BatchStructure | None:
+    """Return the structure of a batch, or None if it was not made from a list of molecules."""
+    slices, increments = getattr(batch, "_slice_dict", None), getattr(batch, "_inc_dict", None)
+    if slices is None or increments is None:
+        return None
+    return BatchStructure(slices, increments, getattr(batch._store, "_num_nodes", None))
+
+
+def saved_fields(data: Data) -> Mapping[str, Any]:
+    """Return the fields of a molecule that any version of PyG has saved.
+
+    Objects of PyG 1 keep fields in `__dict__`, and reading an attribute of them fails.
+    """
+    state = data.__dict__
+    if "_store" in state:
+        return dict(state["_store"].to_dict())
+    return {name: value for name, value in state.items() if value is not None}
