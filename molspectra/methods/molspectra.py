@@ -104,18 +104,18 @@ class MolSpectra(Configurable, nn.Module):
                 f"The batch has none of the spectra {list(self.specformer.kinds)}, only {list(batch.keys())}. "
                 "Pre-train on geometries alone with the denoising method."
             )
-        spectra = self.specformer.complete(spectra)
+        prepared = self.specformer.prepare(spectra)  # scaled once, for the mask, SpecFormer and the target
         denoising, atoms, noisy = self.denoise.denoise(encoder, batch, generator)
         num_molecules = num_molecules_of(batch)
         molecules = self.molecule_projection(atoms.pool(noisy.batch, num_molecules=num_molecules))
 
-        masked = self.mask(spectra, generator)
-        features = self.specformer(spectra, masked)
+        masked = self.mask(prepared, generator)
+        features = self.specformer(prepared, masked)
         patchers = self.specformer.patchers
         reconstruction = self.reconstruction(
             self.reconstruct(self.specformer.split(features.tokens)),
-            self.specformer.patches(spectra),
+            self.specformer.patches(prepared),
             {kind: patchers[kind].expand(mask) for kind, mask in masked.items()},
         )
-        contrastive = self.contrast(molecules, features.embedding, valid=features.present.any(dim=1))
+        contrastive = self.contrast(molecules, features.embedding, valid=features.valid.any(dim=1))
         return self.total({"denoising": denoising, "contrastive": contrastive, "reconstruction": reconstruction})

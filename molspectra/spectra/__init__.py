@@ -3,9 +3,11 @@
 from molspectra.spectra.axis import IR, RAMAN, UV_VIS, UV_VIS_QM9S, SpectrumAxis
 from molspectra.spectra.broadening import broaden
 from molspectra.spectra.cnn_am import CNNAM
+from molspectra.spectra.encoder import SpectrumEncoder
 from molspectra.spectra.features import SpectrumFeatures
 from molspectra.spectra.masking import PatchMask, mask_largest
 from molspectra.spectra.patching import SpectrumPatcher
+from molspectra.spectra.prepared import PreparedSpectra
 from molspectra.spectra.resampling import resample
 from molspectra.spectra.scaling import IdentityScaling, Log10Scaling, LogScaling, MinMaxScaling, StandardScaling
 from molspectra.spectra.specformer import SpecFormer
@@ -21,8 +23,10 @@ __all__ = [
     "LogScaling",
     "MinMaxScaling",
     "PatchMask",
+    "PreparedSpectra",
     "SpecFormer",
     "SpectrumAxis",
+    "SpectrumEncoder",
     "SpectrumFeatures",
     "SpectrumPatcher",
     "StandardScaling",

@@ -4,33 +4,35 @@ import math
 from collections.abc import Mapping, Sequence
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.profiler import record_function
 
 from molspectra._config import Configurable
+from molspectra._validation import check_sizes
+from molspectra.spectra.attentive_convolution import AttentiveConvolution
+from molspectra.spectra.encoder import SpectrumEncoder
 from molspectra.spectra.features import SpectrumFeatures
-from molspectra.spectra.inputs import check_kinds, complete, for_each, scale
+from molspectra.spectra.kinds import check_kinds, for_each
+from molspectra.spectra.prepared import PreparedSpectra
 from molspectra.spectra.scaling import Log10Scaling
 
 
-class CNNAM(Configurable, nn.Module):
+class CNNAM(Configurable, SpectrumEncoder):
     """Convolutional encoder with attention modules, which MolSpectra (arXiv:2502.16284) compares SpecFormer with.
 
     Each kind of spectrum is scaled and passes through convolutions of its own, each followed by GELU, channel
     attention, spatial attention (the modules of CBAM, Woo et al. 2018, arXiv:1807.06521, in one dimension) and a norm.
-    The feature map, averaged over `num_sections` equal sections of the axis, which keeps where a band lies, and
-    flattened, is one part of f = [f_1 ‖ … ‖ f_K], of which dense layers make the embedding
-    LayerNorm(W₂ GELU(W₁ f + b₁) + b₂).
+    The feature map is averaged over `num_sections` equal sections of the axis, which keeps where a band lies, and
+    flattened to f_k. Dense layers map f = [f_1 ‖ … ‖ f_K] to the embedding LayerNorm(W₂ GELU(W₁ f + b₁) + b₂).
 
-    The call and its result are those of :class:`SpecFormer`, in whose place it can stand in a contrast of your own loop
-    (:class:`~molspectra.objectives.InfoNCELoss`). It has no patches to hide and reconstruct, and so no place in
-    `methods.MolSpectra`. A spectrum may be missing, for a sample (a row of NaN) or for a batch (the kind is not in the
-    dict): its f is 0. A sample without any spectrum gets a constant embedding. Norms are over the channels and
-    positions of a sample alone, so that neither a missing spectrum nor a batch of one is a special case.
+    Call and result are those of :class:`SpecFormer`, which it can replace in a contrast of your own loop
+    (:class:`~molspectra.objectives.InfoNCELoss`). It has no patches to hide and reconstruct, so that
+    `methods.MolSpectra` cannot use it. A spectrum may be missing, in a sample (a row of NaN) or in a batch (the kind is
+    not in the dict): its f_k is 0. A sample without any spectrum gets a constant embedding. Norms are over the channels
+    and positions of a sample alone, so that neither a missing spectrum nor a batch of one is a special case.
 
-    This is the kind of encoder, not a reproduction: there are no published numbers to compare with, and layer sizes,
-    norms and sections are ours.
+    No numbers of the paper's CNN-AM are published to compare with: layer sizes, norms and sections are ours.
 
     Args:
         lengths: Samples of each kind of spectrum.
@@ -74,12 +76,11 @@ class CNNAM(Configurable, nn.Module):
                 "kernel_size must be odd and stride between 1 and kernel_size, or samples would be skipped; got "
                 f"kernel_size={kernel_size} and stride={stride}."
             )
-        if num_sections < 1 or reduction < 1:
-            raise ValueError(f"num_sections and reduction must be positive; got {num_sections} and {reduction}.")
+        check_sizes(num_sections=num_sections, reduction=reduction)
         self.lengths = dict(lengths)
         self.hidden_channels = channels[-1]
         self.out_channels = out_channels
-        self.num_tokens = {kind: math.ceil(length / stride ** len(channels)) for kind, length in lengths.items()}
+        self.total_stride = stride ** len(channels)
         self.num_sections = {kind: min(num_sections, tokens) for kind, tokens in self.num_tokens.items()}
         self.scalings = nn.ModuleDict(for_each(kinds, "scaling", Log10Scaling() if scaling is None else scaling))
         widths = list(zip([1, *channels[:-1]], channels, strict=True))
@@ -98,109 +99,37 @@ class CNNAM(Configurable, nn.Module):
         self.out_norm = nn.LayerNorm(out_channels)
 
     @property
-    def kinds(self) -> tuple[str, ...]:
-        """The kinds of spectrum, in the order of their tokens."""
-        return tuple(self.lengths)
+    def num_tokens(self) -> dict[str, int]:
+        """Number of positions of the last feature map of each kind."""
+        return {kind: math.ceil(length / self.total_stride) for kind, length in self.lengths.items()}
 
-    def forward(self, spectra: Mapping[str, Tensor]) -> SpectrumFeatures:
+    def forward(self, spectra: Mapping[str, Tensor] | PreparedSpectra) -> SpectrumFeatures:
         """Encode a batch of spectra.
 
         Args:
-            spectra: Kind → intensities (B, L_kind). A row of NaN is a missing spectrum.
+            spectra: Kind → intensities (B, L_kind), a row of NaN for a missing spectrum; or spectra that `prepare` has
+                scaled.
 
         Returns:
-            Tokens (B, n, D), the positions of the last feature maps, 0 where missing; embedding (B, F); and which
-            tokens are present (B, n).
+            Tokens (B, n, D), the positions of the last feature maps, 0 where missing; embedding (B, F); and the valid
+            tokens (B, n).
 
         Raises:
             ValueError: a kind is unknown, a shape is wrong, or (checked for CPU tensors) a row mixes NaN or infinite
                 values with finite ones.
-            TypeError: a dtype is not that of the weights.
+            TypeError: a dtype differs from that of the weights.
         """
-        spectra = self.complete(spectra)
-        tokens, present, pooled = [], [], []
+        prepared = self.prepare(spectra)
+        tokens, valid, pooled = [], [], []
         for kind in self.kinds:
-            scaled, missing = scale(spectra[kind], self.scalings[kind])
-            features = self.trunks[kind](scaled.unsqueeze(1)).masked_fill(missing.unsqueeze(2), 0.0)
+            with record_function("molspectra::cnn_am.convolutions"):
+                is_valid = prepared.valid[kind]
+                # Biases make something even of a spectrum of zeros: a missing one is cleared after the convolutions.
+                features = self.trunks[kind](prepared.scaled[kind].unsqueeze(1))
+                features = features.masked_fill(~is_valid.unsqueeze(2), 0.0)
             tokens.append(features.transpose(1, 2))
-            present.append((~missing).expand(-1, features.shape[2]))
+            valid.append(is_valid.expand(-1, features.shape[2]))
             pooled.append(F.adaptive_avg_pool1d(features, self.num_sections[kind]).flatten(1))
-        embedding = self.dense(torch.cat(pooled, dim=1)).to(self.out_norm.weight.dtype)
-        return SpectrumFeatures(torch.cat(tokens, dim=1), self.out_norm(embedding), torch.cat(present, dim=1))
-
-    def complete(self, spectra: Mapping[str, Tensor]) -> dict[str, Float[Tensor, "batch length"]]:
-        """Every kind: those that are absent as rows of NaN, which are missing spectra.
-
-        Raises:
-            ValueError: see `forward`.
-            TypeError: a dtype is not that of the weights.
-        """
-        return complete(spectra, self.lengths, self.out_norm.weight)
-
-    def split(self, tokens: Float[Tensor, "batch tokens channels"]) -> dict[str, Tensor]:
-        """Tokens (B, n, D) → kind → (B, n_kind, D)."""
-        return dict(zip(self.kinds, tokens.split(list(self.num_tokens.values()), dim=1), strict=True))
-
-
-class AttentiveConvolution(nn.Module):
-    """h ← GELU(conv h), h ← a_c ⊙ h, h ← a_x ⊙ h, h ← Norm(h), with channel and spatial attention a_c and a_x.
-
-    The norm comes last: each attention, about ½ at first, would otherwise halve what goes on.
-
-    Args:
-        in_channels: Channels that come in.
-        out_channels: Channels that go out.
-        kernel_size: Positions that the convolution sees; odd.
-        stride: Its step.
-        reduction: See :class:`ChannelAttention`.
-    """
-
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, stride: int, reduction: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv1d(in_channels, out_channels, kernel_size, stride, padding=kernel_size // 2)
-        self.norm = nn.GroupNorm(1, out_channels)
-        self.channel_attention = ChannelAttention(out_channels, reduction)
-        self.spatial_attention = SpatialAttention()
-
-    def forward(self, hidden: Float[Tensor, "batch in length"]) -> Float[Tensor, "batch out shorter"]:
-        """Feature map (B, in, L) → (B, out, ⌈L / stride⌉)."""
-        # Under autocast convolutions run in half precision, and the rest in the weights' own.
-        hidden = F.gelu(self.conv(hidden).to(self.norm.weight.dtype))
-        hidden = hidden * self.channel_attention(hidden)
-        return self.norm(hidden * self.spatial_attention(hidden))
-
-
-class ChannelAttention(nn.Module):
-    """a_c = σ(MLP(mean_x h) + MLP(max_x h)): which channels matter, one weight a channel (CBAM, eq. 2).
-
-    Args:
-        channels: Width C of the feature map.
-        reduction: C over the width of the hidden layer, which is at least 1.
-    """
-
-    def __init__(self, channels: int, reduction: int = 8) -> None:
-        super().__init__()
-        hidden_channels = max(channels // reduction, 1)
-        self.mlp = nn.Sequential(nn.Linear(channels, hidden_channels), nn.ReLU(), nn.Linear(hidden_channels, channels))
-
-    def forward(self, hidden: Float[Tensor, "batch channels length"]) -> Float[Tensor, "batch channels 1"]:
-        """Feature map (B, C, L) → weights in (0, 1), (B, C, 1)."""
-        scores = self.mlp(hidden.mean(dim=2)) + self.mlp(hidden.amax(dim=2))
-        return torch.sigmoid(scores.to(hidden.dtype)).unsqueeze(2)
-
-
-class SpatialAttention(nn.Module):
-    """a_x = σ(conv [mean_c h ‖ max_c h]): which positions matter, one weight a position (CBAM, eq. 3).
-
-    Args:
-        kernel_size: Positions that the convolution sees; odd.
-    """
-
-    def __init__(self, kernel_size: int = 7) -> None:
-        super().__init__()
-        self.conv = nn.Conv1d(2, 1, kernel_size, padding=kernel_size // 2)
-
-    def forward(self, hidden: Float[Tensor, "batch channels length"]) -> Float[Tensor, "batch 1 length"]:
-        """Feature map (B, C, L) → weights in (0, 1), (B, 1, L)."""
-        descriptors = torch.stack([hidden.mean(dim=1), hidden.amax(dim=1)], dim=1)
-        return torch.sigmoid(self.conv(descriptors).to(hidden.dtype))
+        with record_function("molspectra::cnn_am.embedding"):
+            embedding = self.out_norm(self.dense(torch.cat(pooled, dim=1)).to(self.out_norm.weight.dtype))
+        return SpectrumFeatures(torch.cat(tokens, dim=1), embedding, torch.cat(valid, dim=1))

@@ -1,4 +1,4 @@
-"""What every spectrum encoder returns."""
+"""Features that every spectrum encoder returns."""
 
 from typing import NamedTuple
 
@@ -7,14 +7,14 @@ from torch import Tensor
 
 
 class SpectrumFeatures(NamedTuple):
-    """What :class:`SpecFormer` and :class:`CNNAM` return."""
+    """Features of a batch of spectra, from :class:`SpecFormer` or :class:`CNNAM`."""
 
     tokens: Float[Tensor, "batch tokens channels"]
-    """One feature vector a patch (SpecFormer) or position of the feature map (CNNAM), (B, n, D), the kinds one after
-    the other; `split` of the encoder takes them apart."""
+    """One feature vector per patch (SpecFormer) or per position of the feature map (CNNAM), (B, n, D). The kinds stand
+    one after the other; `split` of the encoder takes them apart."""
     embedding: Float[Tensor, "batch out_channels"]
-    """One feature vector a sample, (B, F)."""
-    present: Bool[Tensor, "batch tokens"]
-    """Which tokens belong to a spectrum that is there, (B, n)."""
+    """One feature vector per sample, (B, F)."""
+    valid: Bool[Tensor, "batch tokens"]
+    """True for tokens of a spectrum that the sample has, (B, n)."""
     attention: tuple[Float[Tensor, "batch heads tokens tokens"], ...] | None = None
     """Attention weights of each layer of a SpecFormer, if asked for."""

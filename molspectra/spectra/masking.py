@@ -1,4 +1,4 @@
-"""Which parts of a spectrum to hide in masked-patch reconstruction."""
+"""Random masks for masked-patch reconstruction."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -8,20 +8,20 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from molspectra.spectra.patching import SpectrumPatcher
+from molspectra.spectra.prepared import PreparedSpectra
 
 
 class PatchMask:
-    """Draws random masks for masked-patch reconstruction (MolSpectra §3.2, arXiv:2502.16284).
+    """Random masks for masked-patch reconstruction (MolSpectra §3.2, arXiv:2502.16284).
 
     `mode="interval"` hides intervals of the axis, each one patch long and at a random place, that together cover about
-    `mask_ratio` of it (in whole intervals, at least one): masks are (B, L) over samples, applied before patching.
-    `mode="patch"` hides whole patches, as the released code does: masks are (B, n) over patches, applied after
-    patching. Neighbouring patches overlap, so there most hidden samples stay visible: at the released settings (stride
-    of half a patch, ratio 0.1) 82 % of the hidden patches can be read off their neighbours. In interval mode no hidden
-    sample is visible anywhere.
+    `mask_ratio` of it (in whole intervals, at least one). Masks are (B, L) over samples, applied before patching.
+    `mode="patch"` hides whole patches, as the released code does. Masks are (B, n) over patches, applied after
+    patching. Neighboring patches overlap, so that most hidden samples stay visible there: at the released settings
+    (stride of half a patch, ratio 0.1) 82 % of the hidden patches can be read off their neighbors. In interval mode no
+    hidden sample is visible anywhere.
 
-    The number of hidden patches (or intervals) is the same for every sample; spectra that are missing (rows of NaN) get
-    no mask.
+    The number of hidden patches (or intervals) is the same for every sample. Missing spectra get no mask.
 
     Args:
         patchers: Patcher of each kind of spectrum (`specformer.patchers`).
@@ -53,45 +53,55 @@ class PatchMask:
         self.mode = mode
 
     def __call__(
-        self, spectra: Mapping[str, Tensor], generator: torch.Generator | None = None
+        self, spectra: Mapping[str, Tensor] | PreparedSpectra, generator: torch.Generator | None = None
     ) -> dict[str, Bool[Tensor, "batch positions"]]:
-        """Masks for a batch of spectra, True where hidden.
+        """Draw masks for a batch of spectra, True where hidden.
 
         Args:
-            spectra: Kind → (B, L).
+            spectra: Kind → (B, L), a row of NaN for a missing spectrum; or spectra that `specformer.prepare` has
+                scaled.
             generator: Source of randomness, on the spectra's device.
 
         Returns:
             Kind → (B, L) in interval mode, (B, n) in patch mode.
+
+        Raises:
+            ValueError: a kind is unknown, or a spectrum has another length.
         """
+        if isinstance(spectra, PreparedSpectra):
+            spectra, valid = spectra
+        else:
+            valid = {kind: ~spectrum.isnan().any(dim=-1, keepdim=True) for kind, spectrum in spectra.items()}
+        draw = self._intervals if self.mode == "interval" else self._patches
         masks = {}
         for kind, spectrum in spectra.items():
             if kind not in self.patchers:
                 raise ValueError(f"No patcher for the kind {kind!r}; there are {sorted(self.patchers)}.")
             patcher = self.patchers[kind]
             patcher.check_length(spectrum)
-            draw = self._intervals if self.mode == "interval" else self._patches
-            present = ~spectrum.isnan().any(dim=-1, keepdim=True)
-            masks[kind] = draw(patcher, spectrum, generator) & present
+            # Masks of missing spectra are drawn too and then discarded: to skip them would mean to wait for the device.
+            masks[kind] = draw(patcher, spectrum, generator) & valid[kind]
         return masks
 
     def _patches(self, patcher: SpectrumPatcher, spectrum: Tensor, generator: torch.Generator | None) -> Tensor:
+        """Draw whole patches to hide, (B, n)."""
         size = (spectrum.shape[0], patcher.num_patches)
         return mask_largest(torch.rand(size, generator=generator, device=spectrum.device), self.mask_ratio)
 
     def _intervals(self, patcher: SpectrumPatcher, spectrum: Tensor, generator: torch.Generator | None) -> Tensor:
+        """Draw intervals of one patch length to hide, (B, L)."""
         batch_size, length, width = spectrum.shape[0], patcher.length, patcher.patch_len
         device = spectrum.device
         num_hidden = round(self.mask_ratio * length / width)
         if self.mask_ratio > 0:
             num_hidden = max(num_hidden, 1)
-        # Tile the axis with intervals of one patch length, starting at a random place, and hide some of the tiles.
+        # Tile the axis with intervals of one patch length, and hide some of the tiles. The random shift of the tiles
+        # keeps the edges of intervals from always falling at the same energies.
         shift = torch.randint(width, (batch_size, 1), generator=generator, device=device)
         tile = (torch.arange(length, device=device) + shift) // width
         draws = torch.rand((batch_size, (length + width - 2) // width + 1), generator=generator, device=device)
-        draws = draws.masked_fill(
-            torch.arange(draws.shape[1], device=device) > tile[:, -1:], -1.0
-        )  # tiles off the axis
+        # The shift decides how many tiles reach the axis. Those beyond its end must not use up hidden intervals.
+        draws = draws.masked_fill(torch.arange(draws.shape[1], device=device) > tile[:, -1:], -1.0)
         rank = draws.argsort(dim=1, descending=True).argsort(dim=1)
         return rank.gather(1, tile) < num_hidden
 
@@ -110,4 +120,5 @@ def mask_largest(draws: Float[Tensor, "batch patches"], mask_ratio: float) -> Bo
         True where masked, (B, n).
     """
     num_kept = int(draws.shape[1] * (1 - mask_ratio))
+    # The rank of each draw in its row: the position of its index in the sorted order.
     return draws.argsort(dim=1).argsort(dim=1) >= num_kept

@@ -4,6 +4,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from molspectra._config import Configurable
+from molspectra._validation import check_sizes
 
 
 class SpectrumPatcher(Configurable, nn.Module):
@@ -14,7 +15,7 @@ class SpectrumPatcher(Configurable, nn.Module):
     Args:
         length: Samples in a spectrum, L.
         patch_len: Samples in a patch, P.
-        stride: Samples between the starts of neighbouring patches, D.
+        stride: Samples between the starts of neighboring patches, D.
 
     Raises:
         ValueError: no whole patch fits, or a size is not positive.
@@ -27,8 +28,7 @@ class SpectrumPatcher(Configurable, nn.Module):
 
     def __init__(self, length: int, patch_len: int, stride: int) -> None:
         super().__init__()
-        if patch_len < 1 or stride < 1:
-            raise ValueError(f"patch_len and stride must be positive; got {patch_len} and {stride}.")
+        check_sizes(patch_len=patch_len, stride=stride)
         if patch_len > length:
             raise ValueError(f"patch_len must be at most the spectrum's length {length}; got {patch_len}.")
         self.length = length
@@ -37,23 +37,27 @@ class SpectrumPatcher(Configurable, nn.Module):
 
     @property
     def num_patches(self) -> int:
-        """n = ⌊(L - P) / D⌋ + 1."""
+        """Number of patches, n = ⌊(L - P) / D⌋ + 1."""
         return (self.length - self.patch_len) // self.stride + 1
 
     def forward(self, spectrum: Float[Tensor, "batch length"]) -> Float[Tensor, "batch patches patch_len"]:
-        """(B, L) → (B, n, P), a view of the input."""
+        """Cut spectra (B, L) into patches (B, n, P), a view of the input."""
         self.check_length(spectrum)
         return spectrum.unfold(-1, self.patch_len, self.stride)
 
     def expand(self, masked: Bool[Tensor, "batch positions"]) -> Bool[Tensor, "batch patches patch_len"]:
-        """A mask over patches (B, n), or over samples (B, L), as a mask over the samples of each patch (B, n, P)."""
+        """Turn a mask over patches (B, n) or samples (B, L) into one over the samples of each patch (B, n, P)."""
         if masked.shape[-1] == self.num_patches:
             return masked.unsqueeze(-1).expand(-1, -1, self.patch_len)
         self.check_length(masked)
         return masked.unfold(-1, self.patch_len, self.stride)
 
     def check_length(self, spectrum: Tensor) -> None:
-        """Refuse spectra of another length."""
+        """Refuse spectra of another length.
+
+        Raises:
+            ValueError: the last dimension is not L.
+        """
         if spectrum.shape[-1] != self.length:
             raise ValueError(
                 f"Expected spectra of {self.length} samples; got {spectrum.shape[-1]}. Bring them onto the same axis "
@@ -61,5 +65,5 @@ class SpectrumPatcher(Configurable, nn.Module):
             )
 
     def extra_repr(self) -> str:
-        """The arguments, for printing."""
+        """Return the arguments, for printing."""
         return f"length={self.length}, patch_len={self.patch_len}, stride={self.stride}"

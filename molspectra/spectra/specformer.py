@@ -6,31 +6,35 @@ from typing import Literal
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.profiler import record_function
 
 from molspectra._config import Configurable
 from molspectra._validation import check_heads
+from molspectra.spectra.encoder import SpectrumEncoder
 from molspectra.spectra.features import SpectrumFeatures
-from molspectra.spectra.inputs import check_kinds, complete, for_each, scale
+from molspectra.spectra.kinds import check_kinds, for_each
 from molspectra.spectra.patching import SpectrumPatcher
-from molspectra.spectra.residual_attention import ResidualAttentionLayer, ScoreHistory
+from molspectra.spectra.prepared import PreparedSpectra
+from molspectra.spectra.residual_attention import ResidualAttentionLayer
 from molspectra.spectra.scaling import Log10Scaling
+from molspectra.spectra.score_history import ScoreHistory
 
 
-class SpecFormer(Configurable, nn.Module):
+class SpecFormer(Configurable, SpectrumEncoder):
     """Multi-spectrum encoder of MolSpectra (Wang et al., ICLR 2025, arXiv:2502.16284, §3.2).
 
-    Each kind of spectrum is scaled, cut into overlapping patches and projected to tokens, t = W_kind p + b + position.
-    The tokens of all kinds attend to each other through layers with residual attention, and are flattened (or averaged)
-    into one embedding, LayerNorm(W [t_1 ‖ … ‖ t_n] + b).
+    Each kind of spectrum is scaled, cut into overlapping patches p and projected to tokens, t = W_kind p + b +
+    position. The tokens of all kinds attend to each other through layers with residual attention. They are flattened
+    (or averaged) into one embedding, LayerNorm(W [t_1 ‖ … ‖ t_n] + b).
 
-    Any set of kinds with any lengths will do. A spectrum may be missing, for a sample (a row of NaN) or for
-    a batch (the kind is not in the dict): its tokens are neither attended to, nor counted in statistics, nor
-    part of the embedding, in training as in evaluation. A sample without any spectrum gets a constant embedding.
-    The module is deterministic: what to hide in training is an argument (see :class:`PatchMask`).
+    Kinds and lengths are free. A spectrum may be missing in a sample (a row of NaN) or in a batch (the kind is not in
+    the dict). Its tokens are neither attended to, nor counted in statistics, nor part of the embedding, in training as
+    in evaluation. A sample without any spectrum gets a constant embedding. The module is deterministic: random masks
+    for training are an argument (see :class:`PatchMask`).
 
-    Differences from the released code, which is equal to this up to rounding where nothing is missing: kinds are
-    a dict instead of fixed slots for UV, IR and Raman; masks are passed in, where the release draws new ones in every
-    forward, evaluation included; the attention is exact but never forms a (heads × n × n) tensor.
+    Where nothing is missing, the results equal those of the released code up to rounding. Differences: kinds are a dict
+    instead of fixed slots for UV, IR and Raman. Masks are passed in, while the release draws new ones in every forward,
+    evaluation included. The attention is exact but never forms a (heads × n × n) tensor.
 
     Args:
         lengths: Samples of each kind of spectrum.
@@ -42,7 +46,7 @@ class SpecFormer(Configurable, nn.Module):
         out_channels: Width F of the embedding.
         feedforward_channels: Width of the feed-forward layers, by default twice `hidden_channels`.
         scaling: Module that scales the intensities, for all kinds or for each; by default log10(1 + s).
-        pool: "flatten" (as published) or "mean" over the tokens that are present.
+        pool: "flatten" (as published) or "mean" over the valid tokens.
         norm: "batch" (as published) or "layer".
         dropout: Dropout rate in the layers.
 
@@ -79,15 +83,19 @@ class SpecFormer(Configurable, nn.Module):
         if norm not in ("batch", "layer"):
             raise ValueError(f'norm must be "batch" or "layer"; got {norm!r}.')
         patch_lens, strides = for_each(kinds, "patch_len", patch_len), for_each(kinds, "stride", stride)
+        # Intensities span orders of magnitude: in a logarithm, weak bands count beside strong ones.
         scalings = for_each(kinds, "scaling", Log10Scaling() if scaling is None else scaling)
 
+        self.lengths = dict(lengths)
         self.hidden_channels = hidden_channels
         self.out_channels = out_channels
         self.pool = pool
         self.scale = (hidden_channels // num_heads) ** -0.5
         self.patchers = {kind: SpectrumPatcher(lengths[kind], patch_lens[kind], strides[kind]) for kind in kinds}
         self.scalings = nn.ModuleDict(scalings)
+        # A projection per kind: patches of different spectra have different lengths, units and line widths.
         self.patch_proj = nn.ModuleDict({kind: nn.Linear(patch_lens[kind], hidden_channels) for kind in kinds})
+        # Learned positions tell tokens apart by kind and by energy. Attention itself does not know their order.
         self.positions = nn.ParameterDict(
             {kind: nn.Parameter(torch.empty(n, hidden_channels)) for kind, n in self.num_patches.items()}
         )
@@ -105,12 +113,12 @@ class SpecFormer(Configurable, nn.Module):
 
     @classmethod
     def paper(cls, out_channels: int = 256) -> "SpecFormer":
-        """The paper's configuration: width 256; UV-Vis 601, IR and Raman 3501 samples; patches of 20, stride 10."""
+        """Return the paper's configuration: width 256; UV-Vis 601, IR and Raman 3501 samples; patches 20/10."""
         return cls({"uv_vis": 601, "ir": 3501, "raman": 3501}, 20, 10, out_channels=out_channels)
 
     @classmethod
     def released(cls, out_channels: int = 256) -> "SpecFormer":
-        """The released code's: width 128; UV-Vis 701 samples, patches 20/10; IR and Raman 3501, patches 50/25."""
+        """Return the released one: width 128; UV-Vis 701 samples, patches 20/10; IR and Raman 3501, patches 50/25."""
         return cls(
             {"uv_vis": 701, "ir": 3501, "raman": 3501},
             {"uv_vis": 20, "ir": 50, "raman": 50},
@@ -120,18 +128,18 @@ class SpecFormer(Configurable, nn.Module):
         )
 
     @property
-    def kinds(self) -> tuple[str, ...]:
-        """The kinds of spectrum, in the order of their tokens."""
-        return tuple(self.patchers)
+    def num_patches(self) -> dict[str, int]:
+        """Number of patches, and therefore of tokens, of each kind."""
+        return {kind: patcher.num_patches for kind, patcher in self.patchers.items()}
 
     @property
-    def num_patches(self) -> dict[str, int]:
-        """Number of tokens of each kind."""
-        return {kind: patcher.num_patches for kind, patcher in self.patchers.items()}
+    def num_tokens(self) -> dict[str, int]:
+        """Number of tokens of each kind, one per patch."""
+        return self.num_patches
 
     def forward(
         self,
-        spectra: Mapping[str, Tensor],
+        spectra: Mapping[str, Tensor] | PreparedSpectra,
         masked: Mapping[str, Tensor] | None = None,
         *,
         return_attention: bool = False,
@@ -139,83 +147,84 @@ class SpecFormer(Configurable, nn.Module):
         """Encode a batch of spectra.
 
         Args:
-            spectra: Kind → intensities (B, L_kind). A row of NaN is a missing spectrum.
-            masked: Kind → what to hide, True where hidden: (B, L) over samples, set to 0 before patching, or (B, n)
+            spectra: Kind → intensities (B, L_kind), a row of NaN for a missing spectrum; or spectra that `prepare` has
+                scaled.
+            masked: Kind → the hidden part, True where hidden: (B, L) over samples, set to 0 before patching, or (B, n)
                 over patches, set to 0 after patching (see :class:`PatchMask`). Zeros are put in after scaling.
-            return_attention: Return the attention maps as well; memory grows with the square of the token number.
+            return_attention: Return the attention maps as well. Memory grows with the square of the token number.
 
         Returns:
-            Tokens (B, n, D), embedding (B, F), which tokens are present (B, n) and the attention maps.
+            Tokens (B, n, D), embedding (B, F), valid tokens (B, n) and the attention maps.
 
         Raises:
             ValueError: a kind is unknown, a shape is wrong, or (checked for CPU tensors) a row mixes NaN or infinite
                 values with finite ones.
+            TypeError: a dtype differs from that of the weights, or a mask is not bool.
         """
-        tokens, present = self.tokenize(spectra, masked)
-        history = ScoreHistory(present, self.scale)
+        with record_function("molspectra::specformer.patching"):
+            tokens, valid = self.tokenize(spectra, masked)
+        history = ScoreHistory(valid, self.scale)
         attention = []
         for layer in self.layers:
-            tokens = layer(tokens, history)
+            with record_function("molspectra::specformer.attention_layer"):
+                tokens = layer(tokens, history)
             if return_attention:
                 attention.append(history.attention_map())
-        embedding = self.out_proj(self._pool(tokens, present)).to(self.out_norm.weight.dtype)
-        embedding = self.out_norm(embedding)
-        return SpectrumFeatures(tokens, embedding, present, tuple(attention) if return_attention else None)
+        with record_function("molspectra::specformer.embedding"):
+            # Under autocast the projection comes in half precision. The norm's mean and variance need the full one.
+            embedding = self.out_norm(self.out_proj(self._pool(tokens, valid)).to(self.out_norm.weight.dtype))
+        return SpectrumFeatures(tokens, embedding, valid, tuple(attention) if return_attention else None)
 
     def tokenize(
-        self, spectra: Mapping[str, Tensor], masked: Mapping[str, Tensor] | None = None
+        self, spectra: Mapping[str, Tensor] | PreparedSpectra, masked: Mapping[str, Tensor] | None = None
     ) -> tuple[Float[Tensor, "batch tokens channels"], Bool[Tensor, "batch tokens"]]:
-        """The tokens that enter the first layer, (B, n, D), and which of them are present, (B, n)."""
-        spectra, masked = self.complete(spectra), masked or {}
+        """Return the tokens that enter the first layer, (B, n, D), and which of them are valid, (B, n)."""
+        prepared, masked = self.prepare(spectra), masked or {}
         if unknown := set(masked) - set(self.kinds):
             raise ValueError(f"masked has the unknown kinds {sorted(unknown)}; expected some of {list(self.kinds)}.")
-        tokens, present = [], []
+        tokens, valid = [], []
         for kind in self.kinds:  # not self.positions: a ParameterDict sorts its keys
-            patches, is_there = self._patches(kind, spectra[kind], masked.get(kind))
+            patches = self._masked_patches(kind, prepared.scaled[kind], masked.get(kind))
             tokens.append(self.patch_proj[kind](patches) + self.positions[kind])
-            present.append(is_there.expand(-1, patches.shape[1]))
-        return torch.cat(tokens, dim=1), torch.cat(present, dim=1)
+            valid.append(prepared.valid[kind].expand(-1, patches.shape[1]))
+        return torch.cat(tokens, dim=1), torch.cat(valid, dim=1)
 
-    def complete(self, spectra: Mapping[str, Tensor]) -> dict[str, Float[Tensor, "batch length"]]:
-        """Every kind: those that are absent as rows of NaN, which are missing spectra.
+    def patches(
+        self, spectra: Mapping[str, Tensor] | PreparedSpectra
+    ) -> dict[str, Float[Tensor, "batch patches patch_len"]]:
+        """Return the scaled, unmasked patches of each kind, (B, n, P), the target of reconstruction; 0 where missing.
 
-        Raises:
-            ValueError: see `forward`.
-            TypeError: a dtype is not that of the weights.
+        Those of prepared spectra are views and take no memory.
         """
-        lengths = {kind: patcher.length for kind, patcher in self.patchers.items()}
-        return complete(spectra, lengths, self.out_norm.weight)
-
-    def patches(self, spectra: Mapping[str, Tensor]) -> dict[str, Float[Tensor, "batch patches patch_len"]]:
-        """The scaled, unmasked patches of each kind, (B, n, P): the target of reconstruction; 0 where missing."""
-        return {kind: self._patches(kind, spectrum, None)[0] for kind, spectrum in spectra.items()}
-
-    def split(self, tokens: Float[Tensor, "batch tokens channels"]) -> dict[str, Tensor]:
-        """Tokens (B, n, D) → kind → (B, n_kind, D)."""
-        return dict(zip(self.kinds, tokens.split(list(self.num_patches.values()), dim=1), strict=True))
+        scaled = self.prepare(spectra).scaled
+        return {kind: patcher(scaled[kind]) for kind, patcher in self.patchers.items()}
 
     def extra_repr(self) -> str:
-        """The kinds of spectrum and their patches, for printing."""
+        """Return the kinds of spectrum and their patches, for printing."""
         return ", ".join(f"{kind}: {patcher!r}" for kind, patcher in self.patchers.items())
 
-    def _patches(self, kind: str, spectrum: Tensor, masked: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _masked_patches(self, kind: str, scaled: Tensor, masked: Tensor | None) -> Tensor:
+        """Return the patches of one kind, (B, n, P), the hidden part 0."""
         patcher = self.patchers[kind]
-        scaled, missing = scale(spectrum, self.scalings[kind])
         if masked is None:
-            return patcher(scaled), ~missing
+            return patcher(scaled)
         if masked.dtype != torch.bool:
             raise TypeError(f"masked[{kind!r}] must be bool, True where hidden; got {masked.dtype}.")
         if masked.shape == scaled.shape:
-            return patcher(scaled.masked_fill(masked, 0.0)), ~missing
+            # Hidden before patching, a sample is hidden in both of the overlapping patches that contain it.
+            return patcher(scaled.masked_fill(masked, 0.0))
         if masked.shape == (scaled.shape[0], patcher.num_patches):
-            return patcher(scaled).masked_fill(masked.unsqueeze(-1), 0.0), ~missing
+            # As released: the samples of a hidden patch stay visible in the patches that overlap it.
+            return patcher(scaled).masked_fill(masked.unsqueeze(-1), 0.0)
         raise ValueError(
             f"masked[{kind!r}] must have shape {tuple(scaled.shape)} (over samples) or "
             f"{(scaled.shape[0], patcher.num_patches)} (over patches); got {tuple(masked.shape)}."
         )
 
-    def _pool(self, tokens: Tensor, present: Tensor) -> Tensor:
-        tokens = tokens.masked_fill(~present.unsqueeze(-1), 0.0)
+    def _pool(self, tokens: Tensor, valid: Tensor) -> Tensor:
+        """Return one vector per sample, (B, n D) or (B, D), from the valid tokens alone."""
+        tokens = tokens.masked_fill(~valid.unsqueeze(-1), 0.0)
         if self.pool == "flatten":
+            # Each token keeps its own weights in the output: which band absorbs matters, and not only how strongly.
             return tokens.flatten(1)
-        return tokens.sum(dim=1) / present.sum(dim=1, keepdim=True).clamp(min=1)
+        return tokens.sum(dim=1) / valid.sum(dim=1, keepdim=True).clamp(min=1)

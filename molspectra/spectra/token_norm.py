@@ -1,4 +1,4 @@
-"""Normalisation of tokens of which some may be absent."""
+"""Normalization of tokens, some of which may be missing."""
 
 import torch
 from jaxtyping import Bool, Float
@@ -10,9 +10,9 @@ from molspectra.distributed import merge_moments, world_size
 
 
 class TokenBatchNorm(nn.Module):
-    """Batch normalisation of each channel over all *present* tokens of the batch.
+    """Batch normalization of each channel over all *valid* tokens of the batch.
 
-    Equal to `nn.BatchNorm1d` (momentum 0.1, unbiased running variance) when every token is present. Absent tokens take
+    Equal to `nn.BatchNorm1d` (momentum 0.1, unbiased running variance) when every token is valid. Missing tokens take
     no part in the statistics, nor in their running averages. In training the batch is that of all processes, as with
     `nn.SyncBatchNorm` (see :mod:`molspectra.distributed`).
 
@@ -37,14 +37,15 @@ class TokenBatchNorm(nn.Module):
         self.register_buffer("num_batches_tracked", torch.tensor(0, dtype=torch.int64))
 
     def forward(
-        self, tokens: Float[Tensor, "batch tokens channels"], present: Bool[Tensor, "batch tokens"]
+        self, tokens: Float[Tensor, "batch tokens channels"], valid: Bool[Tensor, "batch tokens"]
     ) -> Float[Tensor, "batch tokens channels"]:
-        """Tokens (B, n, D) and which of them exist, (B, n) → (B, n, D)."""
+        """Normalize tokens (B, n, D), of which those that are `valid`, (B, n), make up the statistics."""
         with torch.autocast(tokens.device.type, enabled=False):
+            # Sums of squares over thousands of tokens overflow in float16 and lose digits in bfloat16.
             tokens = tokens.to(self.weight.dtype)
             if self.training:
                 self.num_batches_tracked.add_(1)
-            if not self.training or self._is_plain(present):
+            if not self.training or self._is_plain(valid):
                 flat = F.batch_norm(
                     tokens.flatten(0, 1),
                     self.running_mean,
@@ -56,9 +57,10 @@ class TokenBatchNorm(nn.Module):
                     self.eps,
                 )
                 return flat.view_as(tokens)
-            weight = present.unsqueeze(-1).to(tokens.dtype)
+            weight = valid.unsqueeze(-1).to(tokens.dtype)
             count = weight.sum()
             mean = (tokens * weight).sum(dim=(0, 1)) / count.clamp(min=1)
+            # The variance from centered tokens: E[x²] - E[x]² would cancel where the mean is large.
             centered = tokens - mean
             squares = (centered.square() * weight).sum(dim=(0, 1))
             if world_size() > 1:
@@ -69,27 +71,28 @@ class TokenBatchNorm(nn.Module):
             return centered * (torch.rsqrt(variance + self.eps) * self.weight) + self.bias
 
     @staticmethod
-    def _is_plain(present: Tensor) -> bool:
-        """Whether PyTorch's own operator will do: where a look at what is present costs nothing, and all of it is."""
-        return values_are_free(present) and present.numel() > 1 and world_size() == 1 and bool(present.all())
+    def _is_plain(valid: Tensor) -> bool:
+        """Return True if PyTorch's own operator gives the result: looking at `valid` is free, and all tokens are."""
+        return values_are_free(valid) and valid.numel() > 1 and world_size() == 1 and bool(valid.all())
 
     @torch.no_grad()
     def _track(self, mean: Tensor, variance: Tensor, count: Tensor) -> None:
-        momentum = self.momentum * (count > 0).to(mean.dtype)  # a batch without a single token teaches nothing
+        """Update the running statistics, with the unbiased variance as PyTorch does."""
+        momentum = self.momentum * (count > 0).to(mean.dtype)  # a batch without a valid token changes nothing
         unbiased = variance * (count / (count - 1).clamp(min=1))
         self.running_mean.add_(momentum * (mean - self.running_mean))
         self.running_var.add_(momentum * (unbiased - self.running_var))
 
     def extra_repr(self) -> str:
-        """The arguments, for printing."""
+        """Return the arguments, for printing."""
         return f"{self.weight.shape[0]}, eps={self.eps}, momentum={self.momentum}"
 
 
 class TokenLayerNorm(nn.LayerNorm):
-    """Layer normalisation of each token by itself."""
+    """Layer normalization of each token by itself."""
 
     def forward(  # type: ignore[override]
-        self, tokens: Float[Tensor, "batch tokens channels"], present: Bool[Tensor, "batch tokens"]
+        self, tokens: Float[Tensor, "batch tokens channels"], valid: Bool[Tensor, "batch tokens"]
     ) -> Float[Tensor, "batch tokens channels"]:
-        """Tokens (B, n, D) → (B, n, D)."""
+        """Normalize tokens (B, n, D). `valid` is not needed, as no token sees another here."""
         return super().forward(tokens)

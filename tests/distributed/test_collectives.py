@@ -87,10 +87,10 @@ def normalize(rank):
     norm = TokenBatchNorm(4).double()
     outputs = []
     for step in range(3):
-        tokens, present = draw(7, 5, 4, seed=step)[mine(rank)].requires_grad_(), (draw(7, 5, seed=step) > 0)[mine(rank)]
+        tokens, valid = draw(7, 5, 4, seed=step)[mine(rank)].requires_grad_(), (draw(7, 5, seed=step) > 0)[mine(rank)]
         if step == 1 and rank == 0:
-            present = torch.zeros_like(present)  # this process has nothing to add
-        out = torch.where(present.unsqueeze(-1), norm(tokens, present), 0.0)
+            valid = torch.zeros_like(valid)  # this process has nothing to add
+        out = torch.where(valid.unsqueeze(-1), norm(tokens, valid), 0.0)
         loss = distributed.world_size() * (out.pow(3) @ weight(out)).sum()
         outputs.append((out.detach(), *torch.autograd.grad(loss, [tokens, *norm.parameters()])))
     return outputs, {name: buffer.clone() for name, buffer in norm.named_buffers()}
@@ -101,10 +101,10 @@ def test_batch_norm_is_that_of_the_whole_batch(processes, world_size):
     results = processes.run(world_size, normalize)
     norm = TokenBatchNorm(4).double()
     for step in range(3):
-        tokens, present = draw(7, 5, 4, seed=step).requires_grad_(), draw(7, 5, seed=step) > 0
+        tokens, valid = draw(7, 5, 4, seed=step).requires_grad_(), draw(7, 5, seed=step) > 0
         if step == 1:
-            present[: SIZES[world_size][0]] = False
-        out = torch.where(present.unsqueeze(-1), norm(tokens, present), 0.0)
+            valid[: SIZES[world_size][0]] = False
+        out = torch.where(valid.unsqueeze(-1), norm(tokens, valid), 0.0)
         grads = torch.autograd.grad((out.pow(3) @ weight(out)).sum(), [tokens, *norm.parameters()])
         parts = list(zip(*(outputs[step] for outputs, _ in results), strict=True))
         torch.testing.assert_close(torch.cat(parts[0]), out)

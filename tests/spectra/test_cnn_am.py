@@ -6,7 +6,8 @@ import torch
 from molspectra.data import IdentityScaling
 from molspectra.objectives import InfoNCELoss
 from molspectra.pretrained import load, save
-from molspectra.spectra.cnn_am import CNNAM, ChannelAttention, SpatialAttention
+from molspectra.spectra import CNNAM
+from molspectra.spectra.attentive_convolution import ChannelAttention, SpatialAttention
 
 
 def small(**arguments) -> CNNAM:
@@ -38,8 +39,8 @@ def test_shapes(batch_size, train):
     assert features.embedding.shape == (batch_size, 8)
     assert module.num_tokens == {"ir": 30, "nmr": 12}
     assert features.tokens.shape == (batch_size, 42, 12)
-    assert features.present.shape == (batch_size, 42)
-    assert features.present.all()
+    assert features.valid.shape == (batch_size, 42)
+    assert features.valid.all()
     assert {kind: tuple(t.shape) for kind, t in module.split(features.tokens).items()} == {
         "ir": (batch_size, 30, 12),
         "nmr": (batch_size, 12, 12),
@@ -110,7 +111,7 @@ def test_a_missing_spectrum_never_influences_the_result(train):
         module.zero_grad()
         features = module(given)
         close(features.embedding, expected.embedding, 1e-12)
-        assert features.present.sum() == 5 * 30
+        assert features.valid.sum() == 5 * 30
         assert not features.tokens[:, 30:].any()
         features.embedding.square().sum().backward()
         grads = {name: p.grad for name, p in module.named_parameters()}
@@ -125,7 +126,7 @@ def test_a_sample_without_any_spectrum_is_finite_and_constant():
     for spectrum in spectra.values():
         spectrum[[0, 3]] = torch.nan
     features = module(spectra)
-    assert features.present.any(dim=1).tolist() == [False, True, True, False, True]
+    assert features.valid.any(dim=1).tolist() == [False, True, True, False, True]
     close(features.embedding[0], features.embedding[3], 0)
     features.embedding.square().sum().backward()
     assert all(p.grad.isfinite().all() for p in module.parameters())
@@ -153,7 +154,7 @@ def test_it_learns_eight_spectra():
     contrast, optimizer = InfoNCELoss(), torch.optim.Adam(module.parameters(), lr=3e-3)
     for _ in range(150):
         features = module(spectra)
-        loss = contrast(molecules, features.embedding, valid=features.present.any(dim=1))
+        loss = contrast(molecules, features.embedding, valid=features.valid.any(dim=1))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -201,7 +202,7 @@ def test_saving(tmp_path):
         ({"channels": ()}, "channels must hold"),
         ({"kernel_size": 4}, "kernel_size must be odd"),
         ({"kernel_size": 3, "stride": 4}, "stride between 1 and kernel_size"),
-        ({"num_sections": 0}, "num_sections and reduction must be positive"),
+        ({"num_sections": 0}, "num_sections must be at least 1; got 0"),
         ({"scaling": {"uv": IdentityScaling()}}, "scaling must have the kinds"),
     ],
 )

@@ -12,7 +12,7 @@ from molspectra.heads import PatchReconstructionHead
 from molspectra.objectives import MaskedPatchLoss
 from molspectra.pretrained.keymaps import KINDS, RECONSTRUCTION, SPECFORMER, rename
 from molspectra.spectra import PatchMask, SpecFormer, specformer
-from molspectra.spectra.residual_attention import ScoreHistory
+from molspectra.spectra.score_history import ScoreHistory
 from tests.oracles.residual_attention import ExplicitScores
 from tests.oracles.specformer import explicit_specformer
 
@@ -81,8 +81,8 @@ def test_published_numbers(published, train, masked):
     module, head = published.specformer().train(train), published.head()
     expected = published.outputs(f"out_{'train' if train else 'eval'}_{'masked' if masked else 'nomask'}")
     masks = published.masked if masked else None
-    tokens, present = module.tokenize(published.spectra, masks)
-    assert present.all()
+    tokens, valid = module.tokenize(published.spectra, masks)
+    assert valid.all()
     close(tokens, expected["tokens"], 1e-5)
     features = module(published.spectra, masks)
     close(features.embedding, expected["rep"], 1e-4)
@@ -185,25 +185,25 @@ def some_spectra(batch_size=5, dtype=torch.float32):
 
 @pytest.mark.parametrize("missing", [False, True])
 @pytest.mark.parametrize("heads", [1, 4, 16])
-@pytest.mark.parametrize("masked", [True, False])
-def test_fused_attention_equals_the_explicit_one(monkeypatch, missing, heads, masked):
+@pytest.mark.parametrize("as_mask", [True, False])
+def test_fused_attention_equals_the_explicit_one(monkeypatch, missing, heads, as_mask):
     """Values and gradients, also where tokens are absent, by a mask or a channel, whatever the padding of the width."""
     module, spectra = small(num_heads=heads), some_spectra()
     if missing:
         spectra["ir"][1] = torch.nan
     weights, out_weights = torch.randn(5, sum(module.num_patches.values()), 16), torch.randn(5, 8)
     results = []
-    for history in (partial(ScoreHistory, masked=masked), ExplicitScores):
+    for history in (partial(ScoreHistory, as_mask=as_mask), ExplicitScores):
         monkeypatch.setattr(specformer, "ScoreHistory", history)
         module.zero_grad()
         features = module(spectra, return_attention=True)
-        ((features.embedding * out_weights).sum() + (features.tokens * weights)[features.present].mean()).backward()
+        ((features.embedding * out_weights).sum() + (features.tokens * weights)[features.valid].mean()).backward()
         results.append((features, [p.grad.clone() for p in module.parameters()]))
     (fused, fused_grads), (explicit, explicit_grads) = results
     close(fused.embedding, explicit.embedding, 1e-5)
-    close(fused.tokens[fused.present], explicit.tokens[fused.present], 1e-5)
+    close(fused.tokens[fused.valid], explicit.tokens[fused.valid], 1e-5)
     for one, other in zip(fused.attention, explicit.attention, strict=True):
-        close(one[1, :, fused.present[1]], other[1, :, fused.present[1]], 1e-5)
+        close(one[1, :, fused.valid[1]], other[1, :, fused.valid[1]], 1e-5)
         close(one.sum(-1), torch.ones_like(one.sum(-1)), 1e-5)
     # Some gradients are sums that cancel (a bias before a batch norm), so the largest one sets the scale for all.
     largest = max(float(grad.abs().max()) for grad in explicit_grads)
@@ -249,7 +249,7 @@ def test_a_missing_spectrum_never_influences_the_result(pool, train):
         features = module(spectra_without)
         close(features.embedding, expected.embedding, 1e-12)
         close(features.tokens[:, : module.num_patches["ir"]], expected.tokens, 1e-12)
-        assert features.present.sum() == 5 * module.num_patches["ir"]
+        assert features.valid.sum() == 5 * module.num_patches["ir"]
         features.embedding.square().sum().backward()
         grads = {name: p.grad for name, p in module.named_parameters()}
         for name, parameter in only_ir.named_parameters():
@@ -277,7 +277,7 @@ def test_a_sample_without_any_spectrum_is_finite_and_constant(train):
     for spectrum in spectra.values():
         spectrum[[0, 3]] = torch.nan
     features = module(spectra)
-    assert features.present.any(dim=1).tolist() == [False, True, True, False, True]
+    assert features.valid.any(dim=1).tolist() == [False, True, True, False, True]
     close(features.embedding[0], features.embedding[3], 0)
     close(features.embedding[0], module.out_norm(module.out_proj.bias), 1e-6)
     features.embedding.square().sum().backward()

@@ -1,0 +1,63 @@
+"""Spectra ready for an encoder: every kind, checked and scaled, with a record of the missing ones."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from molspectra._validation import check_dtype, check_spectra
+
+
+class PreparedSpectra(NamedTuple):
+    """Scaled spectra of every kind that an encoder reads.
+
+    A training step prepares its spectra once and hands the result to the mask, the encoder and the reconstruction.
+    """
+
+    scaled: dict[str, Float[Tensor, "batch length"]]
+    """Kind → scaled intensities (B, L), 0 where the spectrum is missing."""
+    valid: dict[str, Bool[Tensor, "batch 1"]]
+    """Kind → True for each sample that has this spectrum, (B, 1)."""
+
+
+def prepare(
+    spectra: Mapping[str, Tensor] | PreparedSpectra,
+    lengths: Mapping[str, int],
+    scalings: Mapping[str, nn.Module] | nn.ModuleDict,
+    weight: Tensor,
+) -> PreparedSpectra:
+    """Check spectra, add the kinds that are absent, and scale all of them.
+
+    Args:
+        spectra: Kind → intensities (B, L_kind), a row of NaN for a missing spectrum. Prepared spectra are returned as
+            they are.
+        lengths: Samples of each kind.
+        scalings: Kind → module that scales the intensities.
+        weight: A weight of the encoder, whose dtype the spectra must have.
+
+    Raises:
+        ValueError: see :func:`molspectra._validation.check_spectra`.
+        TypeError: a dtype differs from that of the weight.
+    """
+    if isinstance(spectra, PreparedSpectra):
+        return spectra
+    check_spectra(spectra, lengths)
+    for kind, spectrum in spectra.items():
+        check_dtype(f"spectra[{kind!r}]", spectrum, weight)
+    first = next(iter(spectra.values()))
+    scaled, valid = {}, {}
+    for kind, length in lengths.items():
+        # Under autocast the spectra may come in half precision, which would round away weak bands in the scaling.
+        spectrum = spectra[kind].to(weight.dtype) if kind in spectra else _missing(first, length, weight.dtype)
+        absent = spectrum.isnan().any(dim=-1, keepdim=True)
+        # NaN is replaced before the scaling as well, for NaN · 0 = NaN in its backward pass.
+        scaled[kind] = scalings[kind](spectrum.masked_fill(absent, 0.0)).masked_fill(absent, 0.0)
+        valid[kind] = ~absent
+    return PreparedSpectra(scaled, valid)
+
+
+def _missing(like: Tensor, length: int, dtype: torch.dtype) -> Tensor:
+    """Return spectra that are missing in every sample, (B, L)."""
+    return like.new_full((like.shape[0], length), torch.nan, dtype=dtype)
