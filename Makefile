@@ -22,6 +22,8 @@ INSTALL := -m pip install --quiet --disable-pip-version-check
 # One process per core, of one thread each. A process that has run out of tests takes half of those that another has left.
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 PARALLEL := -n logical --dist worksteal
+# Tests start many processes, which would otherwise translate all sources again, each for itself.
+unexport PYTHONDONTWRITEBYTECODE
 FAST := -m "not slow and not compile"
 
 .PHONY: help demo check test test-oldest mutation docs lint format clean

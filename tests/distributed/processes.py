@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import distributed, multiprocessing
 
+START = 300  # seconds to import torch in every process, on a machine with much else to do
 TIMEOUT = 60  # seconds, for a function as a whole and for what processes wait for each other
 
 
@@ -36,12 +37,21 @@ class Processes:
                 except Empty:
                     error = f"{function.__name__} has not returned from all within {TIMEOUT} s."
                 if error:
-                    self.close()  # others may wait for the one that failed
+                    self._kill()  # others may wait for the one that failed
                     raise AssertionError(error)
         return [outcomes[rank] for rank in range(world_size)]
 
     def close(self) -> None:
-        """End the processes; the next run starts others."""
+        """Let the processes end by themselves, so that the lines they ran are counted as covered."""
+        if self.workers:
+            for tasks in self.tasks:
+                tasks.put(None)
+            for worker in self.workers:
+                worker.join(TIMEOUT)
+        self._kill()
+
+    def _kill(self) -> None:
+        """End the processes at once. The next run starts others."""
         for worker in self.workers:
             worker.kill()
             worker.join()
@@ -57,12 +67,15 @@ class Processes:
         ]
         for worker in self.workers:
             worker.start()
+        for _ in self.workers:
+            assert self.results.get(timeout=START) == "ready"
 
 
 def _serve(rank: int, tasks: multiprocessing.Queue, results: multiprocessing.Queue) -> None:
     torch.set_num_threads(1)
-    while True:
-        function, arguments, world_size, store = tasks.get()
+    results.put("ready")
+    while (task := tasks.get()) is not None:
+        function, arguments, world_size, store = task
         torch.manual_seed(0)
         try:
             distributed.init_process_group(
