@@ -30,7 +30,7 @@ TITLE = "Noise: its share of the released encoder's training step"
 CPU = torch.device("cpu")
 FEW = 5  # runs of what takes seconds
 STD, ROTATABLE_STD, NUM_SLICES = 0.04, math.radians(2), 128
-FIELDS = ("bond_index", "angle_index", "torsion_index", "rotatable_index", "parent_index", "hinge")
+FIELDS = ("bond_index", "angle_index", "torsion_index", "rotatable_index", "parent_index", "bridge")
 CONSTANTS = ("bond_k", "angle_k", "torsion_k")
 NOISES = {
     "Frad, torsion": ms.noise.FradNoise(STD),

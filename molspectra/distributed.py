@@ -1,16 +1,20 @@
-"""What makes a batch that is spread over processes count as one.
+"""Losses, statistics and negatives of a batch that is spread over several processes.
 
-DistributedDataParallel averages the gradients of all processes. That is the gradient of the whole batch only if each
-process's loss is its share of the whole batch's, which the mean over its own atoms is not: processes hold unequal
-numbers of them. So, *in training mode*, every objective of this library divides by what all processes hold
-(:func:`global_mean`), running scales of targets and SpecFormer's batch normalisation are those of all processes, and
-:class:`~molspectra.objectives.InfoNCELoss` takes its negatives from all if asked to. Then the gradients are those of
-one process with the whole batch, up to rounding. What a process returns as a loss is its share: the mean over processes
-is the loss of the batch.
+DistributedDataParallel averages the gradients of all processes. This average is the gradient of the whole batch only if
+the loss of each process is its share of the loss of the whole batch. The mean over a process's own atoms is not such a
+share, because processes hold unequal numbers of atoms. *In training mode*, therefore:
 
-This needs no switch. It happens where `torch.distributed` is initialised with more than one process, and every process
-has then to take every training step; in evaluation mode nothing is exchanged, and one process may evaluate alone. Where
-processes are not, or not all, parts of one batch, say which are with :func:`use_group`.
+* every objective of this library divides by the count of all processes (:func:`global_mean`);
+* running scales of targets and SpecFormer's batch normalisation use the statistics of all processes;
+* :class:`~molspectra.objectives.InfoNCELoss` takes its negatives from all processes if asked to.
+
+The gradients then equal those of one process with the whole batch, up to rounding. The loss that a process returns is
+its share: the mean over processes is the loss of the batch.
+
+No switch is needed. All of this happens where `torch.distributed` is initialised with more than one process, and every
+process must then take every training step. Evaluation mode exchanges nothing, so one process may evaluate alone. Where
+the batch is spread over some of the processes only, name them with :func:`use_group`. Where a process trains a model of
+its own, use :func:`local_only`.
 """
 
 from collections.abc import Iterator
@@ -20,24 +24,39 @@ from typing import Any
 import torch
 from torch import Tensor, distributed
 
-_ALONE = object()
-# A group; None for the default one, as everywhere in torch.distributed; or this process alone.
+_LOCAL = object()
+# A process group, None for the default group (as everywhere in torch.distributed), or _LOCAL for this process alone.
 _group: Any = None
 
 
 @contextmanager
 def use_group(group: "distributed.ProcessGroup | None") -> Iterator[None]:
-    """Within this context count over the processes of `group` only, or with None over this process alone.
+    """Count over the processes of a group within this context, for meshes of which one dimension spreads the batch.
 
-    For processes that train models of their own, and for meshes of which only one dimension spreads the batch.
+    Args:
+        group: The processes that share the batch; None for the default group, as in `torch.distributed`.
+    """
+    with _counting_over(group):
+        yield
+
+
+@contextmanager
+def local_only() -> Iterator[None]:
+    """Count over this process alone within this context, for processes that train models of their own.
 
     Example:
-        >>> with ms.distributed.use_group(None):
+        >>> with ms.distributed.local_only():
         ...     ms.distributed.world_size()
         1
     """
+    with _counting_over(_LOCAL):
+        yield
+
+
+@contextmanager
+def _counting_over(group: Any) -> Iterator[None]:
     global _group
-    before, _group = _group, _ALONE if group is None else group
+    before, _group = _group, group
     try:
         yield
     finally:
@@ -45,28 +64,28 @@ def use_group(group: "distributed.ProcessGroup | None") -> Iterator[None]:
 
 
 def world_size() -> int:
-    """Number of processes that the batch is spread over, 1 outside `torch.distributed`."""
-    if _group is _ALONE or not distributed.is_available() or not distributed.is_initialized():
+    """Return the number of processes that share the batch: 1 outside `torch.distributed`."""
+    if _group is _LOCAL or not distributed.is_available() or not distributed.is_initialized():
         return 1
     return distributed.get_world_size(_group)
 
 
 def rank() -> int:
-    """Index of this process among them, 0 outside `torch.distributed`."""
+    """Return the rank of this process among those that share the batch: 0 outside `torch.distributed`."""
     return 0 if world_size() == 1 else distributed.get_rank(_group)
 
 
 def global_mean(total: Tensor, count: Tensor | int, synchronize: bool = True) -> Tensor:
-    """This process's share of a mean over what all processes hold: W · total / Σ count, for W processes.
+    """Compute this process's share of a mean over all processes: W · total / Σ count, for W processes.
 
-    The mean of it over the processes, which DistributedDataParallel takes of the gradients, is Σ total / Σ count. One
-    collective, of counts alone and without waiting for the device. A count of 0 everywhere gives 0.
+    The mean of the shares over processes, as DistributedDataParallel takes it of gradients, is Σ total / Σ count. The
+    cost is one collective, of the counts alone, and the host does not wait for the device. If all counts are 0, the
+    share is 0.
 
     Args:
-        total: Sum over what this process holds; of any shape, for several means at once.
-        count: How many that are, of the same shape, or a number.
-        synchronize: Whether to count over all processes; otherwise this is total / count. Modules pass their
-            `training`.
+        total: Sum over the entries that this process holds, of any shape, for several means at once.
+        count: Number of these entries: a tensor of the same shape, or one number.
+        synchronize: Count over all processes; otherwise return total / count. Modules pass their `training`.
 
     Example:
         >>> errors = torch.tensor([1.0, 2.0, 6.0])
@@ -77,26 +96,28 @@ def global_mean(total: Tensor, count: Tensor | int, synchronize: bool = True) ->
         return total / (count.clamp(min=1) if isinstance(count, Tensor) else max(count, 1))
     if not isinstance(count, Tensor):
         count = torch.full_like(total, count, dtype=torch.float64)
+    # Only counts are exchanged, in float64: float32 counts exactly up to 2²⁴ only. Sums stay local, so that the
+    # gradient of `total` needs no collective of its own.
     share = world_size() / sum_over_processes(count.double()).clamp(min=1)
     return total * share.to(total.dtype)
 
 
 def sum_over_processes(values: Tensor) -> Tensor:
-    """Σ over processes of tensors of one shape, with gradients: each process's sum is a function of all values."""
+    """Sum tensors of one shape over processes, differentiably: the sum of each process is a function of all values."""
     return values if world_size() == 1 else _Sum.apply(values, _group)
 
 
 def gather_rows(rows: Tensor) -> tuple[Tensor, int]:
-    """Concatenate (B, ...) of all processes in order of rank, with gradients; B may differ, and be 0.
+    """Concatenate the rows (B, ...) of all processes in order of rank, with gradients; B may differ, and be 0.
 
-    The backward sums the gradients that the processes have for a row and returns them to the process it came from.
+    The backward sums the gradients that all processes have for a row and returns the sum to the owner of the row.
 
-    How many rows there are has to be known on the host. It is exchanged through the group's backend for the CPU; of a
-    group that has none (`init_process_group("nccl")`) through the device, whose work so far is then waited for. Without
-    a backend, `init_process_group()` makes both.
+    The host must know the number of rows of each process. These numbers are exchanged through the CPU backend of the
+    group. A group without one, as `init_process_group("nccl")` makes it, exchanges them through the device, and the
+    host waits for the device. `init_process_group()` without a backend makes both.
 
     Returns:
-        The rows of all processes, and the index of this process's first.
+        The rows of all processes, and the index of this process's first row.
     """
     if world_size() == 1:
         return rows, 0
@@ -105,14 +126,17 @@ def gather_rows(rows: Tensor) -> tuple[Tensor, int]:
 
 
 def merge_moments(count: Tensor, mean: Tensor, squares: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Count, mean and sum of squared deviations of what all processes hold, from each one's own; with gradients.
+    """Merge the moments of all processes into those of the whole batch, with gradients and in one collective.
 
-    Merged as such (Chan et al. 1983), not as sums of squares, which would cost digits. One collective.
+    Sums of squared deviations are merged (Chan et al. 1983). Sums of squares would lose digits by cancellation.
 
     Args:
-        count: How many there are, a scalar; 0 is fine.
+        count: Number of samples of this process, a scalar, which may be 0.
         mean: Their mean, (C,).
         squares: Σ (x - mean)², (C,).
+
+    Returns:
+        Count, mean and sum of squared deviations over all processes.
     """
     if world_size() == 1:
         return count, mean, squares
@@ -121,6 +145,7 @@ def merge_moments(count: Tensor, mean: Tensor, squares: Tensor) -> tuple[Tensor,
     counts, means, each = _Gather.apply(moments, [1] * world_size(), _group).split([1, channels, channels], dim=1)
     total = counts.sum()
     mean = (counts * means).sum(dim=0) / total.clamp(min=1)
+    # Within each process, plus between the means of processes.
     return total, mean, (each + counts * (means - mean).square()).sum(dim=0)
 
 
@@ -136,8 +161,8 @@ def _gather_equal(tensor: Tensor, number: int, group: Any) -> list[Tensor]:
     return gathered
 
 
-# The group is kept: a backward may run outside the context that chose it. Either backward is made of what has one
-# itself, so that second derivatives are right.
+# Both functions keep their group, because a backward may run outside the context that chose it. Both backwards consist
+# of differentiable functions, so that second derivatives are right.
 class _Sum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, values: Tensor, group: Any) -> Tensor:
@@ -156,7 +181,7 @@ class _Gather(torch.autograd.Function):
     def forward(ctx: Any, rows: Tensor, sizes: list[int], group: Any) -> Tensor:
         own = distributed.get_rank(group)
         ctx.group, ctx.rows = group, slice(sum(sizes[:own]), sum(sizes[: own + 1]))
-        # Backends gather tensors of one size.
+        # Backends gather tensors of one size only: pad to the largest, and cut the padding off afterwards.
         largest = max(sizes)
         padded = rows.new_zeros((largest, *rows.shape[1:]))
         padded[: rows.shape[0]] = rows

@@ -4,7 +4,7 @@ import torch
 
 from benchmarks import page, scaling
 from benchmarks.results import Table
-from molspectra.geometry import neighbor_pairs
+from molspectra.geometry import half_neighbor_list
 
 
 def test_the_page_shows_the_results():
@@ -29,7 +29,7 @@ def test_longer_alkanes_have_the_same_surroundings():
         heavy = (z[:, None] == 6) & (z == 6)
         assert 1.5 < distance[heavy].min() < 1.6
         assert 1.0 < distance.min() < 1.1
-        pairs.append(neighbor_pairs(pos, None, 5.0).shape[1])
+        pairs.append(half_neighbor_list(pos, None, 5.0).shape[1])
     middle = pairs[1] - pairs[0]  # what 40 more carbons add
     assert abs(middle - pairs[0]) < 0.1 * middle
 

@@ -38,7 +38,8 @@ INDEXING = {aten.index.Tensor, aten.index_put.default, aten.index_put_.default}
 
 # Where waiting is part of what is computed, by file and operator. Nothing else is excused.
 INHERENT = {
-    "noise/empp.py nonzero": "how many bonds are left, and how many atoms are near the gap, is up to the atom drawn",
+    "noise/atom_mask.py nonzero": "the number of remaining bonds depends on the atom drawn",
+    "noise/masked_pairs.py nonzero": "the number of atoms near the vacated position depends on the atom drawn",
     "geometry/alignment.py _linalg_eigh": "mode 'kabsch' of EMGPNoise: the solver reports whether it has converged",
 }
 # radius_graph is one operator to what traces or watches it; what it does inside has a test of its own.
@@ -101,7 +102,7 @@ NOISES = {
     "EMGPNoise": ms.noise.EMGPNoise(steps=3),
     "EMGPNoise, gaussian": ms.noise.EMGPNoise(mode="gaussian"),
     "EMGPNoise, kabsch": ms.noise.EMGPNoise(mode="kabsch"),
-    "EMPPMask": ms.noise.EMPPMask(2, heavy_only=True, labels=["gap"]),
+    "AtomMask": ms.noise.AtomMask(2, heavy_only=True, labels=["gap"]),
 }
 
 

@@ -1,7 +1,7 @@
 """Pure tensor functions on positions: no modules, no learned state."""
 
 from molspectra.geometry import topology
-from molspectra.geometry.alignment import remove_mean, superpose
+from molspectra.geometry.alignment import kabsch_align, remove_mean
 from molspectra.geometry.bonds import bond_graph
 from molspectra.geometry.deformation import deform
 from molspectra.geometry.hops import hop_counts
@@ -13,7 +13,7 @@ from molspectra.geometry.internal_coordinates import (
     wrap_angle,
 )
 from molspectra.geometry.linalg import symmetric_inverse_sqrt
-from molspectra.geometry.neighbors import edge_geometry, neighbor_pairs, radius_graph
+from molspectra.geometry.neighbors import edge_geometry, half_neighbor_list, radius_graph
 from molspectra.geometry.rotation import rotation_matrix
 from molspectra.geometry.torsion import rotate_torsions
 
@@ -23,15 +23,15 @@ __all__ = [
     "defined_terms",
     "deform",
     "edge_geometry",
+    "half_neighbor_list",
     "hop_counts",
     "internal_coordinates",
     "internal_jacobian",
-    "neighbor_pairs",
+    "kabsch_align",
     "radius_graph",
     "remove_mean",
     "rotate_torsions",
     "rotation_matrix",
-    "superpose",
     "symmetric_inverse_sqrt",
     "topology",
     "wrap_angle",

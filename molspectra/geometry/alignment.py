@@ -27,12 +27,12 @@ def remove_mean(
     return vectors - scatter(vectors, batch, dim=0, dim_size=num_molecules, reduce="mean")[batch]
 
 
-def superpose(
+def kabsch_align(
     pos: Float[Tensor, "atoms 3"],
     onto: Float[Tensor, "atoms 3"],
     batch: Int[Tensor, " atoms"] | None = None,
     *,
-    proper: bool = True,
+    allow_reflection: bool = False,
     num_molecules: int | None = None,
 ) -> Float[Tensor, "atoms 3"]:
     """Move each molecule as a rigid body to where it lies closest to another conformer of itself, atom by atom.
@@ -54,7 +54,7 @@ def superpose(
         pos: Positions x in Å, (N, 3).
         onto: Positions y of the same atoms, (N, 3).
         batch: Molecule of each atom, (N,); None for one molecule.
-        proper: Rotations only; otherwise mirror images are accepted where they lie closer.
+        allow_reflection: Accept mirror images where they lie closer; by default only rotations are considered.
         num_molecules: Number of molecules, if known; otherwise it is read off `batch`, which waits for the device.
 
     Returns:
@@ -63,7 +63,7 @@ def superpose(
     Example:
         >>> pos = torch.randn(5, 3)
         >>> moved = pos @ ms.geometry.rotation_matrix(torch.ones(3), torch.tensor(2.0)).T + 7
-        >>> torch.allclose(superpose(moved, pos), pos, atol=1e-5)
+        >>> torch.allclose(kabsch_align(moved, pos), pos, atol=1e-5)
         True
     """
     if batch is None:
@@ -73,15 +73,15 @@ def superpose(
     fixed = remove_mean(onto, batch, num_molecules)
     with torch.no_grad():
         overlap = scatter(moved.unsqueeze(2) * fixed.unsqueeze(1), batch, dim=0, dim_size=num_molecules, reduce="sum")
-        rotation = _best_rotation(overlap, proper).index_select(0, batch)
+        rotation = _best_rotation(overlap, allow_reflection).index_select(0, batch)
     return ((rotation * moved.unsqueeze(1)).sum(dim=2) + (onto - fixed)).to(pos.dtype)
 
 
-def _best_rotation(overlap: Tensor, proper: bool) -> Tensor:
+def _best_rotation(overlap: Tensor, allow_reflection: bool) -> Tensor:
     """The rotations (B, 3, 3) of largest tr(S R) for S (B, 3, 3)."""
     values, vectors = torch.linalg.eigh(_quadratic_form(overlap))  # in ascending order
     rotation = _rotation(_least_turning(values, vectors))
-    if proper:
+    if not allow_reflection:
         return rotation
     # The mirror image has the overlap -S, whose form is -K.
     mirrored = -_rotation(_least_turning(-values, vectors))

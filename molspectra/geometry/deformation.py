@@ -11,7 +11,7 @@ from molspectra.geometry.rotation import rotation_components
 def deform(
     pos: Float[Tensor, "atoms 3"],
     parent: Int[Tensor, " atoms"],
-    hinge: Bool[Tensor, " atoms"],
+    bridge: Bool[Tensor, " atoms"],
     *,
     twist: Float[Tensor, " atoms"],
     stretch: Float[Tensor, " atoms"] | None = None,
@@ -20,10 +20,10 @@ def deform(
 ) -> Float[Tensor, "atoms 3"]:
     """Change bond lengths, bond angles and torsions by given amounts; what hangs on a bond follows as a rigid body.
 
-    The changes of atom c belong to its bond with its parent p, if that bond is in no ring (`hinge[c]`), and are ignored
-    elsewhere: the bond becomes longer by `stretch[c]`; the angle between it and the arm of p opens by `bend[0, c]`, the
-    one between it and the arm of c by `bend[1, c]`; the torsions about it grow by `twist[c]`. Angles between other
-    bonds, to which the arm is not party, change only as they must.
+    The changes of atom c belong to its bond with its parent p. If that bond is a bridge (`bridge[c]`), it lengthens by
+    `stretch[c]`, its angle with the arm of p opens by `bend[0, c]`, its angle with the arm of c opens by `bend[1, c]`,
+    and the torsions about it grow by `twist[c]`. Changes at other bonds are ignored. Angles between other bonds, to
+    which the arm is not party, change only as they must.
 
     In the body frames of its two ends each change is a fixed motion, whatever the order in which changes are made and
     whatever happens elsewhere. So the result is what moving one side of the bond after the other would give, up to the
@@ -33,7 +33,7 @@ def deform(
     Args:
         pos: Positions in Å, (N, 3), of one molecule or of a batch.
         parent: Parent of each atom in a spanning tree, (N,); roots are their own (see `topology.SpanningForest`).
-        hinge: Whether the bond of each atom to its parent is in no ring, (N,).
+        bridge: Marks the atoms whose bond to their parent is a bridge (in no ring), (N,).
         twist: rad, (N,).
         stretch: Å, (N,); None for none.
         bend: rad, (2, N), at the parent's and at the atom's own end; None for none. Angles may pass neither 0 nor π,
@@ -49,19 +49,19 @@ def deform(
     # Components first: products of 3×3 matrices are several times faster elementwise than as batched matrix products.
     x = pos.t().contiguous()
     along = x - x.index_select(1, parent)
-    turn = rotation_components(along, torch.where(hinge, twist, 0.0))
+    turn = rotation_components(along, torch.where(bridge, twist, 0.0))
     offset = along
     if stretch is not None:
         length = torch.linalg.vector_norm(along, dim=0)
-        offset = along * (1 + torch.where(hinge, stretch, 0.0) / torch.where(length > 0, length, 1.0))
+        offset = along * (1 + torch.where(bridge, stretch, 0.0) / torch.where(length > 0, length, 1.0))
     if bend is not None:
         if arm is None:
             raise ValueError("bend needs arm (N,), the neighbours against which angles open; got None. Pass both.")
         arms = x.index_select(1, arm) - x
         # A bond makes no angle with itself.
         atoms = torch.arange(len(parent), device=parent.device)
-        at_parent = torch.where(hinge & (arm.index_select(0, parent) != atoms), bend[0], 0.0)
-        at_child = torch.where(hinge & (arm != parent), bend[1], 0.0)
+        at_parent = torch.where(bridge & (arm.index_select(0, parent) != atoms), bend[0], 0.0)
+        at_child = torch.where(bridge & (arm != parent), bend[1], 0.0)
         outer = rotation_components(torch.linalg.cross(arms.index_select(1, parent), along, dim=0), at_parent)
         inner = rotation_components(torch.linalg.cross(along, arms, dim=0), -at_child)
         turn = _multiply(outer, _multiply(turn, inner))

@@ -41,7 +41,7 @@ def radius_graph(
     return _radius_graph(pos.detach(), _checked_batch(pos, batch, cutoff), float(cutoff), loop, False)
 
 
-def neighbor_pairs(
+def half_neighbor_list(
     pos: Float[Tensor, "atoms 3"], batch: Int[Tensor, " atoms"] | None, cutoff: float
 ) -> Int[Tensor, "2 pairs"]:
     """Each pair of atoms i < j of one molecule that are closer than `cutoff`, once.
@@ -61,7 +61,7 @@ def neighbor_pairs(
         ValueError: see :func:`radius_graph`.
 
     Example:
-        >>> neighbor_pairs(torch.tensor([[0.0, 0, 0], [1.0, 0, 0], [9.0, 0, 0]]), None, cutoff=2.0)
+        >>> half_neighbor_list(torch.tensor([[0.0, 0, 0], [1.0, 0, 0], [9.0, 0, 0]]), None, cutoff=2.0)
         tensor([[0],
                 [1]])
     """

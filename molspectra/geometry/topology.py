@@ -22,7 +22,7 @@ class SpanningForest(NamedTuple):
     """The atom through which each atom hangs on; a root is its own parent."""
     span: Int[Tensor, "atoms 2"]
     """Depth-first numbers [start, end) of all that hangs on each atom; `start` is the atom's own number."""
-    hinge: Bool[Tensor, " atoms"]
+    bridge: Bool[Tensor, " atoms"]
     """Whether the bond of an atom to its parent is in no ring; all that hangs on the atom can then move as one."""
 
 
@@ -58,7 +58,7 @@ def spanning_forest(bond_index: Int[Tensor, "2 bonds"], num_atoms: int) -> Spann
     """
     around = neighbors(bond_index, num_atoms)
     parent, enter, leave = list(range(num_atoms)), [-1] * num_atoms, [0] * num_atoms
-    hinge = [False] * num_atoms
+    bridge = [False] * num_atoms
     count = 0
     for root in range(num_atoms):
         if enter[root] >= 0:
@@ -69,24 +69,24 @@ def spanning_forest(bond_index: Int[Tensor, "2 bonds"], num_atoms: int) -> Spann
             atom, rest = stack[-1]
             for neighbor in rest:
                 if enter[neighbor] < 0:
-                    parent[neighbor], hinge[neighbor] = atom, True
+                    parent[neighbor], bridge[neighbor] = atom, True
                     enter[neighbor], count = count, count + 1
                     stack.append((neighbor, iter(around[neighbor])))
                     break
                 if neighbor != parent[atom] and enter[neighbor] < enter[atom]:  # closes a ring
                     on_path = atom
                     while on_path != neighbor:
-                        hinge[on_path] = False
+                        bridge[on_path] = False
                         on_path = parent[on_path]
             else:
                 leave[atom] = count
                 stack.pop()
     span = torch.tensor([enter, leave]).t().contiguous()
-    return SpanningForest(torch.tensor(parent).long(), span.long(), torch.tensor(hinge).bool())
+    return SpanningForest(torch.tensor(parent).long(), span.long(), torch.tensor(bridge).bool())
 
 
-def hinge_of(
-    parent: Int[Tensor, " atoms"], hinge: Bool[Tensor, " atoms"], i: Int[Tensor, " n"], j: Int[Tensor, " n"]
+def bridge_of(
+    parent: Int[Tensor, " atoms"], bridge: Bool[Tensor, " atoms"], i: Int[Tensor, " n"], j: Int[Tensor, " n"]
 ) -> tuple[Int[Tensor, " n"], Bool[Tensor, " n"]]:
     """For pairs i-j: the atom that hangs on the other one, and whether it does so by a bond that is in no ring.
 
@@ -95,13 +95,13 @@ def hinge_of(
     hangs = parent.index_select(0, j) == i
     child, other = torch.where(hangs, j, i), torch.where(hangs, i, j)
     joined = parent.index_select(0, child) == other
-    return child, joined & hinge.index_select(0, child)
+    return child, joined & bridge.index_select(0, child)
 
 
 def bonds_in_rings(bond_index: Int[Tensor, "2 bonds"], num_atoms: int) -> Bool[Tensor, " bonds"]:
     """Whether each bond is in a ring."""
-    parent, _, hinge = spanning_forest(bond_index, num_atoms)
-    return ~hinge_of(parent, hinge, *bond_index)[1]
+    parent, _, bridge = spanning_forest(bond_index, num_atoms)
+    return ~bridge_of(parent, bridge, *bond_index)[1]
 
 
 def rings(bond_index: Int[Tensor, "2 bonds"], num_atoms: int) -> list[list[int]]:
@@ -166,8 +166,8 @@ def rotatable_depths(
     from the fragment with the fewest rotatable bonds, of these the one with the fewest atoms, of these the first.
     """
     rotatable = rotatable_index[1:3].t().tolist()
-    hinges = {frozenset(bond) for bond in rotatable}
-    rigid = [bond for bond in bond_index.t().tolist() if frozenset(bond) not in hinges]
+    bridges = {frozenset(bond) for bond in rotatable}
+    rigid = [bond for bond in bond_index.t().tolist() if frozenset(bond) not in bridges]
     around = neighbors(_columns(rigid, 2), num_atoms)
     fragment, sizes = [-1] * num_atoms, list[int]()
     for atom in range(num_atoms):

@@ -8,7 +8,7 @@ from torch_geometric.data import Data
 from molspectra._batch import molecule_of, num_molecules_of
 from molspectra._validation import values_are_free
 from molspectra.geometry.rotation import rotation_matrix
-from molspectra.geometry.topology import SpanningForest, hinge_of, spanning_forest
+from molspectra.geometry.topology import SpanningForest, bridge_of, spanning_forest
 
 
 def rotate_torsions(data: Data, angles: Float[Tensor, " rotatable"]) -> Float[Tensor, "atoms 3"]:
@@ -55,15 +55,15 @@ def rotate_torsions(data: Data, angles: Float[Tensor, " rotatable"]) -> Float[Te
             f"{tuple(angles.shape)}."
         )
     pos, angles = data.pos, angles.to(data.pos.dtype)
-    parent, span, hinge = _forest(data)
+    parent, span, bridge = _forest(data)
     root = parent
     for _ in range((len(parent) - 1).bit_length()):
         root = root[root]
     molecule, num_molecules = molecule_of(data), num_molecules_of(data)
     _, i, j, _ = rotatable
-    child, is_hinge = hinge_of(parent, hinge, i, j)
-    if values_are_free(i) and not bool(is_hinge.all()):
-        wrong = int((~is_hinge).nonzero()[0])
+    child, is_bridge = bridge_of(parent, bridge, i, j)
+    if values_are_free(i) and not bool(is_bridge.all()):
+        wrong = int((~is_bridge).nonzero()[0])
         raise ValueError(
             f"rotatable_index must hold bonds that are in no ring; column {wrong} is about atoms {int(i[wrong])} "
             f"and {int(j[wrong])}. Take it from molspectra.data.transforms.AddTopology()."
@@ -89,8 +89,8 @@ def rotate_torsions(data: Data, angles: Float[Tensor, " rotatable"]) -> Float[Te
 
 def _forest(data: Data) -> SpanningForest:
     """A spanning forest, as stored or newly found."""
-    if all(field in data for field in ("parent_index", "tree_span", "hinge")):
-        return SpanningForest(data.parent_index, data.tree_span, data.hinge)
+    if all(field in data for field in ("parent_index", "tree_span", "bridge")):
+        return SpanningForest(data.parent_index, data.tree_span, data.bridge)
     if "bond_index" not in data:
         raise ValueError(
             f"data must have bond_index (2, B), to tell what moves; its fields are {list(data.keys())}. Set the bonds, "

@@ -19,7 +19,8 @@ from molspectra.layers.position_distribution import PositionDistribution
 from molspectra.methods.denoising import Denoised, Denoising
 from molspectra.methods.encoding import Encoder, encode
 from molspectra.methods.masked_atom_embedding import FARTHEST_LABEL, MaskedAtomEmbedding
-from molspectra.noise.empp import EMPPMask, MaskedPairs, masked_pairs
+from molspectra.noise.atom_mask import EMPPMask
+from molspectra.noise.masked_pairs import MaskedPairs, masked_pairs
 from molspectra.objectives.position_distribution import PositionDistributionLoss
 
 

@@ -1,12 +1,14 @@
 """Perturbing conformers: each noise is a callable `noise(data, generator=None) -> data`."""
 
+from molspectra.noise.atom_mask import AtomMask, EMPPMask
 from molspectra.noise.coord import CoordNoise
 from molspectra.noise.emgp import EMGPNoise, riemann_force_target
-from molspectra.noise.empp import EMPPMask, MaskedPairs, masked_pairs
 from molspectra.noise.frad import FradNoise
+from molspectra.noise.masked_pairs import MaskedPairs, masked_pairs
 from molspectra.noise.slide import SliDeNoise
 
 __all__ = [
+    "AtomMask",
     "CoordNoise",
     "EMGPNoise",
     "EMPPMask",

@@ -13,7 +13,7 @@ from torch_geometric.utils import scatter
 from molspectra._batch import num_molecules_of
 from molspectra._config import Configurable
 from molspectra._validation import check_positions, values_are_free
-from molspectra.geometry.alignment import remove_mean, superpose
+from molspectra.geometry.alignment import kabsch_align, remove_mean
 
 NoiseMode = Literal["riemann", "kabsch", "gaussian"]
 
@@ -134,8 +134,9 @@ class EMGPNoise(Configurable):
             rate = 2.0**-step
             pos = pos + rate * self._force(pos, data) + math.sqrt(2 * rate) * std * normal
         if self.mode == "kabsch":
-            proper = not self.as_released
-            return superpose(pos, data.pos, data.batch, proper=proper, num_molecules=num_molecules_of(data))
+            # The release aligns by the unconstrained SVD, which may mirror the molecule.
+            mirror, num_molecules = self.as_released, num_molecules_of(data)
+            return kabsch_align(pos, data.pos, data.batch, allow_reflection=mirror, num_molecules=num_molecules)
         return pos
 
     def _force(self, pos: Tensor, data: Data) -> Tensor:

@@ -12,7 +12,7 @@ from molspectra._batch import molecule_of
 from molspectra._config import Configurable
 from molspectra._validation import check_fields, check_std
 from molspectra.geometry.deformation import deform
-from molspectra.geometry.topology import hinge_of
+from molspectra.geometry.topology import bridge_of
 from molspectra.noise.coord import CoordNoise
 from molspectra.noise.internal import REMEDY, ROTORS, TOPOLOGY, apply_change, at_atoms, draw_change
 
@@ -114,16 +114,16 @@ class FradNoise(Configurable):
                 std = math.radians(math.degrees(std) ** 2)
             std = std * self.decay ** (data.rotatable_depth.to(pos.dtype) - 1)
         turns = std * torch.randn(i.shape, generator=generator, dtype=pos.dtype, device=pos.device)
-        twist = at_atoms(data, hinge_of(data.parent_index, data.hinge, i, j)[0], turns)
-        return deform(pos, data.parent_index, data.hinge, twist=twist)
+        twist = at_atoms(data, bridge_of(data.parent_index, data.bridge, i, j)[0], turns)
+        return deform(pos, data.parent_index, data.bridge, twist=twist)
 
     def _vibrated(self, data: Data, generator: torch.Generator | None) -> Tensor:
         pos = data.pos
         _, i, j, _ = data.rotatable_index
-        rotates = at_atoms(data, hinge_of(data.parent_index, data.hinge, i, j)[0], torch.ones_like(i))
-        child, is_hinge = hinge_of(data.parent_index, data.hinge, *data.torsion_index[1:3])
+        rotates = at_atoms(data, bridge_of(data.parent_index, data.bridge, i, j)[0], torch.ones_like(i))
+        child, is_bridge = bridge_of(data.parent_index, data.bridge, *data.torsion_index[1:3])
         torsion_std = torch.where(
-            is_hinge & (rotates.index_select(0, child) > 0), self.rotatable_std, self.torsion_std
+            is_bridge & (rotates.index_select(0, child) > 0), self.rotatable_std, self.torsion_std
         ).to(pos.dtype)
         change = draw_change(
             data,

@@ -9,9 +9,9 @@ from torch_geometric.data import Data
 
 from molspectra.geometry.deformation import deform
 from molspectra.geometry.internal_coordinates import internal_coordinates
-from molspectra.geometry.topology import hinge_of
+from molspectra.geometry.topology import bridge_of
 
-ROTORS = ("rotatable_index", "parent_index", "hinge")
+ROTORS = ("rotatable_index", "parent_index", "bridge")
 TOPOLOGY = ("bond_index", "angle_index", "torsion_index", *ROTORS)
 REMEDY = "Add them to each molecule with molspectra.data.transforms.AddTopology(), as (pre_)transform of the data set."
 
@@ -62,17 +62,17 @@ def draw_change(
     r, theta, _ = internal_coordinates(pos, data.bond_index, data.angle_index, data.torsion_index[:, :0])
     stretch = bond_std * torch.randn(bond_std.shape, **options)
     stretch = torch.where(
-        hinge_of(data.parent_index, data.hinge, *data.bond_index)[1] & (r + stretch > 0), stretch, 0.0
+        bridge_of(data.parent_index, data.bridge, *data.bond_index)[1] & (r + stretch > 0), stretch, 0.0
     )
 
     noisy = theta + unit * angle_std * torch.randn(angle_std.shape, **options)
     noisy = torch.where(noisy > torch.pi, 2 * torch.pi - noisy, noisy)
     fixed = arm.index_select(0, j)
     moved = torch.where(fixed == i, k, i)
-    can_bend = ((fixed == i) | (fixed == k)) & (noisy > 0) & hinge_of(data.parent_index, data.hinge, j, moved)[1]
+    can_bend = ((fixed == i) | (fixed == k)) & (noisy > 0) & bridge_of(data.parent_index, data.bridge, j, moved)[1]
     bend = torch.where(can_bend, noisy - theta, 0.0)
 
-    child, can_twist = hinge_of(data.parent_index, data.hinge, *data.torsion_index[1:3])
+    child, can_twist = bridge_of(data.parent_index, data.bridge, *data.torsion_index[1:3])
     twist = unit * torsion_std * torch.randn(torsion_std.shape, **options)
     lots = torch.rand(torsion_std.shape, **options)
     drawn = can_twist & _pick_one(child, torch.where(can_twist, lots, -1.0), pos.shape[0])
@@ -85,16 +85,16 @@ def apply_change(data: Data, change: InternalChange) -> Float[Tensor, "atoms 3"]
     """Positions (N, 3) of the molecules with their internal coordinates changed; each keeps its first atom in place."""
     _, j, k = data.angle_index
     moved = torch.where(change.arm.index_select(0, j) == k, data.angle_index[0], k)
-    child, is_hinge = hinge_of(data.parent_index, data.hinge, j, moved)
+    child, is_bridge = bridge_of(data.parent_index, data.bridge, j, moved)
     upward = child == j  # the atom at the vertex hangs on the one that moves
-    bend_above = at_atoms(data, child, torch.where(is_hinge & ~upward, change.bend, 0.0))
-    bend_below = at_atoms(data, child, torch.where(is_hinge & upward, change.bend, 0.0))
+    bend_above = at_atoms(data, child, torch.where(is_bridge & ~upward, change.bend, 0.0))
+    bend_below = at_atoms(data, child, torch.where(is_bridge & upward, change.bend, 0.0))
     return deform(
         data.pos,
         data.parent_index,
-        data.hinge,
-        twist=at_atoms(data, hinge_of(data.parent_index, data.hinge, *data.torsion_index[1:3])[0], change.twist),
-        stretch=at_atoms(data, hinge_of(data.parent_index, data.hinge, *data.bond_index)[0], change.stretch),
+        data.bridge,
+        twist=at_atoms(data, bridge_of(data.parent_index, data.bridge, *data.torsion_index[1:3])[0], change.twist),
+        stretch=at_atoms(data, bridge_of(data.parent_index, data.bridge, *data.bond_index)[0], change.stretch),
         bend=torch.stack([bend_above, bend_below]),
         arm=change.arm,
     )
@@ -114,7 +114,7 @@ def _draw_arms(data: Data, lots: Tensor, as_released: bool) -> Tensor:
     """The arm of each atom: a neighbour at random, in a ring one of those in the ring (the first, as released)."""
     num_atoms, num_bonds = data.pos.shape[0], data.bond_index.shape[1]
     atom, neighbor = data.bond_index.flatten(), data.bond_index.flip(0).flatten()
-    in_ring = ~hinge_of(data.parent_index, data.hinge, *data.bond_index)[1].repeat(2)
+    in_ring = ~bridge_of(data.parent_index, data.bridge, *data.bond_index)[1].repeat(2)
     score = lots.flatten().to(torch.float64)
     if as_released:
         first = num_bonds - torch.arange(num_bonds, device=atom.device).repeat(2)

@@ -59,9 +59,11 @@ def second_derivatives(rank):
 
 def alone_or_in_pairs(rank):
     assert distributed.world_size() == 4
-    with distributed.use_group(None):
+    with distributed.local_only():
         assert (distributed.world_size(), distributed.rank()) == (1, 0)
         assert distributed.global_mean(torch.tensor(6.0), rank + 1) == 6 / (rank + 1)
+        with distributed.use_group(None):  # the default group, as in torch
+            assert (distributed.world_size(), distributed.rank()) == (4, rank)
     pairs = [torch.distributed.new_group(pair) for pair in ([0, 1], [2, 3])]
     with distributed.use_group(pairs[rank // 2]):
         assert (distributed.world_size(), distributed.rank()) == (2, rank % 2)
@@ -128,7 +130,7 @@ def target_statistics(rank, as_released):
 @pytest.mark.parametrize("as_released", [False, True])
 def test_target_statistics_are_those_of_all_processes(processes, world_size, as_released):
     results = processes.run(world_size, target_statistics, as_released)
-    with distributed.use_group(None):
+    with distributed.local_only():
         alone = TargetNormalizer(as_released)
         for step in range(3):
             expected = alone(0.04 * draw(7, 3, seed=step) + 0.01)

@@ -10,7 +10,7 @@ from torch_geometric.data import Batch
 from torch_geometric.transforms import Compose
 
 import molspectra as ms
-from molspectra.noise.empp import EMPPMask
+from molspectra.noise import EMPPMask
 
 SIZES = {2: (5, 2), 4: (3, 1, 1, 2)}  # molecules of each process
 PREPARE = Compose([ms.data.transforms.AddTopology(), ms.data.transforms.ForceConstants.generic()])
@@ -158,7 +158,7 @@ def train(rank, method, encoder):
         del share.raman  # one process may lack a kind that another has
     for _ in range(2):  # the second step fails where the first has left a parameter without a gradient
         losses = step_and_gradients(parallel, share)
-        with ms.distributed.use_group(None):
+        with ms.distributed.local_only():
             expected = step_and_gradients(alone, Batch.from_data_list(molecules()))
         for name, loss in losses.items():
             torch.distributed.all_reduce(loss)

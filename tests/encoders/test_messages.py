@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from molspectra.encoders.equivariant_transformer import blocks
 from molspectra.encoders.equivariant_transformer.blocks import Attention, Filters, Neighborhood, Operands
 from molspectra.encoders.equivariant_transformer.messages import pair_messages, plain_messages
-from molspectra.geometry import edge_geometry, neighbor_pairs, radius_graph
+from molspectra.geometry import edge_geometry, half_neighbor_list, radius_graph
 from molspectra.layers import ExpNormalBasis
 from molspectra.testing import random_molecules
 
@@ -30,7 +30,7 @@ def inputs(pos, batch, dtype=torch.float64, requires_grad=True):
 
 def neighborhood(pos, batch):
     basis = ExpNormalBasis(NUM_RBF, CUTOFF).to(pos.dtype)
-    pairs = neighbor_pairs(pos, batch, CUTOFF)
+    pairs = half_neighbor_list(pos, batch, CUTOFF)
     distance, direction = edge_geometry(pos, pairs.flip(0))
     envelope = basis.envelope(distance).unsqueeze(1)
     return Neighborhood(pairs, direction, basis(distance), envelope, basis(pos.new_zeros(1)))

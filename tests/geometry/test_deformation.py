@@ -1,4 +1,4 @@
-"""Stretching, bending and twisting at hinges, measured on the result."""
+"""Stretching, bending and twisting at bridges, measured on the result."""
 
 import pytest
 import torch
@@ -27,7 +27,7 @@ def changes(data, size=1.0):
 
 def deformed(data, stretch, bend, twist):
     return deform(
-        data.pos, data.parent_index, data.hinge, stretch=stretch, bend=bend, twist=twist, arm=data.parent_index
+        data.pos, data.parent_index, data.bridge, stretch=stretch, bend=bend, twist=twist, arm=data.parent_index
     )
 
 
@@ -36,16 +36,16 @@ def test_each_change_is_what_is_measured(molecule):
     stretch, bend, twist = changes(molecule)
     pos = deformed(molecule, stretch, bend, twist)
     grandparent = parent[parent]
-    hinges = atoms[molecule.hinge]
-    bonds = torch.stack([parent[hinges], hinges])
-    inner = hinges[grandparent[hinges] != parent[hinges]]
+    bridges = atoms[molecule.bridge]
+    bonds = torch.stack([parent[bridges], bridges])
+    inner = bridges[grandparent[bridges] != parent[bridges]]
     angles = torch.stack([grandparent[inner], parent[inner], inner])
-    # A torsion about a hinge, between any child of it and the grandparent.
+    # A torsion about a bridge, between any child of it and the grandparent.
     outer = atoms[(parent != atoms) & torch.isin(parent, inner)]
     torsions = torch.stack([grandparent[parent[outer]], parent[parent[outer]], parent[outer], outer])
     before = internal_coordinates(molecule.pos, bonds, angles, torsions)
     after = internal_coordinates(pos, bonds, angles, torsions)
-    torch.testing.assert_close(after[0] - before[0], stretch[hinges], rtol=0, atol=1e-12)
+    torch.testing.assert_close(after[0] - before[0], stretch[bridges], rtol=0, atol=1e-12)
     torch.testing.assert_close(after[1] - before[1], bend[0][inner], rtol=0, atol=1e-12)
     torch.testing.assert_close(wrap_angle(after[2] - before[2]), twist[parent[outer]], rtol=0, atol=1e-10)
 
@@ -73,11 +73,11 @@ def test_twisting_is_rotating_about_torsions(molecule):
         torch.testing.assert_close(volumes(pos[of_fragment]), volumes(rotated[of_fragment]), rtol=0, atol=1e-11)
 
 
-def test_no_change_and_changes_away_from_hinges_do_nothing(molecule):
+def test_no_change_and_changes_away_from_bridges_do_nothing(molecule):
     zero = torch.zeros(len(molecule.z), dtype=torch.float64)
     unmoved = deformed(molecule, zero, torch.stack([zero, zero]), zero)
     torch.testing.assert_close(unmoved, molecule.pos, rtol=0, atol=1e-13)
-    everywhere_else = (~molecule.hinge).double()
+    everywhere_else = (~molecule.bridge).double()
     unmoved = deformed(molecule, everywhere_else, torch.stack([everywhere_else] * 2), everywhere_else)
     torch.testing.assert_close(unmoved, molecule.pos, rtol=0, atol=1e-13)
 
@@ -89,7 +89,7 @@ def test_gradients():
 
     def run(pos, stretch, bend, twist):
         return deform(
-            pos, data.parent_index, data.hinge, stretch=stretch, bend=bend, twist=twist, arm=data.parent_index
+            pos, data.parent_index, data.bridge, stretch=stretch, bend=bend, twist=twist, arm=data.parent_index
         )
 
     assert torch.autograd.gradcheck(run, (pos, *amounts))
@@ -97,9 +97,9 @@ def test_gradients():
 
 def test_on_a_line_there_is_no_bending():
     pos = torch.tensor([[-1.2, 0, 0], [0, 0, 0], [1.2, 0, 0]])
-    parent, hinge = torch.tensor([0, 0, 1]), torch.tensor([False, True, True])
+    parent, bridge = torch.tensor([0, 0, 1]), torch.tensor([False, True, True])
     bend = torch.full((2, 3), 0.5)
-    longer = deform(pos, parent, hinge, stretch=torch.full((3,), 0.1), bend=bend, twist=torch.ones(3), arm=parent)
+    longer = deform(pos, parent, bridge, stretch=torch.full((3,), 0.1), bend=bend, twist=torch.ones(3), arm=parent)
     torch.testing.assert_close(longer, torch.tensor([[-1.2, 0, 0], [0.1, 0, 0], [1.4, 0, 0]]))
 
 

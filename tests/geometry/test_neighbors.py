@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from molspectra.geometry import edge_geometry, neighbor_pairs, neighbors, radius_graph
+from molspectra.geometry import edge_geometry, half_neighbor_list, neighbors, radius_graph
 
 
 def brute_force(pos: torch.Tensor, batch: torch.Tensor, cutoff: float, loop: bool) -> list[tuple[int, int]]:
@@ -35,7 +35,7 @@ def test_equals_brute_force_in_order(sizes, gap, cutoff, loop, block, seed):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(neighbors, "_PAIRS_AT_ONCE", block)
         edge_index = radius_graph(pos, batch, cutoff, loop=loop)
-        pairs = neighbor_pairs(pos, batch, cutoff)
+        pairs = half_neighbor_list(pos, batch, cutoff)
     edges = brute_force(pos, batch, cutoff, loop)
     assert [tuple(edge) for edge in edge_index.T.tolist()] == edges
     assert [tuple(pair) for pair in pairs.T.tolist()] == [(i, j) for j, i in edges if i < j]

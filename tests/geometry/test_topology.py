@@ -42,11 +42,11 @@ def test_published_lists(conformers, molecule):
 @pytest.mark.parametrize("molecule", IDS)
 def test_what_hangs_on_an_atom_is_the_published_side_that_moves(conformers, molecule):
     data = conformers.molecule(molecule)
-    parent, span, hinge = topology.spanning_forest(data.bond_index, len(data.z))
+    parent, span, bridge = topology.spanning_forest(data.bond_index, len(data.z))
     quads = conformers("frad/torsion_noise", molecule, "quads").t().tolist()
     for (_, i, j, _), side in zip(quads, conformers("frad/torsion_noise", molecule, "side_mask"), strict=True):
         below = j if parent[j] == i else i
-        assert hinge[below]
+        assert bridge[below]
         hanging = (span[below, 0] <= span[:, 0]) & (span[:, 0] < span[below, 1])
         assert torch.equal(hanging if below == j else ~hanging, side)
 
@@ -70,7 +70,7 @@ def test_rings_and_rotatable_bonds_as_rdkit_finds_them():
 
 
 @pytest.mark.parametrize(
-    ("bonds", "sizes", "num_hinges"),
+    ("bonds", "sizes", "num_bridges"),
     [
         (graph(), [], 0),
         (graph((0, 1)), [], 1),
@@ -83,12 +83,12 @@ def test_rings_and_rotatable_bonds_as_rdkit_finds_them():
     ],
     ids=["no bonds", "one bond", "ring", "ring with a tail", "spiro", "bridged", "cage", "two fragments"],
 )
-def test_rings_of_graphs(bonds, sizes, num_hinges):
+def test_rings_of_graphs(bonds, sizes, num_bridges):
     num_atoms = int(bonds.max()) + 1 if bonds.numel() else 3
     assert [len(ring) for ring in topology.rings(bonds, num_atoms)] == sizes
-    assert (~topology.bonds_in_rings(bonds, num_atoms)).sum() == num_hinges
-    parent, span, hinge = topology.spanning_forest(bonds, num_atoms)
-    assert hinge.sum() == num_hinges
+    assert (~topology.bonds_in_rings(bonds, num_atoms)).sum() == num_bridges
+    parent, span, bridge = topology.spanning_forest(bonds, num_atoms)
+    assert bridge.sum() == num_bridges
     # Each atom lies in its parent's span, and spans have as many numbers as atoms below.
     assert (span[parent, 0] <= span[:, 0]).all()
     assert (span[:, 1] <= span[parent, 1]).all()

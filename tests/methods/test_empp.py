@@ -9,7 +9,7 @@ import molspectra as ms
 from molspectra.heads.position_distribution import PositionDistributionHead
 from molspectra.heads.sphere import SphereGrid
 from molspectra.methods.empp import EMPP
-from molspectra.noise.empp import EMPPMask, masked_pairs
+from molspectra.noise import EMPPMask, masked_pairs
 from molspectra.objectives.position_distribution import PositionDistributionLoss
 from molspectra.testing import EDGE_MOLECULES, edge_molecule, random_orthogonal
 from tests.oracles.empp import ideal_distribution

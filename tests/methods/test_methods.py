@@ -203,7 +203,7 @@ def test_a_data_with_a_batch_field_is_a_batch_too(batch):
     data.batch = batch.batch
     assert make_method()(make_encoder(), data)["loss"].isfinite()
     ms.noise.CoordNoise(remove_translation=True)(data)
-    for key in ("bond_index", "angle_index", "torsion_index", "rotatable_index", "parent_index", "hinge"):
+    for key in ("bond_index", "angle_index", "torsion_index", "rotatable_index", "parent_index", "bridge"):
         data[key] = batch[key]
     for key in ("bond_k", "angle_k", "torsion_k"):
         data[key] = batch[key]

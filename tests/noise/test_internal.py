@@ -20,7 +20,7 @@ def with_topology(conformers, molecule):
     data = conformers.molecule(molecule)
     data.bond_index, data.angle_index, data.torsion_index = conformers.terms(molecule, clean=False)
     data.rotatable_index = conformers("frad/torsion_noise", molecule, "quads")
-    data.parent_index, data.tree_span, data.hinge = topology.spanning_forest(data.bond_index, len(data.z))
+    data.parent_index, data.tree_span, data.bridge = topology.spanning_forest(data.bond_index, len(data.z))
     return data
 
 

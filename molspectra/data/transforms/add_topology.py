@@ -31,7 +31,7 @@ class AddTopology(BaseTransform):
     `ring_index` `ring_size`  (S,) (rings,)     atoms of the smallest rings, one ring after the other; their sizes
     `hop_index` `hop_count`   (2, P) (P,)       pairs i < j at most `max_hops` bonds apart; how many
     `parent_index`            (N,)              a :class:`~molspectra.geometry.topology.SpanningForest`
-    `tree_span` `hinge`       (N, 2) (N,) bool  likewise
+    `tree_span` `bridge`      (N, 2) (N,) bool  likewise
     ========================  ================  ========================================================================
 
     All are stored so that `Batch.from_data_list` gives those of the batch. Terms without a derivative at `pos` are left
@@ -101,8 +101,8 @@ class AddTopology(BaseTransform):
         ignored = None if self.hydrogens else data.z == 1
         data.rotatable_index = topology.rotatable_bonds(bonds, data.bond_order, num_atoms, ignored)
         data.rotatable_depth = topology.rotatable_depths(bonds, data.rotatable_index, num_atoms)
-        data.parent_index, data.tree_span, data.hinge = topology.spanning_forest(bonds, num_atoms)
-        data.bond_in_ring = ~topology.hinge_of(data.parent_index, data.hinge, *bonds)[1]
+        data.parent_index, data.tree_span, data.bridge = topology.spanning_forest(bonds, num_atoms)
+        data.bond_in_ring = ~topology.bridge_of(data.parent_index, data.bridge, *bonds)[1]
         data.atom_in_ring = torch.zeros(num_atoms, dtype=torch.bool)
         data.atom_in_ring[bonds[:, data.bond_in_ring].flatten()] = True
         rings = topology.rings(bonds, num_atoms)

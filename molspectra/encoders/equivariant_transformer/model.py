@@ -13,7 +13,7 @@ from molspectra.encoders.equivariant_transformer.attention import EquivariantAtt
 from molspectra.encoders.equivariant_transformer.blocks import Neighborhood
 from molspectra.encoders.equivariant_transformer.norms import RMSVectorNorm, WhitenedVectorNorm
 from molspectra.features import AtomFeatures
-from molspectra.geometry.neighbors import edge_geometry, neighbor_pairs
+from molspectra.geometry.neighbors import edge_geometry, half_neighbor_list
 from molspectra.layers.hook_point import HookPoint
 from molspectra.layers.initialization import init_linears
 from molspectra.layers.radial import ExpNormalBasis
@@ -147,7 +147,7 @@ class EquivariantTransformer(Configurable, nn.Module):
         check_molecules(z, pos, batch, self.max_z)
         check_dtype("pos", pos, self.out_norm.weight)
         pos = pos.to(self.out_norm.weight.dtype)  # under autocast it may have another; geometry is never halved
-        pairs = neighbor_pairs(pos, batch, self.cutoff)
+        pairs = half_neighbor_list(pos, batch, self.cutoff)
         distance, direction = edge_geometry(pos, pairs.flip(0))
         neighborhood = Neighborhood(
             pairs,

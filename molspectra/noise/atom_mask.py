@@ -1,10 +1,9 @@
-"""Molecules without one of their atoms, and who its neighbours were: the masking of EMPP."""
+"""Removal of one atom per molecule: the masking of EMPP."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor
 from torch_geometric.data import Batch, Data
 from torch_geometric.utils import scatter
@@ -14,51 +13,50 @@ from molspectra._config import Configurable
 from molspectra._validation import check_fields, check_positions, values_are_free
 
 
-class EMPPMask(Configurable):
-    """Takes one atom out of every molecule, `num_masked` times: the masking of EMPP (An et al. 2025, arXiv:2502.08209).
+class AtomMask(Configurable):
+    """Masking of one atom per molecule, in each of `num_copies` copies (EMPP, An et al. 2025, arXiv:2502.08209).
 
-    Copy c of molecule g is molecule c B + g of the result. Which atom it lacks is drawn uniformly, another in each copy
-    (where there are fewer atoms than copies, from the start again). The atom is gone, with its bonds; nothing stands in
-    for it. The fields of the result:
+    Copy c of molecule g is molecule c B + g of the result. The masked atom is drawn uniformly, and the copies of a
+    molecule lack different atoms. A molecule with fewer atoms than copies repeats its atoms in the same order. The atom
+    is removed together with its bonds, and no placeholder takes its position. The fields of the result:
 
     ==============================  =====================  =====================================================
-    `z` `pos` `batch`               (N',) (N', 3) (N',)    the atoms left, in order; N' = K (N - B)
-    `bond_index` `bond_order`       (2, b) (b,)            the bonds between them, if the data has bonds
-    `masked_z` `masked_pos`         (K B,) (K B, 3)        element and position (Å) of the atom that each copy lacks
-    `masked_atom`                   (K B,)                 its row in the data given
-    `source_batch`                  (K B,)                 molecule of the data given that each copy is made of
-    `kept`                          (N',)                  row, in the data given, of each atom left
+    `z` `pos` `batch`               (N',) (N', 3) (N',)    remaining atoms, in order; N' = K (N - B)
+    `bond_index` `bond_order`       (2, b) (b,)            bonds between them, if the data has bonds
+    `masked_z` `masked_pos`         (K B,) (K B, 3)        element and position (Å) of the masked atom of each copy
+    `masked_atom`                   (K B,)                 row of the masked atom in the given data
+    `source_batch`                  (K B,)                 molecule in the given data from which the copy is made
+    `kept`                          (N',)                  row of each remaining atom in the given data
     ==============================  =====================  =====================================================
 
-    It is a `Batch`, with `ptr` and `num_graphs` = K B, also counting molecules that had one atom only, of which no row
-    is left. One copy of a single molecule is a `Data` without `batch`, so that the mask can be a transform in a data
-    loader; several copies are a batch already, which collation would not count right: mask after collation then. Other
-    fields are dropped, save those named in `labels`.
+    The result is a `Batch` with `ptr` and `num_graphs` = K B. Molecules of one atom count, although none of their rows
+    remains. One copy of a single molecule is a `Data` without `batch`, so that the mask can be a transform in a data
+    loader. Several copies of a molecule are already a batch, which collation would count as one molecule: mask after
+    collation then. Other fields are dropped, except those named in `labels`.
 
-    Runs on the device the data is on; only for the number of bonds, if there are any, the host waits for it.
+    The mask runs on the device of the data. The host waits for the device only for the number of remaining bonds.
 
     Args:
-        num_masked: Number K of copies.
-        heavy_only: Take hydrogens out only of molecules that have no other atom. The published code draws from all.
-        labels: Fields with one row a molecule, (B, …), to be repeated for the copies.
+        num_copies: Number K of copies of each molecule.
+        heavy_only: Remove hydrogens only from molecules without heavier atoms. The published code draws from all atoms.
+        labels: Fields with one row per molecule, (B, …), which are repeated for the copies.
 
     Raises:
-        ValueError: `num_masked` is not a positive number.
+        ValueError: `num_copies` is not a positive integer.
         TypeError: `labels` is a string.
 
     Example:
         >>> water = Data(z=torch.tensor([8, 1, 1]), pos=torch.tensor([[0.0, 0, 0], [0.96, 0, 0], [-0.24, 0.93, 0]]))
-        >>> masked = EMPPMask(heavy_only=True)(water)
+        >>> masked = AtomMask(heavy_only=True)(water)
         >>> masked.z, masked.masked_z
         (tensor([1, 1]), tensor([8]))
     """
 
-    def __init__(self, num_masked: int = 1, heavy_only: bool = False, labels: Sequence[str] = ()) -> None:
-        if num_masked < 1 or num_masked != int(num_masked):
-            raise ValueError(f"num_masked must be 1 or more, whole copies of each molecule; got {num_masked}.")
+    def __init__(self, num_copies: int = 1, heavy_only: bool = False, labels: Sequence[str] = ()) -> None:
+        _check_copies("num_copies", num_copies)
         if isinstance(labels, str):
             raise TypeError(f"labels must be a sequence of names; got the string {labels!r}. Pass [{labels!r}].")
-        self.num_masked = num_masked
+        self.num_copies = num_copies
         self.heavy_only = heavy_only
         self.labels = tuple(labels)
 
@@ -72,7 +70,7 @@ class EMPPMask(Configurable):
 
     def draw(self, data: Data, generator: torch.Generator | None = None) -> Int[Tensor, " copies"]:
         """Which atoms to take out: rows of `data`, (K B,), copy after copy."""
-        check_positions(data, "EMPPMask", ("z", "pos"))
+        check_positions(data, type(self).__name__, ("z", "pos"))
         sizes, molecule = _sizes(data), molecule_of(data)
         light = (data.z == 1) if self.heavy_only else torch.zeros_like(data.z, dtype=torch.bool)
         # All atoms at random, then by molecule, heavy ones first: uniform among those of one kind in one molecule.
@@ -81,7 +79,7 @@ class EMPPMask(Configurable):
         shuffled = shuffled.index_select(0, group.argsort(stable=True))
         heavy = scatter((~light).long(), molecule, dim_size=sizes.shape[0], reduce="sum")
         eligible = torch.where(heavy > 0, heavy, sizes)
-        copies = torch.arange(self.num_masked, device=sizes.device).unsqueeze(1)
+        copies = torch.arange(self.num_copies, device=sizes.device).unsqueeze(1)
         first = sizes.cumsum(0) - sizes
         return shuffled.index_select(0, (first + copies % eligible).flatten())
 
@@ -98,7 +96,7 @@ class EMPPMask(Configurable):
         Raises:
             ValueError: an atom is not in its molecule (checked for CPU tensors), or `masked_atom` is not K B long.
         """
-        check_fields(data, ("z", "pos", *self.labels), "EMPPMask", "Set them, or leave them out of labels=.")
+        check_fields(data, ("z", "pos", *self.labels), type(self).__name__, "Set them, or leave them out of labels=.")
         sizes, molecule = _sizes(data), molecule_of(data)
         num_atoms, num_molecules = molecule.shape[0], sizes.shape[0]
         _check_masked(masked_atom, molecule, num_molecules)
@@ -135,47 +133,42 @@ class EMPPMask(Configurable):
         return Batch(batch=batch, ptr=torch.cat([torch.zeros_like(ends[:1]), ends]), **fields)
 
     def __repr__(self) -> str:
+        return f"AtomMask(num_copies={self.num_copies}, heavy_only={self.heavy_only})"
+
+
+class EMPPMask(AtomMask):
+    """:class:`AtomMask` under the name of its paper, whose `num_masked` is `num_copies`.
+
+    Args:
+        num_masked: Number of masked atoms per molecule, each in a copy of its own.
+        heavy_only: See :class:`AtomMask`.
+        labels: See :class:`AtomMask`.
+
+    Raises:
+        ValueError: `num_masked` is not a positive integer.
+        TypeError: `labels` is a string.
+
+    Example:
+        >>> EMPPMask(num_masked=3)(ms.data.MiniSpectra()[0]).num_graphs
+        3
+    """
+
+    def __init__(self, num_masked: int = 1, heavy_only: bool = False, labels: Sequence[str] = ()) -> None:
+        _check_copies("num_masked", num_masked)
+        super().__init__(num_masked, heavy_only, labels)
+
+    @property
+    def num_masked(self) -> int:
+        """Number of copies of each molecule."""
+        return self.num_copies
+
+    def __repr__(self) -> str:
         return f"EMPPMask(num_masked={self.num_masked}, heavy_only={self.heavy_only})"
 
 
-class MaskedPairs(NamedTuple):
-    """Atoms left, and the place in their neighbourhood that has been vacated."""
-
-    atom: Int[Tensor, " pairs"]
-    """Row of the atom that is left, (E,), ascending."""
-    molecule: Int[Tensor, " pairs"]
-    """Its molecule, (E,)."""
-    displacement: Float[Tensor, "pairs 3"]
-    """From it to the place of the atom taken out, in Å, (E, 3)."""
-
-
-def masked_pairs(data: Data, cutoff: float) -> MaskedPairs:
-    """Atoms closer than `cutoff` to the place of the atom that their molecule lacks.
-
-    Args:
-        data: Molecules from :class:`EMPPMask`, one by one or put into a batch later.
-        cutoff: Distance in Å, exclusive; published is 5 Å.
-
-    Returns:
-        Each atom at most once, sorted. A molecule with all of its atoms further away, or with none, has no pair.
-
-    Raises:
-        ValueError: `cutoff` is not positive, or the data has not been masked.
-
-    Example:
-        >>> water = Data(z=torch.tensor([8, 1, 1]), pos=torch.tensor([[0.0, 0, 0], [0.96, 0, 0], [-0.24, 0.93, 0]]))
-        >>> masked_pairs(EMPPMask().mask(water, torch.tensor([1])), cutoff=1.0).displacement
-        tensor([[0.9600, 0.0000, 0.0000]])
-    """
-    if not cutoff > 0:
-        raise ValueError(f"cutoff must be positive (Å); got {cutoff}.")
-    check_fields(data, ("masked_pos",), "masked_pairs", "Mask the molecules first, with molspectra.noise.EMPPMask.")
-    molecule = molecule_of(data)
-    displacement = data.masked_pos.index_select(0, molecule) - data.pos
-    # Not `<`: an atom at NaN must keep its pair and show in the loss.
-    near = ~(displacement.square().sum(dim=1) >= cutoff * cutoff)
-    atom = near.nonzero().squeeze(1)
-    return MaskedPairs(atom, molecule.index_select(0, atom), displacement.index_select(0, atom))
+def _check_copies(name: str, value: int) -> None:
+    if value < 1 or value != int(value):
+        raise ValueError(f"{name} must be 1 or more, whole copies of each molecule; got {value}.")
 
 
 def _sizes(data: Data) -> Tensor:
