@@ -1,4 +1,4 @@
-"""The grids that spectra are sampled on."""
+"""Grids that spectra are sampled on."""
 
 import math
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class SpectrumAxis:
-    """A uniform grid that a kind of spectrum is sampled on: start, start + step, …, stop, both ends included.
+    """Uniform grid of one kind of spectrum: start, start + step, …, stop, both ends included.
 
     Args:
         name: Kind of spectrum, the name of its field on a molecule ("uv_vis", "ir", …).
         start: First sample, in `unit`.
         stop: Last sample, in `unit`.
-        step: Distance of samples, in `unit`; divides stop - start.
+        step: Distance of neighboring samples, in `unit`; divides stop - start.
         unit: Unit of the axis, such as "eV" or "cm^-1".
 
     Raises:
@@ -39,7 +39,7 @@ class SpectrumAxis:
             value = float(getattr(self, field))
             if not math.isfinite(value):
                 raise ValueError(f"{field} of axis {self.name!r} must be finite; got {value}.")
-            object.__setattr__(self, field, value)  # so that 500 and 500.0 print alike
+            object.__setattr__(self, field, value)  # 500 and 500.0 print alike and are saved alike
         if self.step <= 0:
             raise ValueError(f"step of axis {self.name!r} must be positive; got {self.step}.")
         if self.stop <= self.start:
@@ -47,6 +47,7 @@ class SpectrumAxis:
                 f"stop of axis {self.name!r} must be greater than start; got {self.start} to {self.stop}. Axes ascend: "
                 "molspectra.data.resample accepts spectra on a descending grid."
             )
+        # To a tolerance: 0.02 has no exact binary form, and (13.5 - 1.5) / 0.02 is not exactly 600.
         steps = (self.stop - self.start) / self.step
         if abs(steps - round(steps)) > 1e-6:
             raise ValueError(
@@ -61,14 +62,15 @@ class SpectrumAxis:
 
     @property
     def grid(self) -> Float[Tensor, " length"]:
-        """The samples' positions in `unit`, (L,) float64, ascending, on the CPU."""
+        """Positions of the samples in `unit`, (L,) float64, ascending, on the CPU."""
+        # Not arange, which may add or drop the last sample by rounding.
         return torch.linspace(self.start, self.stop, self.length, dtype=torch.float64, device="cpu")
 
 
 UV_VIS = SpectrumAxis("uv_vis", 1.5, 13.5, 0.02, "eV")
-"""UV-Vis as the MolSpectra paper has it: 601 samples."""
+"""UV-Vis of the MolSpectra paper: 601 samples."""
 UV_VIS_QM9S = SpectrumAxis("uv_vis", 1.0, 15.0, 0.02, "eV")
-"""UV-Vis as the published QM9S files have it, which the released weights were trained on: 701 samples."""
+"""UV-Vis of the published QM9S files, which the released weights were trained on: 701 samples."""
 IR = SpectrumAxis("ir", 500.0, 4000.0, 1.0, "cm^-1")
 """Infrared: 3501 samples."""
 RAMAN = SpectrumAxis("raman", 500.0, 4000.0, 1.0, "cm^-1")

@@ -1,4 +1,4 @@
-"""Calculated lines (sticks) → spectra."""
+"""Broadening of calculated lines (sticks) to spectra."""
 
 import math
 
@@ -10,7 +10,7 @@ from torch.utils.checkpoint import checkpoint
 from molspectra._validation import values_are_free
 from molspectra.spectra.axis import SpectrumAxis
 
-# Values of the line-shape matrix (sticks × samples) formed in one go: 32 MB in float64, forward and backward.
+# Values of the line-shape matrix (sticks × samples) formed at a time: 32 MB in float64, forward and backward.
 _VALUES_AT_ONCE = 1 << 22
 
 _LINE_SHAPES = ("gaussian", "lorentzian")
@@ -25,19 +25,19 @@ def broaden(
     index: Int[Tensor, " sticks"] | None = None,
     num_spectra: int | None = None,
 ) -> Float[Tensor, "spectra length"]:
-    """Spectra of calculated lines: s(x) = Σ_k I_k g(x - x_k), with a line shape g of unit area.
+    """Sum line shapes of unit area into spectra: s(x) = Σ_k I_k g(x - x_k).
 
     Gaussian: g(d) = exp(-d²/2σ²) / (σ√2π) with σ = fwhm / 2√(2 ln 2). Lorentzian: g(d) = γ / π(d² + γ²) with
-    γ = fwhm / 2. The integral of a spectrum is therefore the sum of its intensities, save for what lies beyond the ends
-    of the axis; for a Lorentzian that part falls only as 1/distance. Lines beyond the ends contribute their tails.
+    γ = fwhm / 2. The integral of a spectrum is therefore the sum of its intensities, except for the part beyond the
+    ends of the axis. For a Lorentzian that part falls only as 1/distance. Lines beyond the ends contribute their tails.
 
-    Memory is that of the result, plus a bounded amount, in the backward pass too; differentiable in positions and
-    intensities.
+    Memory is that of the result plus a bounded amount, in the backward pass too. The result is differentiable in
+    positions and intensities.
 
     Args:
         positions: Line positions x_k, in the unit of `axis`, (K,) float32 or float64.
         intensities: Line intensities I_k, (K,), of either sign.
-        axis: Where to sample the spectra.
+        axis: Grid of the spectra.
         fwhm: Full width at half maximum, in the unit of `axis`.
         shape: "gaussian" or "lorentzian".
         index: Spectrum each line belongs to, (K,) int64, in any order; by default all lines belong to one spectrum.
@@ -48,7 +48,7 @@ def broaden(
 
     Raises:
         TypeError: the lines are not float32 or float64.
-        ValueError: an argument is out of range, or a line is not finite (values are looked at for CPU tensors).
+        ValueError: an argument is out of range, or (checked for CPU tensors) a line is not finite.
 
     Example:
         >>> spectrum = broaden(torch.tensor([20.0]), torch.tensor([3.0]), SpectrumAxis("nmr", 0, 40, 1, "ppm"), fwhm=5)
@@ -60,13 +60,14 @@ def broaden(
     if not (fwhm > 0 and math.isfinite(fwhm)):
         raise ValueError(f"fwhm must be positive and finite ({axis.unit}); got {fwhm}.")
     index, num_spectra = _check_sticks(positions, intensities, index, num_spectra)
+    # All lines count everywhere, as tails are not cut off: blocks of samples bound the memory of the line shapes.
     samples_at_once = max(1, _VALUES_AT_ONCE // max(1, positions.shape[0]))
     blocks = axis.grid.to(positions).split(samples_at_once)
     columns = []
     for grid in blocks:
         arguments = (positions, intensities, index, num_spectra, grid, float(fwhm), shape)
         if len(blocks) > 1 and torch.is_grad_enabled():
-            # Form the block again in the backward pass, rather than keep every block until then.
+            # Recompute the block in the backward pass: to keep all of them would take (sticks × samples) memory.
             columns.append(checkpoint(_sum_of_lines, *arguments, use_reentrant=False))
         else:
             columns.append(_sum_of_lines(*arguments))
@@ -76,12 +77,14 @@ def broaden(
 def _sum_of_lines(
     positions: Tensor, intensities: Tensor, index: Tensor, num_spectra: int, grid: Tensor, fwhm: float, shape: str
 ) -> Tensor:
-    """The spectra on a part of the grid, (M, l), by way of each line on it, (K, l)."""
+    """Return the spectra on a part of the grid, (M, l), from the shape of each line there, (K, l)."""
     offset = grid - positions[:, None]
     if shape == "gaussian":
+        # Inhomogeneous broadening: molecules in different surroundings absorb at slightly different energies.
         sigma = fwhm / math.sqrt(8 * math.log(2))
         lines = torch.exp(-0.5 * (offset / sigma).square()) * (intensities / (sigma * math.sqrt(2 * math.pi)))[:, None]
     else:
+        # Lifetime broadening: the Fourier transform of the exponential decay of the excited state.
         gamma = fwhm / 2
         lines = (intensities * (gamma / math.pi))[:, None] / (offset.square() + gamma * gamma)
     return lines.new_zeros(num_spectra, grid.shape[0]).index_add(0, index, lines)
@@ -90,13 +93,13 @@ def _sum_of_lines(
 def _check_sticks(
     positions: Tensor, intensities: Tensor, index: Tensor | None, num_spectra: int | None
 ) -> tuple[Tensor, int]:
-    """Refuse lines that have no spectrum; fill in the defaults of `index` and `num_spectra`."""
+    """Refuse lines that fit no spectrum, and fill in the defaults of `index` and `num_spectra`."""
     for name, values in (("positions", positions), ("intensities", intensities)):
         if values.dtype not in (torch.float32, torch.float64):
             raise TypeError(f"{name} must be float32 or float64; got {values.dtype}. Convert with {name}.float().")
         if values.shape != positions.shape or values.dim() != 1:
             raise ValueError(
-                f"positions and intensities must have one shape (K,), one entry a line; got {tuple(positions.shape)} "
+                f"positions and intensities must have one shape (K,), one entry per line; got {tuple(positions.shape)} "
                 f"and {tuple(intensities.shape)}. For many spectra concatenate the lines and pass index."
             )
         if values_are_free(values) and not bool(values.isfinite().all()):
@@ -110,8 +113,8 @@ def _check_sticks(
         return torch.zeros(positions.shape[0], dtype=torch.int64, device=positions.device), 1
     if index.shape != positions.shape or index.dtype != torch.int64:
         raise ValueError(
-            f"index must be an int64 tensor of shape {tuple(positions.shape)}, one entry a line; got {index.dtype} of "
-            f"shape {tuple(index.shape)}."
+            f"index must be an int64 tensor of shape {tuple(positions.shape)}, one entry per line; got {index.dtype} "
+            f"of shape {tuple(index.shape)}."
         )
     if num_spectra is None:
         num_spectra = int(index.max()) + 1 if index.shape[0] else 0

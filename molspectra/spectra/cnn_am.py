@@ -84,6 +84,7 @@ class CNNAM(Configurable, SpectrumEncoder):
         self.num_sections = {kind: min(num_sections, tokens) for kind, tokens in self.num_tokens.items()}
         self.scalings = nn.ModuleDict(for_each(kinds, "scaling", Log10Scaling() if scaling is None else scaling))
         widths = list(zip([1, *channels[:-1]], channels, strict=True))
+        # Convolutions of its own for each kind: line widths, in samples, differ between kinds of spectrum.
         self.trunks = nn.ModuleDict(
             {
                 kind: nn.Sequential(*(AttentiveConvolution(*width, kernel_size, stride, reduction) for width in widths))
@@ -129,6 +130,7 @@ class CNNAM(Configurable, SpectrumEncoder):
                 features = features.masked_fill(~is_valid.unsqueeze(2), 0.0)
             tokens.append(features.transpose(1, 2))
             valid.append(is_valid.expand(-1, features.shape[2]))
+            # An average over the whole axis would forget where a band lies, its main chemical information.
             pooled.append(F.adaptive_avg_pool1d(features, self.num_sections[kind]).flatten(1))
         with record_function("molspectra::cnn_am.embedding"):
             embedding = self.out_norm(self.dense(torch.cat(pooled, dim=1)).to(self.out_norm.weight.dtype))

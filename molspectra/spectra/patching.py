@@ -43,10 +43,12 @@ class SpectrumPatcher(Configurable, nn.Module):
     def forward(self, spectrum: Float[Tensor, "batch length"]) -> Float[Tensor, "batch patches patch_len"]:
         """Cut spectra (B, L) into patches (B, n, P), a view of the input."""
         self.check_length(spectrum)
+        # A view: overlapping patches take no memory until they are projected to tokens.
         return spectrum.unfold(-1, self.patch_len, self.stride)
 
     def expand(self, masked: Bool[Tensor, "batch positions"]) -> Bool[Tensor, "batch patches patch_len"]:
         """Turn a mask over patches (B, n) or samples (B, L) into one over the samples of each patch (B, n, P)."""
+        # n = L only if patch and stride are one sample long, where both readings of the mask agree.
         if masked.shape[-1] == self.num_patches:
             return masked.unsqueeze(-1).expand(-1, -1, self.patch_len)
         self.check_length(masked)

@@ -1,4 +1,4 @@
-"""Spectra on any grid → a `SpectrumAxis`."""
+"""Interpolation of spectra from any grid onto a `SpectrumAxis`."""
 
 import math
 
@@ -18,24 +18,24 @@ def resample(
     outside: str = "zero",
     conserve_area: bool = False,
 ) -> Float[Tensor, "*batch length"]:
-    """Spectra moved from any grid onto an axis, along the last dimension.
+    """Bring spectra from any grid onto an axis, along the last dimension.
 
-    By default the value at each sample of `target` is interpolated linearly between its two neighbours on the source
-    grid. That is right for a spectrum sampled about as finely as `target`, or more coarsely; of a much finer one it
+    By default the value at each sample of `target` is interpolated linearly between its two neighbors on the source
+    grid. That is right for a spectrum sampled about as finely as `target`, or more coarsely. From a much finer one it
     drops the samples in between, and with them lines narrower than a step. `conserve_area=True` averages the
     piecewise linear spectrum over the bin of each sample instead (from half a step below it to half a step above, cut
     at the ends of the axis), so that `torch.trapezoid` of the result is the integral of the source over the axis.
 
-    A row that is NaN throughout, a missing spectrum, stays so. Differentiable in `spectrum`.
+    A missing spectrum, a row of NaN, stays missing. The result is differentiable in `spectrum`.
 
     Args:
         spectrum: Intensities, (..., K).
-        source: The axis they are on, or their positions in the unit of `target`: (K,), strictly ascending or strictly
-            descending (as measured infrared spectra often are), not necessarily uniform. Units are not converted: for
-            wavelengths λ in nm pass 1239.84 / λ to get eV.
-        target: The axis wanted.
-        outside: What to put where `target` reaches beyond the source grid (by more than 1/1000 step): "zero"; "nan",
-            to see where; or "raise", a ValueError.
+        source: Axis of the spectra, or the positions of their samples in the unit of `target`: (K,), strictly ascending
+            or strictly descending (as measured infrared spectra often are), not necessarily uniform. Units are not
+            converted: for wavelengths λ in nm pass 1239.84 / λ to get eV.
+        target: Axis of the result.
+        outside: Value where `target` reaches beyond the source grid (by more than 1/1000 step): "zero"; "nan", which
+            shows the place; or "raise", a ValueError.
         conserve_area: Average over bins rather than interpolate. Beyond its grid the source counts as zero.
 
     Returns:
@@ -54,12 +54,14 @@ def resample(
         raise ValueError(f"outside must be one of {_OUTSIDE}; got {outside!r}.")
     grid = source.grid if isinstance(source, SpectrumAxis) else source.detach()
     grid = grid.to(device=spectrum.device, dtype=torch.float64)
-    values = spectrum.double()  # a grid in float32 is worth 1e-4 of a step at 4000 cm^-1, running sums still less
+    # At 4000 cm^-1 float32 resolves 2e-4 of a step of 1 cm^-1, and the running sums below lose more.
+    values = spectrum.double()
     if grid.dim() != 1 or grid.shape[0] < 2 or spectrum.shape[-1:] != grid.shape:
         raise ValueError(
             f"source must have at least two points, as many as spectrum has along its last dimension; got a grid of "
             f"shape {tuple(grid.shape)} for a spectrum of shape {tuple(spectrum.shape)}."
         )
+    # Infrared spectra are often measured from high to low wavenumber. searchsorted needs an ascending grid.
     if bool(grid[0] > grid[-1]):
         grid, values = grid.flip(0), values.flip(-1)
     if not bool((grid[1:] > grid[:-1]).all()):
@@ -81,22 +83,24 @@ def resample(
 
 
 def _segment(grid: Tensor, points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The source interval [low, low + 1] each point falls into, its width, and how far into it the point is, 0 to 1."""
+    """Return the source interval [low, low + 1] of each point, its width, and the point's fraction of it, 0 to 1."""
     low = (torch.searchsorted(grid, points, right=True) - 1).clamp(0, grid.shape[0] - 2)
     width = grid[low + 1] - grid[low]
     return low, width, ((points - grid[low]) / width).clamp(0, 1)
 
 
 def _interpolate(values: Tensor, grid: Tensor, points: Tensor) -> Tensor:
+    """Return the piecewise linear spectrum at each point."""
     low, _, fraction = _segment(grid, points)
     return torch.lerp(values[..., low], values[..., low + 1], fraction)
 
 
 def _average(values: Tensor, grid: Tensor, points: Tensor, step: float) -> Tensor:
-    """Mean over the bin of each point, from the running integral of the piecewise linear spectrum at the bin edges."""
+    """Return the mean of the piecewise linear spectrum over the bin of each point."""
     edges = torch.cat([points[:1], points[1:] - step / 2, points[-1:]])
     low, width, fraction = _segment(grid, edges)
     left, right = values[..., low], values[..., low + 1]
+    # The integral up to an edge: whole source intervals by the trapezoidal rule, then a part of one, a trapezoid too.
     before = torch.nn.functional.pad(torch.cumulative_trapezoid(values, grid, dim=-1), (1, 0))
     integral = before[..., low] + width * fraction * (left + 0.5 * fraction * (right - left))
     return integral.diff(dim=-1) / edges.diff()

@@ -31,6 +31,7 @@ class ResidualAttentionLayer(nn.Module):
         norm: Literal["batch", "layer"] = "batch",
     ) -> None:
         super().__init__()
+        # A norm over the batch blunts single extreme tokens, such as an intense line. A norm per token does not.
         make_norm = TokenBatchNorm if norm == "batch" else TokenLayerNorm
         self.num_heads = num_heads
         self.q_proj = nn.Linear(channels, channels)

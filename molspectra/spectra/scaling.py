@@ -1,4 +1,4 @@
-"""Scale intensities before an encoder, and back. Spectra span orders of magnitude: a logarithm evens them out."""
+"""Scaling of intensities before an encoder, and its inverse."""
 
 import math
 
@@ -16,15 +16,15 @@ class Log10Scaling(Configurable, nn.Module):
     The unit is the intensity at which the scale turns from linear to logarithmic. Choose it well below the peaks of the
     spectra, or nearly all of them stay in the linear part.
 
-    Computed as ln(1 + s) / ln 10 with `log1p`, which keeps the digits of small s that the released log10(s + 1)
-    rounds away. A missing spectrum (NaN) stays NaN.
+    Spectra span orders of magnitude: in a logarithm weak bands count beside strong ones. Computed as ln(1 + s) / ln 10
+    with `log1p`, which keeps the digits of small s that the released log10(s + 1) rounds away. A missing spectrum (NaN)
+    stays NaN.
 
     Args:
         unit: The intensity that counts as 1, in the units of the spectrum.
 
     Raises:
-        ValueError: `unit` is not positive and finite, or an intensity is negative (values are looked at for CPU
-            tensors).
+        ValueError: `unit` is not positive and finite, or (checked for CPU tensors) an intensity is negative.
 
     Example:
         >>> Log10Scaling()(torch.tensor([0.0, 9.0, 99.0]))
@@ -41,14 +41,15 @@ class Log10Scaling(Configurable, nn.Module):
     def forward(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """Scale intensities `x` ≥ 0, of any shape."""
         _refuse_negative(x)
+        # The 1 keeps empty regions at 0, where a plain logarithm would diverge.
         return torch.log1p(x / self.unit) / math.log(10)
 
     def inverse(self, y: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """Scaled intensities back to intensities: unit · (10^y - 1)."""
+        """Return the intensities of scaled ones: unit · (10^y - 1)."""
         return self.unit * torch.expm1(y * math.log(10))
 
     def extra_repr(self) -> str:
-        """The arguments, for printing."""
+        """Return the arguments, for printing."""
         return f"unit={self.unit:g}"
 
 
@@ -56,7 +57,7 @@ class LogScaling(Configurable, nn.Module):
     """s → ln(1 + s). A missing spectrum (NaN) stays NaN.
 
     Raises:
-        ValueError: an intensity is negative (values are looked at for CPU tensors).
+        ValueError: (checked for CPU tensors) an intensity is negative.
 
     Example:
         >>> LogScaling()(torch.tensor([0.0, math.e - 1]))
@@ -72,7 +73,7 @@ class LogScaling(Configurable, nn.Module):
         return torch.log1p(x)
 
     def inverse(self, y: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """Scaled intensities back to intensities: e^y - 1."""
+        """Return the intensities of scaled ones: e^y - 1."""
         return torch.expm1(y)
 
 
@@ -104,14 +105,15 @@ class MinMaxScaling(Configurable, nn.Module):
 
     def forward(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """Scale intensities `x`, of any shape."""
+        # eps in both parts, as released: the smallest intensity does not become exactly 0.
         return (x - self.minimum + self.eps) / (self.maximum - self.minimum + self.eps)
 
     def inverse(self, y: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """Scaled intensities back to intensities."""
+        """Return the intensities of scaled ones."""
         return y * (self.maximum - self.minimum + self.eps) + self.minimum - self.eps
 
     def extra_repr(self) -> str:
-        """The arguments, for printing."""
+        """Return the arguments, for printing."""
         return f"minimum={self.minimum:g}, maximum={self.maximum:g}, eps={self.eps:g}"
 
 
@@ -120,7 +122,7 @@ class StandardScaling(Configurable, nn.Module):
 
     Args:
         mean: Mean intensity of the training data.
-        std: Their standard deviation.
+        std: Standard deviation of the intensities of the training data.
 
     Raises:
         ValueError: an argument is not finite, or `std` is not positive.
@@ -142,16 +144,16 @@ class StandardScaling(Configurable, nn.Module):
         return (x - self.mean) / self.std
 
     def inverse(self, y: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """Scaled intensities back to intensities."""
+        """Return the intensities of scaled ones."""
         return y * self.std + self.mean
 
     def extra_repr(self) -> str:
-        """The arguments, for printing."""
+        """Return the arguments, for printing."""
         return f"mean={self.mean:g}, std={self.std:g}"
 
 
 class IdentityScaling(Configurable, nn.Module):
-    """s → s: intensities as they are.
+    """s → s: no scaling.
 
     Example:
         >>> IdentityScaling()(torch.tensor([0.0, 9.0]))
@@ -171,6 +173,7 @@ class IdentityScaling(Configurable, nn.Module):
 
 
 def _refuse_negative(x: Tensor) -> None:
+    """Refuse intensities below 0, of which the logarithm may not exist."""
     if values_are_free(x) and bool((negative := x < 0).any()):
         raise ValueError(
             f"Intensities must not be negative for a logarithmic scaling; got {int(negative.sum())} negative values, "
@@ -180,6 +183,7 @@ def _refuse_negative(x: Tensor) -> None:
 
 
 def _refuse_infinite(**values: float) -> None:
+    """Refuse statistics that are not finite, by their name."""
     for name, value in values.items():
         if not math.isfinite(value):
             raise ValueError(f"{name} must be finite; got {value}. Leave missing spectra (NaN) out of the statistics.")

@@ -45,6 +45,7 @@ class TokenBatchNorm(nn.Module):
             tokens = tokens.to(self.weight.dtype)
             if self.training:
                 self.num_batches_tracked.add_(1)
+            # PyTorch's fused operator, where the masked statistics below would give the same.
             if not self.training or self._is_plain(valid):
                 flat = F.batch_norm(
                     tokens.flatten(0, 1),
@@ -64,6 +65,7 @@ class TokenBatchNorm(nn.Module):
             centered = tokens - mean
             squares = (centered.square() * weight).sum(dim=(0, 1))
             if world_size() > 1:
+                # Processes may hold different numbers of valid tokens: means are merged with their counts as weights.
                 count, mean, squares = merge_moments(count, mean, squares)
                 centered = tokens - mean
             variance = squares / count.clamp(min=1)
