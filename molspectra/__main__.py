@@ -14,7 +14,7 @@ import torch
 import molspectra as ms
 from molspectra.embedding import Report, embed_each
 from molspectra.pretrained import ReferenceCheckpoint
-from molspectra.pretrained.zoo import cache_dir
+from molspectra.pretrained.card import cache_dir
 
 _PACKAGES = ("torch", "torch-geometric", "e3nn", "numpy", "scipy", "safetensors", "rdkit", "ase", "huggingface-hub")
 _POOLS = ("sum", "mean", "none", "head")

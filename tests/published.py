@@ -6,7 +6,7 @@ from safetensors.torch import load_file
 
 from molspectra.encoders import EquivariantTransformer
 from molspectra.heads import ScalarHead
-from molspectra.pretrained.keymaps import EQUIVARIANT_TRANSFORMER, GATED_HEAD, rename
+from molspectra.pretrained.reference.keymaps import EQUIVARIANT_TRANSFORMER, GATED_HEAD, rename
 
 
 class PublishedTransformer:

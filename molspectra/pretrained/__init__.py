@@ -1,17 +1,23 @@
 """Saving, loading and importing weights."""
 
-from molspectra.pretrained.checkpoint import load_strictly, save
+from molspectra.pretrained.card import Checkpoint
+from molspectra.pretrained.directory import save
 from molspectra.pretrained.hub import from_pretrained, push_to_hub, save_pretrained
 from molspectra.pretrained.loading import load
+from molspectra.pretrained.published import checkpoint_info, list_checkpoints
 from molspectra.pretrained.reference import ReferenceCheckpoint, load_reference
-from molspectra.pretrained.zoo import Checkpoint, info, list
+from molspectra.pretrained.strict_loading import load_strictly
+
+list, info = list_checkpoints, checkpoint_info  # short forms, for use as ms.pretrained.list()
 
 __all__ = [
     "Checkpoint",
     "ReferenceCheckpoint",
+    "checkpoint_info",
     "from_pretrained",
     "info",
     "list",
+    "list_checkpoints",
     "load",
     "load_reference",
     "load_strictly",

@@ -1,22 +1,23 @@
-"""One front for everything that can be loaded: directories, the Hugging Face Hub and published checkpoints."""
+"""One front for all sources of weights: directories, the Hugging Face Hub and published checkpoints."""
 
 import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from molspectra.pretrained.checkpoint import CONFIG_FILE, load_directory
+from molspectra.pretrained.directory import CONFIG_FILE, load_directory
 from molspectra.pretrained.hub import from_pretrained
-from molspectra.pretrained.zoo import CHECKPOINTS, load_published
+from molspectra.pretrained.published import load_published
+from molspectra.pretrained.zoo import CHECKPOINTS
 
 
 def load(directory_or_name: str | Path, classes: Iterable[type] = ()) -> Any:
     """Rebuild a module that :func:`molspectra.pretrained.save` wrote, or fetch a checkpoint by its name.
 
-    * A directory that `save` wrote: the module comes back, in its dtype, in evaluation mode, on the CPU.
-    * "hf://user/repo" or, at a revision, "hf://user/repo@v1": the same from the Hugging Face Hub (extra `hub`).
-    * A name that `molspectra.pretrained.list` knows, if `save` has not written a directory of that name: the parts of
-      the published checkpoint come back, as :func:`molspectra.pretrained.load_reference` gives them.
+    * A directory that `save` wrote gives the module, in its dtype, in evaluation mode, on the CPU.
+    * "hf://user/repo" or, at a revision, "hf://user/repo@v1", gives the same from the Hugging Face Hub (extra `hub`).
+    * A name in `molspectra.pretrained.list_checkpoints()`, unless `save` has written a directory of that name, gives
+      the parts of the published checkpoint, as :func:`molspectra.pretrained.load_reference` does.
 
     Args:
         directory_or_name: One of these. Published files are kept in the folder that the environment variable
@@ -28,17 +29,17 @@ def load(directory_or_name: str | Path, classes: Iterable[type] = ()) -> Any:
         parts are modules.
 
     Raises:
-        FileNotFoundError: the directory does not hold both files; or the file is published where it cannot be fetched
-            from automatically (the message says what to do).
-        ValueError: a file is damaged, the configuration names an unknown class, or the weights do not fit; or there is
-            no such name.
-        ConnectionError: the file cannot be fetched, or the environment forbids to (MOLSPECTRA_OFFLINE=1).
+        FileNotFoundError: the directory does not hold both files; or the published file cannot be fetched automatically
+            (the message says how to get it).
+        ValueError: a file is damaged, the configuration names an unknown class, the weights do not fit, or the name is
+            unknown.
+        ConnectionError: the file cannot be fetched, or the environment forbids it (MOLSPECTRA_OFFLINE=1).
     """
     name = str(directory_or_name)
     if name.startswith("hf://"):
         repo_id, _, revision = name.removeprefix("hf://").partition("@")
         return from_pretrained(repo_id, revision=revision or None, classes=classes)
-    # A folder that happens to be called like a checkpoint, as the sources of this library are, does not hide it.
+    # A folder that happens to have the name of a checkpoint, such as this library's own sources, does not hide it.
     is_name = isinstance(directory_or_name, str) and name in CHECKPOINTS and not (Path(name) / CONFIG_FILE).exists()
     is_path = isinstance(directory_or_name, Path) or Path(name).exists() or {"/", os.sep} & set(name)
     return load_published(name) if is_name or not is_path else load_directory(Path(directory_or_name), classes)

@@ -1,55 +1,6 @@
-"""The checkpoints that are known to be published: where they are, what they hold, and fetching them."""
+"""Table of the published checkpoints: their addresses, contents and licenses."""
 
-import difflib
-import os
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
-
-from molspectra._download import download
-from molspectra.pretrained.reference import ReferenceCheckpoint, load_reference
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """A published checkpoint. What its authors do not tell is "unknown" or None.
-
-    Example:
-        >>> known = info("3d-emgp")
-        >>> known.method, known.license, known.status
-        ('3D-EMGP', 'MIT', 'fetched')
-    """
-
-    name: str
-    """What :func:`molspectra.pretrained.load` takes."""
-    method: str
-    """The pre-training method."""
-    status: Literal["fetched", "by hand", "not importable", "not published"]
-    """Whether `load` fetches it, finds it where you put it, or says why it cannot be had."""
-    source: str
-    """Address of the page that offers it."""
-    license: str
-    """Licence of the repository it comes from; where authors license weights apart from code, that counts."""
-    trained_on: str
-    """Data set and noise."""
-    format: str
-    """What the file is."""
-    citation: str
-    """The paper."""
-    url: str | None = None
-    """Address of the file itself."""
-    size: int | None = None
-    """Bytes."""
-    sha256: str | None = None
-    """Checksum."""
-    note: str = ""
-    """What else one should know, or why it cannot be had."""
-
-    @property
-    def path(self) -> Path:
-        """Where the file is kept, or to be put by hand."""
-        return cache_dir() / f"{self.name}.ckpt"
-
+from molspectra.pretrained.card import Checkpoint
 
 _LIGHTNING = "PyTorch Lightning checkpoint, for load_reference"
 _COORD = "Zaidi et al. 2023, ICLR, arXiv:2206.00133"
@@ -162,18 +113,18 @@ CHECKPOINTS: dict[str, Checkpoint] = {
             method="MolSpectra",
             status="not published",
             source="https://github.com/AzureLeon1/MolSpectra",
-            license="unknown: the repository has no licence file",
+            license="unknown: the repository has no license file",
             trained_on="PCQM4Mv2, then QM9S spectra",
             format=_LIGHTNING,
             citation="Wang et al. 2025, ICLR, arXiv:2502.16284",
-            note=_UNPUBLISHED + " What its scripts write is read by load_reference.",
+            note=_UNPUBLISHED + " load_reference reads the files that its scripts write.",
         ),
         Checkpoint(
             name="empp",
             method="EMPP",
             status="not published",
             source="https://github.com/ajy112/EMPP",
-            license="unknown: the repository has no licence file",
+            license="unknown: the repository has no license file",
             trained_on="unknown",
             format="unknown",
             citation="An et al. 2025, ICLR, arXiv:2502.08209",
@@ -181,78 +132,4 @@ CHECKPOINTS: dict[str, Checkpoint] = {
         ),
     )
 }
-"""Name → what is known of a checkpoint."""
-
-
-def list() -> tuple[str, ...]:
-    """Names of the checkpoints that :func:`molspectra.pretrained.info` knows.
-
-    Example:
-        >>> "coord-pcqm4mv2" in list()
-        True
-    """
-    return tuple(CHECKPOINTS)
-
-
-def info(name: str) -> Checkpoint:
-    """What is known of a published checkpoint.
-
-    Args:
-        name: One of :func:`molspectra.pretrained.list`.
-
-    Returns:
-        Its source, licence, training data, format and so on.
-
-    Raises:
-        ValueError: there is no such name; the known and the nearest are named.
-
-    Example:
-        >>> info("coord-pcqm4mv2").trained_on
-        'PCQM4Mv2; coordinate noise 0.04 Å'
-    """
-    if name in CHECKPOINTS:
-        return CHECKPOINTS[name]
-    nearest = difflib.get_close_matches(name.lower(), CHECKPOINTS, n=1, cutoff=0.5)
-    hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-    raise ValueError(
-        f"name must be one of {', '.join(CHECKPOINTS)}, a directory written by molspectra.pretrained.save, or "
-        f"hf://user/repo; got {name!r}.{hint}"
-    )
-
-
-def cache_dir() -> Path:
-    """Where published files are kept: MOLSPECTRA_CACHE of the environment, by default ~/.cache/molspectra."""
-    return Path(os.environ.get("MOLSPECTRA_CACHE") or "~/.cache/molspectra").expanduser()
-
-
-def load_published(name: str) -> ReferenceCheckpoint:
-    """Fetch a published checkpoint, unless it is in the cache, and import its parts.
-
-    Args:
-        name: One of :func:`molspectra.pretrained.list`.
-
-    Returns:
-        Its parts, in the arithmetic they were trained with.
-
-    Raises:
-        ValueError: there is no such name, the file holds another encoder, or it is not what it should be.
-        FileNotFoundError: it has to be fetched by hand, or was never published.
-        ConnectionError: it cannot be fetched, or the environment forbids to.
-    """
-    known = info(name)
-    if known.status == "not importable":
-        raise ValueError(f"{name} cannot be imported. {known.note} The file is at {known.source}.")
-    if known.status == "not published":
-        raise FileNotFoundError(f"{name} cannot be had. {known.note}")
-    if known.url is not None:
-        download(known.url, known.path, known.sha256, size=known.size)
-    elif not known.path.is_file():
-        raise FileNotFoundError(
-            f"{name} cannot be fetched automatically: get it at {known.source} and pass the file to "
-            f"molspectra.pretrained.load_reference, or put it at {known.path} and load it by its name. {known.note}"
-        )
-    try:
-        return load_reference(known.path)
-    except ValueError as error:
-        remedy = f"If {known.path} is not the published file, delete it and load {name} again."
-        raise ValueError(f"{error} {remedy}") from error
+"""Name → facts about a checkpoint."""

@@ -9,8 +9,8 @@ from molspectra._validation import check_molecules
 from molspectra.encoders.egnn.layer import EGNNLayer, Neighborhood
 from molspectra.encoders.egnn.model import EGNN
 from molspectra.geometry import radius_graph
-from molspectra.pretrained.keymaps import EGNN as EGNN_NAMES
-from molspectra.pretrained.keymaps import rename
+from molspectra.pretrained.reference.keymaps import EGNN as EGNN_NAMES
+from molspectra.pretrained.reference.keymaps import rename
 from molspectra.testing import EncoderSuite, assert_close, assert_features_close, random_molecules
 from tests.oracles.egnn import explicit_egnn
 

@@ -6,7 +6,7 @@ from safetensors.torch import load_file
 
 from molspectra.encoders import AtomFeatures
 from molspectra.heads import DipoleHead, ScalarHead, SpatialExtentHead, VectorHead
-from molspectra.pretrained.keymaps import GATED_HEAD, rename
+from molspectra.pretrained.reference.keymaps import GATED_HEAD, rename
 from tests.published import PublishedTransformer
 
 

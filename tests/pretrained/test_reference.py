@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 from molspectra.objectives import DenoisingLoss, InfoNCELoss, MaskedPatchLoss
 from molspectra.pretrained import load_reference
-from molspectra.pretrained.reference import import_lightning
+from molspectra.pretrained.reference.lightning import import_lightning
 from molspectra.spectra import mask_largest
 
 KINDS = {"uv_vis": "uv", "ir": "ir", "raman": "raman"}

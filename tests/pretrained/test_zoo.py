@@ -6,7 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from molspectra.pretrained import ReferenceCheckpoint, load, load_reference, save, zoo
+import molspectra as ms
+from molspectra.pretrained import ReferenceCheckpoint, checkpoint_info, list_checkpoints, load, load_reference, save
+from molspectra.pretrained.card import cache_dir
+from molspectra.pretrained.zoo import CHECKPOINTS
 
 
 @pytest.fixture
@@ -27,19 +30,19 @@ def offered(server, cache, published, monkeypatch):
     server.files["coord.ckpt"] = published
 
     def offer(**known):
-        entry = replace(zoo.CHECKPOINTS["coord-pcqm4mv2"], url=server.url + "coord.ckpt", **known)
-        monkeypatch.setitem(zoo.CHECKPOINTS, "coord-pcqm4mv2", entry)
+        entry = replace(CHECKPOINTS["coord-pcqm4mv2"], url=server.url + "coord.ckpt", **known)
+        monkeypatch.setitem(CHECKPOINTS, "coord-pcqm4mv2", entry)
 
     offer(sha256=hashlib.sha256(published).hexdigest(), size=len(published))
     return offer
 
 
 def test_the_table_is_complete():
-    assert len(zoo.list()) == len(set(zoo.list())) >= 8
-    methods = {zoo.info(name).method for name in zoo.list()}
+    assert len(list_checkpoints()) == len(set(list_checkpoints())) >= 8
+    methods = {checkpoint_info(name).method for name in list_checkpoints()}
     assert {"Coord", "Frad", "SliDe", "3D-EMGP", "MolSpectra", "EMPP"} == methods
-    for name in zoo.list():
-        known = zoo.info(name)
+    for name in list_checkpoints():
+        known = checkpoint_info(name)
         assert known.name == name
         assert re.fullmatch(r"[a-z0-9-]+", name)  # it is a file name as well
         texts = known.method, known.source, known.license, known.trained_on, known.format, known.citation
@@ -49,6 +52,11 @@ def test_the_table_is_complete():
         assert known.url is None or known.url.startswith("https://")
         assert known.status in ("fetched", "by hand") or known.note
         assert known.sha256 is None or re.fullmatch(r"[0-9a-f]{64}", known.sha256)
+
+
+def test_short_names():
+    assert ms.pretrained.list is list_checkpoints
+    assert ms.pretrained.info is checkpoint_info
 
 
 def test_fetched_once(offered, server, cache):
@@ -99,7 +107,7 @@ def test_offline(offered, server, cache, published, monkeypatch):
     with pytest.raises(ConnectionError, match=rf"forbids to fetch it\. Or fetch .* put it at {cache}"):
         load("coord-pcqm4mv2")
     cache.mkdir()
-    zoo.info("coord-pcqm4mv2").path.write_bytes(published)
+    checkpoint_info("coord-pcqm4mv2").path.write_bytes(published)
     assert load("coord-pcqm4mv2").encoder.out_channels == 16
     assert server.requests == []
 
@@ -110,14 +118,15 @@ def test_by_hand(cache, published):
     ):
         load("frad-qm9")
     cache.mkdir()
-    zoo.info("frad-qm9").path.write_bytes(published)
-    assert load("frad-qm9").encoder.out_channels == load_reference(zoo.info("frad-qm9").path).encoder.out_channels
+    checkpoint_info("frad-qm9").path.write_bytes(published)
+    by_path = load_reference(checkpoint_info("frad-qm9").path)
+    assert load("frad-qm9").encoder.out_channels == by_path.encoder.out_channels
 
 
 def test_what_cannot_be_had_says_why(cache):
     with pytest.raises(ValueError, match=r"slide-qm9 cannot be imported\. Its encoder is F2D .*figshare"):
         load("slide-qm9")
-    with pytest.raises(FileNotFoundError, match=r"molspectra cannot be had\. Its authors published no weights"):
+    with pytest.raises(FileNotFoundError, match=r"molspectra cannot be loaded\. Its authors published no weights"):
         load("molspectra")
 
 
@@ -125,7 +134,7 @@ def test_what_cannot_be_had_says_why(cache):
     ("name", "hint"), [("coord-pcqm4m", "coord-pcqm4mv2"), ("3D-EMGP", "3d-emgp"), ("frad", "frad-"), ("?", None)]
 )
 def test_unknown_names_list_the_known_and_the_nearest(name, hint):
-    for ask in (load, zoo.info):
+    for ask in (load, checkpoint_info):
         with pytest.raises(ValueError, match=r"must be one of coord-pcqm4mv2, .*3d-emgp") as error:
             ask(name)
         assert (f"Did you mean '{hint}" in str(error.value)) if hint else ("mean" not in str(error.value))
@@ -145,6 +154,6 @@ def test_a_saved_directory_comes_before_a_name(offered, tmp_path, monkeypatch):
 def test_where_the_cache_is(monkeypatch):
     monkeypatch.setenv("HOME", "/home/someone")
     monkeypatch.delenv("MOLSPECTRA_CACHE", raising=False)
-    assert str(zoo.cache_dir()) == "/home/someone/.cache/molspectra"
+    assert str(cache_dir()) == "/home/someone/.cache/molspectra"
     monkeypatch.setenv("MOLSPECTRA_CACHE", "~/weights")
-    assert str(zoo.cache_dir()) == "/home/someone/weights"
+    assert str(cache_dir()) == "/home/someone/weights"

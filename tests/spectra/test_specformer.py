@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from molspectra.data import IdentityScaling, LogScaling, MinMaxScaling
 from molspectra.heads import PatchReconstructionHead
 from molspectra.objectives import MaskedPatchLoss
-from molspectra.pretrained.keymaps import KINDS, RECONSTRUCTION, SPECFORMER, rename
+from molspectra.pretrained.reference.keymaps import KINDS, RECONSTRUCTION, SPECFORMER, rename
 from molspectra.spectra import PatchMask, SpecFormer, specformer
 from molspectra.spectra.score_history import ScoreHistory
 from tests.oracles.residual_attention import ExplicitScores

@@ -1,7 +1,6 @@
-"""Reading PyTorch checkpoints, Lightning's too, without Lightning, and without running code from the file."""
+"""Reading of PyTorch and Lightning checkpoints, without Lightning and without running code from the file."""
 
 import pickle
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +13,19 @@ _CALLBACKS = "pytorch_lightning.callbacks."
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """The dictionary in a checkpoint, loaded with `weights_only=True` onto the CPU.
+    """Read the dictionary in a checkpoint, with `weights_only=True`, onto the CPU.
 
-    Lightning 1.3 keys the states of callbacks by their classes, which the safe loader refuses. Only such names, below
-    `pytorch_lightning.callbacks`, are stood in for by empty classes; a file that needs anything else is refused.
+    Lightning 1.3 keys the states of callbacks by their classes, which the safe loader refuses. Empty classes replace
+    such names, those below `pytorch_lightning.callbacks`. A file that needs any other class is refused.
 
     Args:
-        path: What torch.save wrote; or, if the name ends in .safetensors, tensors by name.
+        path: File written by torch.save; or, if the name ends in .safetensors, tensors by name.
 
     Returns:
-        What is in the file.
+        Content of the file.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        FileNotFoundError: the file does not exist.
         ValueError: the file is of another kind, needs other classes, or holds no dictionary.
     """
     if not Path(path).is_file():
@@ -51,8 +50,3 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     if not isinstance(checkpoint, dict):
         raise ValueError(f"{path} holds a {type(checkpoint).__name__}; expected a dict, as checkpoints are.")
     return checkpoint
-
-
-def is_lightning(checkpoint: Mapping[str, Any]) -> bool:
-    """Whether a checkpoint is one of Lightning's, with the weights and what the model was built with."""
-    return {"state_dict", "hyper_parameters"} <= set(checkpoint)

@@ -1,42 +1,34 @@
-"""Importing the checkpoint of 3D-EMGP."""
+"""Import of the checkpoint of 3D-EMGP."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from torch import Tensor
 
-from molspectra.encoders.egnn.model import EGNN
+from molspectra.encoders import EGNN
 from molspectra.heads import EnergyHead, NoiseScaleHead
-from molspectra.pretrained import keymaps
-from molspectra.pretrained.parts import Parts
+from molspectra.pretrained.reference import keymaps
+from molspectra.pretrained.reference.checkpoint import ReferenceCheckpoint
+from molspectra.pretrained.reference.parts import Parts
 
-# What training on several devices put ahead of all names.
+# Training on several devices put this before all names.
 _PREFIX = "module."
 
 
-class EMGPParts(NamedTuple):
-    """The parts of a checkpoint of 3D-EMGP (Jiao et al. 2023, arXiv:2207.08824), in `as_released` form."""
-
-    encoder: EGNN
-    energy_head: EnergyHead
-    noise_scale_head: NoiseScaleHead
-    noise_scales: Tensor
-
-
 def emgp_state(checkpoint: Mapping[str, Any]) -> Mapping[str, Tensor] | None:
-    """The tensors of a checkpoint of 3D-EMGP, which stand below `model` or are all there is; None if it is another."""
+    """Return the tensors of a checkpoint of 3D-EMGP, which are at the top or below `model`; None if it is another."""
     state = checkpoint.get("model", checkpoint)
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         return None
     return state if any(str(name).startswith(_PREFIX) for name in state) else None
 
 
-def import_emgp(state: Mapping[str, Tensor], source: str) -> EMGPParts:
-    """The parts that a state dict of 3D-EMGP describes.
+def import_emgp(state: Mapping[str, Tensor], source: str) -> ReferenceCheckpoint:
+    """Return the parts of a state dict of 3D-EMGP (Jiao et al. 2023, arXiv:2207.08824).
 
     Args:
         state: Tensors by their published names, `module.*`.
-        source: Where they come from, for messages.
+        source: Origin of the tensors, for messages.
 
     Raises:
         ValueError: tensors are missing, unexpected or of a wrong shape.
@@ -52,17 +44,25 @@ def import_emgp(state: Mapping[str, Tensor], source: str) -> EMGPParts:
     parts.fill(noise_scale_head.mlp, _PREFIX + "noise_pred.", ())
     if noise_scales.shape != (num_levels,):
         parts.problems.append(
-            f"mis-shaped: {_PREFIX}sigmas is {tuple(noise_scales.shape)}, expected ({num_levels},), one a noise level"
+            f"mis-shaped: {_PREFIX}sigmas is {tuple(noise_scales.shape)}, expected ({num_levels},), one per noise level"
         )
     parts.refuse_misfits()
-    return EMGPParts(encoder, energy_head, noise_scale_head, noise_scales)
+    return ReferenceCheckpoint(
+        encoder,
+        hyper_parameters={},
+        energy_head=energy_head,
+        noise_scale_head=noise_scale_head,
+        noise_scales=noise_scales,
+    )
 
 
 def _encoder(parts: Parts) -> EGNN:
+    """Return the EGNN, its sizes read off the weights."""
     prefix = _PREFIX + "model."
     hidden_channels, num_element_features = _sizes(parts, prefix + "embedding_in.weight", 2)
     _, num_edge_features = _sizes(parts, prefix + "gcl_0.edge_mlp.0.weight", 2)
-    # Behind the features of both atoms and the squared distance: one number for each type of edge.
+    # Inputs of an edge: the features of both atoms, the squared distance, and one number for each type of edge: 1, 2, …
+    # bonds apart, or further.
     num_edge_types = num_edge_features - 2 * hidden_channels - 1
     encoder = EGNN(
         hidden_channels=hidden_channels,
@@ -72,6 +72,7 @@ def _encoder(parts: Parts) -> EGNN:
         coordinates="last",
         attention=parts.has(prefix + "gcl_0.att_mlp."),
         layer_norm=parts.has(prefix + "gcl_0.node_ln."),
+        # One-hot elements times (z / 100)^p, p = 0, 1, 2: three numbers for each z from 0.
         max_z=num_element_features // 3 - 1,
         as_released=True,
     )
@@ -80,7 +81,11 @@ def _encoder(parts: Parts) -> EGNN:
 
 
 def _sizes(parts: Parts, name: str, dimensions: int) -> tuple[int, ...]:
-    """The shape of a tensor that says how large a part is."""
+    """Return the shape of a tensor that tells the size of a part.
+
+    Raises:
+        ValueError: the tensor is missing, or has another number of dimensions.
+    """
     shape = parts.shape(name)
     if len(shape) != dimensions:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Names of weights in published checkpoints → names of the same weights here, as regular expressions."""
+"""Renaming of published weights to the names they have here, by regular expressions."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -8,10 +8,10 @@ from torch import Tensor
 Rules = Sequence[tuple[str, str | Callable[[re.Match[str]], str]]]
 
 KINDS = ("uv_vis", "ir", "raman")
-"""The fixed slots of the released SpecFormer, in its order."""
+"""Fixed slots of the released SpecFormer, in its order."""
 
 RELEASED_KINDS = {"uv_vis": "uv", "ir": "ir", "raman": "raman"}
-"""Our names of those slots → its names."""
+"""Our names of those slots → the released names."""
 
 EQUIVARIANT_TRANSFORMER: Rules = (
     (r"^distance_expansion\.means$", "radial_basis.centers"),
@@ -32,13 +32,13 @@ GATED_HEAD: Rules = (
 """TorchMD-Net's equivariant output heads → :class:`molspectra.heads.ScalarHead` and `VectorHead`."""
 
 NOISE_VECTOR_HEAD = re.compile(r"(model\.output_model_noise\.(?:\d+\.)?)output_network\.\d+\.vec\d_proj\.")
-"""The noise head of atoms: by itself, or in SliDe's list with heads for bonds, angles and torsions, which are MLPs."""
+"""Noise head of atoms: alone, or in SliDe's list with heads for bonds, angles and torsions, which are MLPs."""
 
 SET_ASIDE = re.compile(
     r"model\.(output_model_noise\.\d+\.|output_model_mask_atom\.|(angle_ijk|dihedral_jk)_proj\."
     r"|(bond|angle|dihedral|rotate_dihedral)_pos_normalizer\.|reg_dev_normalizer\.|d(mean|std)$)"
 )
-"""Parts of the releases of Frad and SliDe without counterpart here: heads, projections and normalisers for changes of
+"""Parts of Frad's and SliDe's releases without counterpart here: heads, projections and normalizers for changes of
 bonds, angles and torsions (in all files of SliDe, though in no loss) and for masked atoms; scales of forces."""
 
 SPECFORMER: Rules = (
@@ -72,7 +72,7 @@ EGNN: Rules = (
 
 
 def rename(state: Mapping[str, Tensor], rules: Rules) -> dict[str, Tensor]:
-    """Apply all rules, in order, to every name; names that none matches stay."""
+    """Apply all rules, in order, to every name. Names that no rule matches stay."""
     renamed = {}
     for name, tensor in state.items():
         for pattern, replacement in rules:

@@ -1,0 +1,52 @@
+"""Facts about a published checkpoint."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Facts about a published checkpoint. Where its authors say nothing, a field is "unknown" or None.
+
+    Example:
+        >>> known = ms.pretrained.checkpoint_info("3d-emgp")
+        >>> known.method, known.license, known.status
+        ('3D-EMGP', 'MIT', 'fetched')
+    """
+
+    name: str
+    """Name for :func:`molspectra.pretrained.load`."""
+    method: str
+    """Pre-training method."""
+    status: Literal["fetched", "by hand", "not importable", "not published"]
+    """Answer of `load`: it fetches the file, reads it from where you put it, or says why it cannot be loaded."""
+    source: str
+    """Address of the page that offers it."""
+    license: str
+    """License of the weights where the authors state one, otherwise that of their repository."""
+    trained_on: str
+    """Data set and noise."""
+    format: str
+    """Format of the file."""
+    citation: str
+    """The paper."""
+    url: str | None = None
+    """Address of the file itself."""
+    size: int | None = None
+    """Size of the file in bytes."""
+    sha256: str | None = None
+    """Checksum of the file."""
+    note: str = ""
+    """Further facts, or why it cannot be loaded."""
+
+    @property
+    def path(self) -> Path:
+        """Place of the file in the cache, where `load` keeps it or expects it to be put by hand."""
+        return cache_dir() / f"{self.name}.ckpt"
+
+
+def cache_dir() -> Path:
+    """Return the folder of published files: MOLSPECTRA_CACHE of the environment, by default ~/.cache/molspectra."""
+    return Path(os.environ.get("MOLSPECTRA_CACHE") or "~/.cache/molspectra").expanduser()

@@ -1,0 +1,45 @@
+"""The parts of a published checkpoint."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor, nn
+
+from molspectra.heads import EnergyHead, NoiseScaleHead, PatchReconstructionHead, ScalarHead, VectorHead
+from molspectra.objectives import TargetNormalizer
+from molspectra.spectra import SpecFormer
+
+
+@dataclass(frozen=True)
+class ReferenceCheckpoint:
+    """Parts of a published checkpoint, in `as_released` form and evaluation mode; None where the file has none."""
+
+    encoder: nn.Module
+    """(z, pos, batch) → :class:`~molspectra.encoders.AtomFeatures`. The encoder of 3D-EMGP needs `bond_index` too."""
+    hyper_parameters: Mapping[str, Any]
+    """Options of the training that the file records; empty for 3D-EMGP."""
+    noise_head: VectorHead | None = None
+    """Atom features → predicted normalized displacement (N, 3). In a SliDe without `force_head` it predicts the
+    gradient of SliDe's energy instead."""
+    property_head: ScalarHead | None = None
+    """Atom features → one number per molecule (B, 1)."""
+    position_normalizer: TargetNormalizer | None = None
+    """Displacements in Å → normalized displacements, (N, 3)."""
+    specformer: SpecFormer | None = None
+    """The spectrum encoder."""
+    reconstruction_head: PatchReconstructionHead | None = None
+    """Spectrum tokens → scaled patches."""
+    energy_head: EnergyHead | None = None
+    """Atom features → one energy per molecule (B,), whose negative gradient is the predicted force."""
+    noise_scale_head: NoiseScaleHead | None = None
+    """`energy_head.pool(atoms, batch)` of the molecule as it is and perturbed → logits of the noise levels (B, L)."""
+    noise_scales: Tensor | None = None
+    """Standard deviations σ of the noise levels in Å, (L,), largest first."""
+    force_head: VectorHead | None = None
+    """Atom features → normalized gradient of SliDe's energy (N, 3), in files that denoise coordinates as well."""
+    force_normalizer: TargetNormalizer | None = None
+    """Gradients of SliDe's energy → normalized gradients, (N, 3), in files that denoise coordinates as well."""
+    extras: Mapping[str, Tensor] = field(default_factory=dict)
+    """Tensors of parts without counterpart here, by their published names: Frad's and SliDe's heads and normalizers for
+    changes of bonds, angles and torsions (trained by no loss), and for masked atoms; scales of forces."""

@@ -1,0 +1,128 @@
+"""Import of the Lightning checkpoints of MolSpectra, Coord, Frad and SliDe."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import torch
+
+from molspectra.encoders import EquivariantTransformer
+from molspectra.heads import ScalarHead, VectorHead
+from molspectra.objectives import TargetNormalizer
+from molspectra.pretrained.reference.checkpoint import ReferenceCheckpoint
+from molspectra.pretrained.reference.hyper_parameters import HyperParameters
+from molspectra.pretrained.reference.keymaps import EQUIVARIANT_TRANSFORMER, GATED_HEAD, NOISE_VECTOR_HEAD, SET_ASIDE
+from molspectra.pretrained.reference.parts import Parts
+from molspectra.pretrained.reference.specformer import import_specformer
+
+
+def is_lightning(checkpoint: Mapping[str, Any]) -> bool:
+    """Return True if a checkpoint is one of Lightning's, with the weights and the options of the model."""
+    return {"state_dict", "hyper_parameters"} <= set(checkpoint)
+
+
+def import_lightning(checkpoint: Mapping[str, Any], source: str) -> ReferenceCheckpoint:
+    """Return the parts of a checkpoint that is loaded already.
+
+    Args:
+        checkpoint: Mapping with `state_dict` and `hyper_parameters`.
+        source: Origin of the checkpoint, for messages.
+
+    Raises:
+        ValueError: an option is not implemented, or tensors are missing, unexpected or of a wrong shape.
+    """
+    hyper = HyperParameters(checkpoint["hyper_parameters"], source)
+    parts = Parts(checkpoint["state_dict"], source)
+    encoder = _encoder(parts, hyper)
+    channels = encoder.out_channels
+    mean, std = (float(parts.need(f"model.{name}").mean()) for name in ("mean", "std"))
+    reduce: Literal["mean", "sum"] = "mean" if hyper["reduce_op"] == "mean" else "sum"
+    property_head = ScalarHead(channels, mean, std, reduce, as_released=True)
+    parts.fill(property_head, "model.output_model.", GATED_HEAD)
+    noise_head = _noise_head(parts, channels)
+    force_head = _vector_head(parts, "model.output_model_ff.", channels)
+    position_normalizer = _normalizer(parts, "model.pos_normalizer.")
+    force_normalizer = _normalizer(parts, "model.ff_normalizer.")
+    specformer, reconstruction_head = import_specformer(parts, hyper)
+    extras = {name: parts.need(name) for name in list(parts.left) if SET_ASIDE.match(name)}
+    parts.refuse_misfits()
+    return ReferenceCheckpoint(
+        encoder,
+        dict(checkpoint["hyper_parameters"]),
+        noise_head=noise_head,
+        property_head=property_head,
+        position_normalizer=position_normalizer,
+        specformer=specformer,
+        reconstruction_head=reconstruction_head,
+        force_head=force_head,
+        force_normalizer=force_normalizer,
+        extras=extras,
+    )
+
+
+def _encoder(parts: Parts, hyper: HyperParameters) -> EquivariantTransformer:
+    """Return TorchMD-Net's equivariant transformer, its sizes read off the weights."""
+    prefix = "model.representation_model."
+    num_elements, hidden_channels = parts.shape(prefix + "embedding.weight")
+    norm_every_layer = parts.has(prefix + "x_norms.") or parts.has(prefix + "vec_norms.")
+    encoder = EquivariantTransformer(
+        hidden_channels=hidden_channels,
+        num_layers=parts.count(prefix + "attention_layers."),
+        num_heads=hyper["num_heads"],
+        num_rbf=parts.shape(prefix + "distance_expansion.means")[0],
+        cutoff=hyper["cutoff_upper"],
+        max_z=num_elements - 1,
+        vector_norm="whitened" if parts.has(prefix + "out_norm_vec.") else None,
+        norm_every_layer=norm_every_layer,
+        as_released=True,
+    )
+    if norm_every_layer and not parts.has(prefix + "x_norms.") and "use_dataset_md17" not in hyper:
+        # The norm of scalars between the layers of Frad and SliDe has no weights, which weights of 1 and biases of 0
+        # stand for. In MolSpectra, which the option in question belongs to, it has weights: there they are missing.
+        neutral = encoder.scalar_norms.state_dict(prefix=prefix + "x_norms.")
+        parts.left |= {
+            name: torch.full_like(tensor, float(name.endswith("weight"))) for name, tensor in neutral.items()
+        }
+    parts.fill(encoder, prefix, EQUIVARIANT_TRANSFORMER)
+    return encoder
+
+
+def _noise_head(parts: Parts, channels: int) -> VectorHead | None:
+    """Return the head for vectors of atoms, alone or from a list with heads for scalars of bonds, angles and torsions.
+
+    Raises:
+        ValueError: the list has several heads for vectors.
+    """
+    prefixes = sorted({match[1] for name in parts.left if (match := NOISE_VECTOR_HEAD.match(name))})
+    if len(prefixes) > 1:
+        raise ValueError(f"The weights of {parts.source} do not fit: several vector heads: {', '.join(prefixes)}")
+    return _vector_head(parts, prefixes[0], channels) if prefixes else None
+
+
+def _vector_head(parts: Parts, prefix: str, channels: int) -> VectorHead | None:
+    """Return the head of a prefix, if the file has one."""
+    if not parts.has(prefix):
+        return None
+    head = VectorHead(channels, as_released=True)
+    parts.fill(head, prefix, GATED_HEAD)
+    return head
+
+
+def _normalizer(parts: Parts, prefix: str) -> TargetNormalizer | None:
+    """Return the normalizer of a prefix, from the released running sums of targets and squared targets."""
+    if not parts.has(prefix):
+        return None
+    total, squares, count = (
+        parts.need(f"{prefix}{name}").double() for name in ("acc_sum", "acc_squared_sum", "acc_count")
+    )
+    parts.take(prefix + "num_accumulations")  # counts batches, which no formula uses
+    normalizer = TargetNormalizer(as_released=True)
+    for name, tensor, size in (("acc_sum", total, 3), ("acc_squared_sum", squares, 3), ("acc_count", count, 1)):
+        if tensor.shape != (size,):
+            parts.problems.append(f"mis-shaped: {prefix}{name} is {tuple(tensor.shape)}, expected ({size},)")
+            return normalizer
+    # Σ (t - t̄)² = Σ t² - n t̄², in float64 and cut off at 0, as the difference may cancel.
+    mean = total / count.clamp(min=1)
+    normalizer.count.copy_(count[0])
+    normalizer.mean.copy_(mean)
+    normalizer.squared_deviations.copy_((squares - count * mean.square()).clamp(min=0))
+    return normalizer.eval()
