@@ -134,7 +134,7 @@ def test_the_last_layer_goes_through_the_norm():
 def test_an_encoder_without_layers_to_read_is_refused():
     encoder = ms.encoders.Adapter(lambda z, pos, batch: z.unsqueeze(1).float(), 1)
     assert ms.embed(encoder, "O").tolist() == [[10]]
-    with pytest.raises(ValueError, match="layers=.0. asks for features within Adapter, which shows none"):
+    with pytest.raises(ValueError, match="layers=.0. asks for features within FunctionEncoder, which shows none"):
         ms.embed(encoder, "O", layers=[0])
 
 

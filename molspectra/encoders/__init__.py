@@ -1,10 +1,20 @@
 """Molecules → atom features: every encoder is a callable `(z, pos, batch=None, *, ...) -> AtomFeatures`."""
 
-from molspectra.encoders.adapters import Adapter
+from molspectra.encoders.adapters import Adapter, FunctionEncoder, GraphEncoder, PyGEncoder
 from molspectra.encoders.egnn import EGNN
 from molspectra.encoders.equivariant_transformer import EquivariantTransformer
 from molspectra.encoders.irreps_transformer import IrrepsTransformer
 from molspectra.encoders.painn import PaiNN
 from molspectra.features import AtomFeatures
 
-__all__ = ["EGNN", "Adapter", "AtomFeatures", "EquivariantTransformer", "IrrepsTransformer", "PaiNN"]
+__all__ = [
+    "EGNN",
+    "Adapter",
+    "AtomFeatures",
+    "EquivariantTransformer",
+    "FunctionEncoder",
+    "GraphEncoder",
+    "IrrepsTransformer",
+    "PaiNN",
+    "PyGEncoder",
+]

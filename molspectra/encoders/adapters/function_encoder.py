@@ -1,0 +1,83 @@
+"""Encoder made of any callable."""
+
+import math
+from collections.abc import Callable
+
+from torch import Tensor
+from torch.profiler import record_function
+
+from molspectra._signature import takes
+from molspectra._validation import check_context
+from molspectra.encoders.adapters.model_attributes import modules_behind, read_cutoff, read_size, refuse_cached_graphs
+from molspectra.encoders.adapters.model_encoder import ModelEncoder
+from molspectra.encoders.adapters.model_outputs import as_atom_features
+from molspectra.features import AtomFeatures
+
+
+class FunctionEncoder(ModelEncoder):
+    """Encoder made of any callable (z, pos, batch): a function, a module, a bound method or a partial application.
+
+    `bond_index`, `bond_order` and `context` are passed on if the signature has them. The callable always gets a tensor
+    for `batch`. The modules of a bound method or of a `functools.partial` become part of the encoder. Modules that a
+    function finds elsewhere do not, and are not trained with it.
+
+    Inputs and outputs are checked. Test symmetry, smoothness and derivatives by
+    :class:`molspectra.testing.EncoderSuite`.
+
+    Args:
+        function: Callable. It returns scalars (N, F), a pair of scalars and vectors (N, 3, F), or
+            :class:`~molspectra.encoders.AtomFeatures`.
+        out_channels: Width F of the features. Default: the attribute of this name of the callable.
+        cutoff: r_c in Å. Default: the attribute of this name of the callable, or ∞.
+        max_z: Largest atomic number that is accepted. Default: the attribute of this name of the callable, or 118.
+
+    Raises:
+        ValueError: Neither the caller nor the callable tells its `out_channels`; a size is not positive; or a layer
+            keeps the first graph that it sees (`cached=True`).
+
+    Example:
+        >>> def distances(z, pos, batch):
+        ...     return torch.linalg.vector_norm(pos, dim=1, keepdim=True)
+        >>> encoder = FunctionEncoder(distances, out_channels=1)
+        >>> encoder(torch.tensor([8, 1, 1]), torch.randn(3, 3)).scalars.shape
+        torch.Size([3, 1])
+    """
+
+    def __init__(
+        self,
+        function: Callable,
+        out_channels: int | None = None,
+        cutoff: float | None = None,
+        *,
+        max_z: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.function, self.owners = function, modules_behind(function)
+        self.out_channels = read_size("out_channels", out_channels, function)
+        cutoff = read_cutoff(cutoff, function)
+        self.cutoff = math.inf if cutoff is None else cutoff
+        self.max_z = getattr(function, "max_z", 118) if max_z is None else max_z
+        self.takes = {name: takes(function, name) for name in ("bond_index", "bond_order", "context")}
+        refuse_cached_graphs(self)
+
+    def _encode(
+        self,
+        z: Tensor,
+        pos: Tensor,
+        batch: Tensor,
+        bond_index: Tensor | None,
+        bond_order: Tensor | None,
+        context: Tensor | None,
+    ) -> AtomFeatures:
+        if context is not None:
+            if not self.takes["context"]:
+                raise ValueError(
+                    f"{getattr(self.function, '__name__', type(self.function).__name__)} does not take `context`. Give "
+                    "it the keyword context=None, (N, F), added to its initial scalars, or call the encoder without."
+                )
+            check_context(context, (z.shape[0], self.out_channels))
+        optional = {"bond_index": bond_index, "bond_order": bond_order, "context": context}
+        keywords = {name: value for name, value in optional.items() if value is not None and self.takes[name]}
+        with record_function("molspectra::function_encoder"):
+            returned = self.function(z, pos, batch, **keywords)
+        return as_atom_features(returned, z.shape[0], self.out_channels, pos.dtype)

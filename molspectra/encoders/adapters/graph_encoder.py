@@ -1,0 +1,134 @@
+"""Encoder made of a graph network."""
+
+import math
+from collections.abc import Callable
+from typing import Literal
+
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.profiler import record_function
+
+from molspectra._signature import takes
+from molspectra.encoders.adapters.context import add_to_embedding
+from molspectra.encoders.adapters.model_attributes import modules_behind, read_cutoff, read_size, refuse_cached_graphs
+from molspectra.encoders.adapters.model_encoder import ModelEncoder
+from molspectra.encoders.adapters.model_outputs import as_atom_features
+from molspectra.features import AtomFeatures
+from molspectra.geometry.bonds import bond_graph
+from molspectra.geometry.neighbors import edge_geometry, radius_graph
+from molspectra.layers.radial import CosineCutoff, ExpNormalBasis
+
+
+class GraphEncoder(ModelEncoder):
+    """Encoder made of a graph network (x, edge_index, …): PyG's GCN, GIN, GAT, PNA, …, one of their layers, or yours.
+
+    The encoder embeds the elements, which gives the node features x, and creates the edges. `batch` is passed on if the
+    network takes it. The modules of a bound method or of a `functools.partial` become part of the encoder.
+
+    Graph networks differ in their symmetry, smoothness and derivatives: test yours by
+    :class:`molspectra.testing.EncoderSuite`.
+
+    Args:
+        module: Graph network. It returns scalars (N, F), a pair of scalars and vectors (N, 3, F), or
+            :class:`~molspectra.encoders.AtomFeatures`.
+        out_channels: Width F of the features. Default: the attribute of this name of the network.
+        cutoff: r_c in Å. Default: the attribute of this name of the network. A network of bonds can do without, and has
+            then a cutoff of ∞.
+        in_channels: Width of the node features. Default: the attribute of this name of the network.
+        max_z: Largest atomic number in the embedding table.
+        edges: "radius", all pairs within the cutoff, or "bonds", each in both directions.
+        num_rbf: Pass `edge_attr` (E, num_rbf), a radial basis of the distances, to the network.
+        edge_weight: Pass `edge_weight` (E,), the cosine cutoff of the distances, to the network.
+
+    Raises:
+        ValueError: A size is needed that neither the caller nor the network tells, or one is not positive; or the
+            network does not take an argument, or keeps the first graph that it sees (`cached=True`).
+
+    Example:
+        >>> from torch_geometric.nn import GCN
+        >>> encoder = GraphEncoder(GCN(16, 32, num_layers=2), cutoff=4.0, edge_weight=True)
+        >>> encoder(torch.tensor([8, 1, 1]), torch.randn(3, 3)).scalars.shape
+        torch.Size([3, 32])
+    """
+
+    def __init__(
+        self,
+        module: Callable,
+        out_channels: int | None = None,
+        cutoff: float | None = None,
+        *,
+        in_channels: int | None = None,
+        max_z: int = 100,
+        edges: Literal["radius", "bonds"] = "radius",
+        num_rbf: int | None = None,
+        edge_weight: bool = False,
+    ) -> None:
+        super().__init__()
+        in_channels = read_size("in_channels", in_channels, module)
+        out_channels = read_size("out_channels", out_channels, module)
+        if edges not in ("radius", "bonds"):
+            raise ValueError(f'edges must be "radius" or "bonds"; got {edges!r}.')
+        cutoff = read_cutoff(cutoff, module)
+        if cutoff is None and (edges == "radius" or num_rbf is not None or edge_weight):
+            raise ValueError(
+                "Edges within a radius, and functions of their length, need a cutoff (Å); got cutoff=None."
+            )
+        for name, asked in (("edge_attr", num_rbf is not None), ("edge_weight", edge_weight)):
+            # Networks of PyG accept both keywords, and say by an attribute which of them their layers read.
+            if asked and not (takes(module, name) and getattr(module, f"supports_{name}", True)):
+                raise ValueError(f"{type(module).__name__} takes no {name}. Leave out num_rbf= or edge_weight=.")
+        self.module, self.owners = module, modules_behind(module)
+        self.out_channels, self.max_z = out_channels, max_z
+        self.cutoff = math.inf if cutoff is None else cutoff
+        self.needs_bonds = edges == "bonds"
+        self.takes_batch = takes(module, "batch")
+        # Row z of the table is element z. Row 0 is never read.
+        self.embedding = nn.Embedding(max_z + 1, in_channels)
+        self.radial_basis = None if num_rbf is None else ExpNormalBasis(num_rbf, self.cutoff)
+        self.envelope = CosineCutoff(self.cutoff) if edge_weight else None
+        refuse_cached_graphs(self)
+
+    def _encode(
+        self,
+        z: Tensor,
+        pos: Tensor,
+        batch: Tensor,
+        bond_index: Tensor | None,
+        bond_order: Tensor | None,
+        context: Tensor | None,
+    ) -> AtomFeatures:
+        with record_function("molspectra::graph_encoder::edges"):
+            edge_index = self._edges(pos, batch, bond_index)
+            keywords = self._edge_features(pos, edge_index)
+        if self.takes_batch:
+            keywords["batch"] = batch
+        embedded = add_to_embedding(self.embedding(z), context)
+        with record_function("molspectra::graph_encoder::network"):
+            returned = self.module(embedded, edge_index, **keywords)
+        return as_atom_features(returned, z.shape[0], self.out_channels, pos.dtype)
+
+    def _edges(
+        self,
+        pos: Float[Tensor, "atoms 3"],
+        batch: Int[Tensor, " atoms"],
+        bond_index: Int[Tensor, "2 bonds"] | None,
+    ) -> Int[Tensor, "2 edges"]:
+        """Return rows [source, target] of the pairs within the cutoff, or of the bonds in both directions."""
+        if not self.needs_bonds:
+            return radius_graph(pos, batch, self.cutoff)
+        if bond_index is None:
+            raise ValueError(
+                'edges="bonds" needs bond_index (2, B); got None. Give the encoder the bonds of the data '
+                '(molspectra.data finds them), or make the adapter with edges="radius".'
+            )
+        return bond_graph(bond_index, pos.shape[0])
+
+    def _edge_features(self, pos: Float[Tensor, "atoms 3"], edge_index: Int[Tensor, "2 edges"]) -> dict[str, Tensor]:
+        """Return the functions of the distances that the network is to read, by keyword."""
+        distance, _ = edge_geometry(pos, edge_index)
+        features = {}
+        if self.radial_basis is not None:
+            features["edge_attr"] = self.radial_basis(distance)
+        if self.envelope is not None:
+            features["edge_weight"] = self.envelope(distance)
+        return features
