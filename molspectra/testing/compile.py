@@ -1,4 +1,4 @@
-"""Whether a module compiles, in how many graphs, and to the same numbers; public in `molspectra.testing`."""
+"""Check that a module compiles, in few graphs, and to the same numbers."""
 
 import copy
 from collections.abc import Callable, Iterable, Mapping
@@ -18,31 +18,32 @@ def assert_compiles(
     fullgraph: bool = True,
     tolerance: float = 1e-5,
 ) -> None:
-    """Check that a module compiles for tensors of any size in few graphs, and then does what it does in eager mode.
+    """Check that a module compiles to few graphs for tensors of any size, and then computes the same as in eager mode.
 
-    It is compiled with `dynamic=True`, and called with the arguments of each of `calls` in turn, as is an eager copy,
-    with the same random numbers. Compared are outputs, gradients (by parameters, and by arguments that require one; of
-    a random combination of the outputs), and buffers. Under `torch.no_grad()` there are no gradients to compare.
+    The module is compiled with `dynamic=True`. It and an eager copy are called with the arguments of each of `calls` in
+    turn, with the same random numbers. Their outputs, gradients and buffers are compared. The gradients are those of a
+    random combination of the outputs, by parameters and by arguments that require one. Under `torch.no_grad()` only
+    outputs and buffers are compared.
 
     Args:
-        module: A module; it is left as it is.
+        module: Module under test, which stays as it is.
         calls: Keyword arguments of each call, of different sizes.
-        max_graphs: How many graphs may be compiled for all of the calls. A size of 1 is compiled apart, by torch's
-            design: 2 graphs for a module whose arguments have one size that varies, as atoms.
-        backend: "aot_eager" traces forward and backward; "inductor" generates code too, in up to minutes.
+        max_graphs: Largest number of graphs for all of the calls. Torch compiles a size of 1 separately: a module whose
+            arguments have one varying size, as atoms, has 2 graphs.
+        backend: "aot_eager" traces forward and backward. "inductor" also generates code, which can take minutes.
         fullgraph: Refuse graph breaks.
         tolerance: Largest error, relative to the largest number of a tensor where that exceeds 1.
 
     Raises:
-        AssertionError: results differ.
-        torch._dynamo.exc.FailOnRecompileLimitHit: more graphs would be needed; `TORCH_LOGS=recompiles` says why.
+        AssertionError: Results differ.
+        torch._dynamo.exc.FailOnRecompileLimitHit: More graphs would be needed. `TORCH_LOGS=recompiles` tells why.
 
     Example:
         >>> from molspectra.testing import assert_compiles
         >>> calls = [{"input": torch.rand(rows, 3)} for rows in (4, 1, 7)]
         >>> assert_compiles(torch.nn.Linear(3, 2), calls, backend="eager")
     """
-    import torch._dynamo.config  # not with the rest: it takes a second
+    import torch._dynamo.config  # here, since it takes a second
 
     torch.compiler.reset()
     eager, traced = copy.deepcopy(module), copy.deepcopy(module)
@@ -50,7 +51,7 @@ def assert_compiles(
     settings = {
         "recompile_limit": max_graphs,
         "fail_on_recompile_limit_hit": True,
-        # Floats of the code become constants in the end either way; this saves compiling everything twice until then.
+        # Floats in the code end up as constants anyway. Without this, a first change compiles everything twice.
         "specialize_float": True,
     }
     with torch._dynamo.config.patch(settings):
@@ -62,7 +63,7 @@ def assert_compiles(
 
 
 def _results(forward: Callable, module: nn.Module, call: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The outputs of a call, the gradients of a fixed combination of them, and the buffers of the module afterwards."""
+    """Return outputs of a call, gradients of a fixed combination of them, and buffers of the module after the call."""
     torch.manual_seed(0)
     module.zero_grad()
     arguments = _pytree.tree_map_only(
