@@ -57,12 +57,15 @@ class ExpNormalBasis(nn.Module):
         self.register_buffer("centers", torch.linspace(first, 1, num_rbf))
         self.register_buffer("betas", torch.full((num_rbf,), (2 / num_rbf * (1 - first)) ** -2))
 
-    def forward(self, distance: Float[Tensor, " edges"]) -> Float[Tensor, "edges num_rbf"]:
-        """Map distances in Å, (E,), to basis values (E, K)."""
+    def forward(
+        self, distance: Float[Tensor, " edges"], envelope: Float[Tensor, " edges"] | None = None
+    ) -> Float[Tensor, "edges num_rbf"]:
+        """Map distances in Å, (E,), and their envelope, if it is known already, to basis values (E, K)."""
         # Evenly spaced centers in exp(-α r) resolve short distances, where energies vary most.
         decay = torch.exp(-self.alpha * distance).unsqueeze(-1)
         gaussian = torch.exp(-self.betas * (decay - self.centers).square())
-        return self.envelope(distance).unsqueeze(-1) * gaussian
+        envelope = self.envelope(distance) if envelope is None else envelope
+        return envelope.unsqueeze(-1) * gaussian
 
     def extra_repr(self) -> str:
         """Return the arguments, for printing."""

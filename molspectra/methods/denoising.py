@@ -9,10 +9,11 @@ from torch_geometric.data import Data
 
 from molspectra._batch import num_molecules_of
 from molspectra._config import Configurable
+from molspectra.encoders.protocol import Encoder
 from molspectra.features import AtomFeatures
 from molspectra.heads.energy import GradientHead, differentiable
 from molspectra.heads.vector import VectorHead
-from molspectra.methods.encoding import Encoder, encode
+from molspectra.methods.encoding import encode
 
 Noise = Callable[[Data, torch.Generator | None], Data]
 Prediction = Literal["vector", "gradient"]

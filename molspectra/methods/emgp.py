@@ -7,12 +7,13 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from molspectra._batch import num_molecules_of
+from molspectra.encoders.protocol import Encoder
 from molspectra.features import AtomFeatures
 from molspectra.heads.energy import EnergyHead, GradientHead, MoleculePooling
 from molspectra.heads.noise_scale import NoiseScaleHead
 from molspectra.heads.vector import VectorHead
 from molspectra.methods.denoising import Denoised, Denoising, Prediction, predict_vectors
-from molspectra.methods.encoding import Encoder, encode
+from molspectra.methods.encoding import encode
 from molspectra.noise.emgp import EMGPNoise, NoiseMode
 from molspectra.objectives.force_matching import ForceMatchingLoss
 from molspectra.objectives.noise_scale import NoiseScaleLoss

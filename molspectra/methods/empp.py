@@ -12,12 +12,13 @@ from torch_geometric.data import Data
 from molspectra._batch import molecule_of
 from molspectra._validation import values_are_free
 from molspectra.distributed import global_mean, sum_over_processes
+from molspectra.encoders.protocol import Encoder
 from molspectra.features import AtomFeatures
 from molspectra.heads.position_distribution import PositionDistributionHead
 from molspectra.heads.position_readout import locate
 from molspectra.layers.position_distribution import PositionDistribution
 from molspectra.methods.denoising import Denoised, Denoising
-from molspectra.methods.encoding import Encoder, encode
+from molspectra.methods.encoding import encode
 from molspectra.methods.masked_atom_embedding import FARTHEST_LABEL, MaskedAtomEmbedding
 from molspectra.noise.atom_mask import EMPPMask
 from molspectra.noise.masked_pairs import MaskedPairs, masked_pairs

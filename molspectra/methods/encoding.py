@@ -1,15 +1,12 @@
 """Calling an encoder, whichever of the optional arguments it takes."""
 
-from collections.abc import Callable
-
 from torch import Tensor
 from torch_geometric.data import Data
 
 from molspectra._signature import takes
 from molspectra._validation import check_positions
+from molspectra.encoders.protocol import Encoder
 from molspectra.features import AtomFeatures
-
-Encoder = Callable[..., AtomFeatures]
 
 
 def encode(encoder: Encoder, data: Data, *, pos: Tensor | None = None, context: Tensor | None = None) -> AtomFeatures:

@@ -9,9 +9,9 @@ from torch_geometric.data import Data
 
 from molspectra._batch import num_molecules_of
 from molspectra._config import Configurable
+from molspectra.encoders.protocol import Encoder
 from molspectra.heads.patches import PatchReconstructionHead
 from molspectra.methods.denoising import Denoising
-from molspectra.methods.encoding import Encoder
 from molspectra.objectives.infonce import InfoNCELoss
 from molspectra.objectives.masked_patch import MaskedPatchLoss
 from molspectra.objectives.weighted_sum import WeightedSum

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from molspectra._config import Configurable
+from molspectra.encoders.protocol import Encoder
 from molspectra.methods.denoising import Denoising
-from molspectra.methods.encoding import Encoder
 from molspectra.methods.regression import Loss, Regression
 from molspectra.objectives.weighted_sum import WeightedSum
 

@@ -11,10 +11,11 @@ from torch_geometric.data import Data
 from molspectra._batch import num_molecules_of
 from molspectra._config import Configurable
 from molspectra.distributed import global_mean
+from molspectra.encoders.protocol import Encoder
 from molspectra.features import AtomFeatures
 from molspectra.heads.energy import differentiable, forces_of
 from molspectra.layers.precision import at_least_float32
-from molspectra.methods.encoding import Encoder, encode
+from molspectra.methods.encoding import encode
 from molspectra.objectives.weighted_sum import WeightedSum
 
 Loss = Literal["mse", "l1", "smooth_l1"]

@@ -5,8 +5,8 @@ from typing import Literal
 import torch
 from torch_geometric.data import Data
 
+from molspectra.encoders.protocol import Encoder
 from molspectra.methods.denoising import Denoised, Denoising, Prediction, make_vector_head, predict_vectors
-from molspectra.methods.encoding import Encoder
 from molspectra.noise.coord import CoordNoise
 from molspectra.noise.slide import SliDeNoise
 from molspectra.objectives.denoising import DenoisingLoss

@@ -6,8 +6,9 @@ from torch_geometric.data import Data
 
 from molspectra._batch import num_molecules_of
 from molspectra._config import Configurable
+from molspectra.encoders.protocol import Encoder
 from molspectra.heads.spectrum import SpectrumHead
-from molspectra.methods.encoding import Encoder, encode
+from molspectra.methods.encoding import encode
 from molspectra.objectives.spectrum import SpectrumLoss
 
 

@@ -5,7 +5,6 @@ import math
 import pytest
 import torch
 
-from molspectra._validation import check_molecules
 from molspectra.encoders.egnn.layer import EGNNLayer, Neighborhood
 from molspectra.encoders.egnn.model import EGNN
 from molspectra.geometry import radius_graph
@@ -18,9 +17,9 @@ from tests.oracles.egnn import explicit_egnn
 class BondedEGNN(EGNN):
     """EGNN with bonds between atoms that are close, for tests that know of no bonds."""
 
-    def move(self, z, pos, batch=None, *, bond_index=None, bond_order=None, context=None):
-        check_molecules(z, pos, batch, self.max_z)
-        return super().move(z, pos, batch, bond_index=radius_graph(pos, batch, 1.45), context=context)
+    def check(self, z, pos, batch, **optional):
+        molecules = super().check(z, pos, batch, **optional)
+        return molecules._replace(bond_index=radius_graph(molecules.pos, batch, 1.45))
 
 
 class TestDefault(EncoderSuite):

@@ -8,18 +8,17 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch_geometric.utils import scatter
 
-from molspectra._config import Configurable
-from molspectra._validation import add_context, check_dtype, check_molecules, check_sizes
+from molspectra._validation import check_sizes
+from molspectra.encoders.base import BaseEncoder, Molecules
 from molspectra.encoders.egnn.layer import EGNNLayer, Neighborhood
 from molspectra.features import AtomFeatures
 from molspectra.geometry.hops import hop_counts
 from molspectra.geometry.neighbors import edge_geometry, radius_graph
 from molspectra.layers.constants import ExactConstants
-from molspectra.layers.hook_point import HookPoint
 from molspectra.layers.radial import CosineCutoff
 
 
-class EGNN(Configurable, nn.Module):
+class EGNN(BaseEncoder):
     """E(n)-equivariant graph network (Satorras et al. 2021, arXiv:2102.09844), pre-trained by 3D-EMGP.
 
     Atoms carry scalars h (F) and positions x. In each layer an atom i hears the atoms j of its molecule within the
@@ -88,15 +87,12 @@ class EGNN(Configurable, nn.Module):
         *,
         as_released: bool = False,
     ) -> None:
-        super().__init__()
+        super().__init__(hidden_channels, math.inf if cutoff is None else cutoff, max_z)
         check_sizes(hidden_channels=hidden_channels, num_layers=num_layers)
-        _check_arguments(cutoff, max_hops, coordinates, max_z, as_released)
+        _check_arguments(cutoff, max_hops, coordinates, as_released)
         first_moving = {"never": num_layers, "last": num_layers - 1, "every": 0}[coordinates]
-        self.out_channels = hidden_channels
-        self.cutoff = math.inf if cutoff is None else cutoff
         self.needs_bonds = max_hops > 0
         self.max_hops = max_hops
-        self.max_z = max_z
         self.as_released = as_released
         self.moves = [layer >= first_moving for layer in range(num_layers)]
         self.envelope = CosineCutoff(self.cutoff)
@@ -115,38 +111,11 @@ class EGNN(Configurable, nn.Module):
             )
             for moves in self.moves
         )
-        self.hook_point = HookPoint()
         self.out_norm = nn.LayerNorm(hidden_channels) if layer_norm else nn.Identity()
 
-    def forward(
-        self,
-        z: Int[Tensor, " atoms"],
-        pos: Float[Tensor, "atoms 3"],
-        batch: Int[Tensor, " atoms"] | None = None,
-        *,
-        bond_index: Int[Tensor, "2 bonds"] | None = None,
-        bond_order: Float[Tensor, " bonds"] | None = None,
-        context: Float[Tensor, "atoms channels"] | None = None,
-    ) -> AtomFeatures:
-        """Encode a batch of molecules.
-
-        Args:
-            z: Atomic numbers (N,), 1..max_z.
-            pos: Positions in Å, (N, 3).
-            batch: Molecule of each atom (N,), sorted; None for one molecule.
-            bond_index: Bonds (2, B), each once or in both directions; needed if `max_hops` is not 0, else ignored.
-            bond_order: Ignored.
-            context: (N, F), added to the initial scalars.
-
-        Returns:
-            Scalars (N, F) and vectors (N, 3, F).
-
-        Raises:
-            ValueError: there are no bonds, but `max_hops`; or see :func:`molspectra.data.validate`; values are checked
-                for CPU tensors only.
-            TypeError: `pos` has another dtype than the weights.
-        """
-        return self.move(z, pos, batch, bond_index=bond_index, bond_order=bond_order, context=context)[0]
+    def encode(self, molecules: Molecules) -> AtomFeatures:
+        """Compute scalars (N, F) and vectors (N, 3, F)."""
+        return self._encode_and_move(molecules)[0]
 
     def move(
         self,
@@ -155,18 +124,17 @@ class EGNN(Configurable, nn.Module):
         batch: Int[Tensor, " atoms"] | None = None,
         *,
         bond_index: Int[Tensor, "2 bonds"] | None = None,
-        bond_order: Float[Tensor, " bonds"] | None = None,
         context: Float[Tensor, "atoms channels"] | None = None,
     ) -> tuple[AtomFeatures, Float[Tensor, "atoms 3"]]:
-        """What `forward` returns, and where the atoms have moved to, (N, 3) in Å; arguments and errors as there."""
-        check_molecules(z, pos, batch, self.max_z)
-        weight = next(self.embedding.parameters())
-        check_dtype("pos", pos, weight)
-        start = pos = pos.to(weight.dtype)
-        edge_index = radius_graph(pos, batch, self.cutoff)
+        """Compute the features, and the final positions of the atoms (N, 3) in Å. Arguments as in :meth:`forward`."""
+        return self._encode_and_move(self.check(z, pos, batch, bond_index=bond_index, context=context))
+
+    def _encode_and_move(self, molecules: Molecules) -> tuple[AtomFeatures, Tensor]:
+        start = pos = molecules.pos
+        edge_index = radius_graph(pos, molecules.batch, self.cutoff)
         geometry = self._geometry(pos, edge_index)
-        neighborhood = self._neighborhood(geometry.distance, edge_index, bond_index, z.shape[0])
-        scalars = add_context(self.embedding(z), context)
+        neighborhood = self._neighborhood(geometry.distance, edge_index, molecules.bond_index, molecules.num_atoms)
+        scalars = molecules.add_context(self.embedding(molecules.z))
         for layer, moves in zip(self.layers, self.moves, strict=True):
             delta, messages, displacement = layer(
                 scalars, geometry.radial, neighborhood, geometry.edge_vec if moves else None
@@ -178,7 +146,7 @@ class EGNN(Configurable, nn.Module):
 
         along = geometry.edge_vec / (1 + geometry.distance)
         vectors = along.unsqueeze(2) * messages.unsqueeze(1)
-        vectors = scatter(vectors, edge_index[1], dim=0, dim_size=z.shape[0], reduce="sum")
+        vectors = scatter(vectors, edge_index[1], dim=0, dim_size=molecules.num_atoms, reduce="sum")
         vectors = vectors * neighborhood.scale.unsqueeze(2)
         if any(self.moves):
             vectors = vectors + (pos - start).unsqueeze(2)
@@ -242,12 +210,10 @@ class _Geometry(NamedTuple):
     radial: Tensor
 
 
-def _check_arguments(cutoff: float | None, max_hops: int, coordinates: str, max_z: int, as_released: bool) -> None:
+def _check_arguments(cutoff: float | None, max_hops: int, coordinates: str, as_released: bool) -> None:
     if max_hops < 0:
         raise ValueError(f"max_hops must not be negative; got {max_hops}.")
     if coordinates not in ("never", "last", "every"):
         raise ValueError(f'coordinates must be "never", "last" or "every"; got {coordinates!r}.')
-    if not 1 <= max_z <= 118:
-        raise ValueError(f"max_z must lie in 1..118; got {max_z}.")
     if as_released and cutoff is not None:
         raise ValueError(f"The released encoder has no cutoff; pass cutoff=None with as_released=True; got {cutoff}.")

@@ -7,19 +7,18 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from molspectra._config import Configurable
-from molspectra._validation import add_context, check_dtype, check_heads, check_molecules
+from molspectra._validation import check_heads
+from molspectra.encoders.base import BaseEncoder, Molecules
 from molspectra.encoders.equivariant_transformer.attention import EquivariantAttention
 from molspectra.encoders.equivariant_transformer.blocks import Neighborhood
 from molspectra.encoders.equivariant_transformer.norms import RMSVectorNorm, WhitenedVectorNorm
 from molspectra.features import AtomFeatures
 from molspectra.geometry.neighbors import edge_geometry, half_neighbor_list
-from molspectra.layers.hook_point import HookPoint
 from molspectra.layers.initialization import init_linears
 from molspectra.layers.radial import ExpNormalBasis
 
 
-class EquivariantTransformer(Configurable, nn.Module):
+class EquivariantTransformer(BaseEncoder):
     """Equivariant transformer (Thölke & De Fabritiis 2022, arXiv:2202.02541), pre-trained by Coord and MolSpectra.
 
     Atoms carry scalars x (F) and vectors v (3 × F). In each layer an atom i attends to the atoms j within the cutoff
@@ -79,10 +78,8 @@ class EquivariantTransformer(Configurable, nn.Module):
         as_released: bool = False,
         checkpoint: bool = False,
     ) -> None:
-        super().__init__()
+        super().__init__(hidden_channels, cutoff, max_z)
         check_heads(hidden_channels, num_heads)
-        if not 1 <= max_z <= 118:
-            raise ValueError(f"max_z must lie in 1..118; got {max_z}.")
         if vector_norm not in ("rms", "whitened", None):
             raise ValueError(f'vector_norm must be "rms", "whitened" or None; got {vector_norm!r}.')
         if as_released and vector_norm == "rms":
@@ -98,9 +95,6 @@ class EquivariantTransformer(Configurable, nn.Module):
                 return WhitenedVectorNorm(hidden_channels, eps, as_released=as_released)
             return nn.Identity()
 
-        self.out_channels = hidden_channels
-        self.cutoff = cutoff
-        self.max_z = max_z
         self.checkpoint = checkpoint
         self.radial_basis = ExpNormalBasis(num_rbf, cutoff)
         # Row z of a table is element z; row 0 is never read.
@@ -113,52 +107,25 @@ class EquivariantTransformer(Configurable, nn.Module):
         num_inner = num_layers if norm_every_layer else 0
         self.scalar_norms = nn.ModuleList(nn.LayerNorm(hidden_channels) for _ in range(num_inner))
         self.vector_norms = nn.ModuleList(make_vector_norm(last=False) for _ in range(num_inner))
-        self.hook_point = HookPoint()
         self.out_norm = nn.LayerNorm(hidden_channels)
         self.out_vector_norm = make_vector_norm(last=True)
 
-    def forward(
-        self,
-        z: Int[Tensor, " atoms"],
-        pos: Float[Tensor, "atoms 3"],
-        batch: Int[Tensor, " atoms"] | None = None,
-        *,
-        bond_index: Int[Tensor, "2 bonds"] | None = None,
-        bond_order: Float[Tensor, " bonds"] | None = None,
-        context: Float[Tensor, "atoms channels"] | None = None,
-    ) -> AtomFeatures:
-        """Encode a batch of molecules.
-
-        Args:
-            z: Atomic numbers (N,), 1..max_z.
-            pos: Positions in Å, (N, 3).
-            batch: Molecule of each atom (N,), sorted; None for one molecule.
-            bond_index: Ignored; the encoder sees distances only.
-            bond_order: Ignored.
-            context: (N, F), added to the initial scalars.
-
-        Returns:
-            Scalars (N, F) and vectors (N, 3, F).
-
-        Raises:
-            ValueError: see :func:`molspectra.data.validate`; values are checked for CPU tensors only.
-            TypeError: `pos` has another dtype than the weights.
-        """
-        check_molecules(z, pos, batch, self.max_z)
-        check_dtype("pos", pos, self.out_norm.weight)
-        pos = pos.to(self.out_norm.weight.dtype)  # under autocast it may have another; geometry is never halved
-        pairs = half_neighbor_list(pos, batch, self.cutoff)
+    def encode(self, molecules: Molecules) -> AtomFeatures:
+        """Compute scalars (N, F) and vectors (N, 3, F)."""
+        pos = molecules.pos
+        pairs = half_neighbor_list(pos, molecules.batch, self.cutoff)
         distance, direction = edge_geometry(pos, pairs.flip(0))
+        envelope = self.radial_basis.envelope(distance)
         neighborhood = Neighborhood(
             pairs,
             direction,
-            self.radial_basis(distance),
-            self.radial_basis.envelope(distance).unsqueeze(-1),
+            self.radial_basis(distance, envelope),
+            envelope.unsqueeze(-1),
             self.radial_basis(pos.new_zeros(1)),
         )
-        scalars = self.neighbor_embedding(z, self.embedding(z), neighborhood)
+        scalars = self.neighbor_embedding(molecules.z, self.embedding(molecules.z), neighborhood)
         # Under autocast the projections run in half precision; what they add up to stays in the weights' own.
-        scalars = add_context(scalars.to(self.embedding.weight.dtype), context)
+        scalars = molecules.add_context(scalars.to(self.embedding.weight.dtype))
         vectors = scalars.new_zeros(scalars.shape[0], 3, scalars.shape[1])
         for index in range(len(self.layers)):
             if self.checkpoint:

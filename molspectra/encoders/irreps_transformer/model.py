@@ -1,23 +1,21 @@
 """An equivariant transformer with features of any degree, in e3nn's terms."""
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch_geometric.utils import scatter
 
-from molspectra._config import Configurable
-from molspectra._validation import add_context, check_dtype, check_heads, check_molecules, check_sizes
+from molspectra._validation import check_heads, check_sizes
+from molspectra.encoders.base import BaseEncoder, Molecules
 from molspectra.encoders.irreps_transformer.attention import IrrepsAttention
 from molspectra.encoders.irreps_transformer.coupling import SphericalHarmonics, SteerableBasis
 from molspectra.encoders.irreps_transformer.pointwise import IrrepsFeedForward, IrrepsNorm, split_degrees
 from molspectra.features import AtomFeatures
-from molspectra.geometry.neighbors import edge_geometry, radius_graph
-from molspectra.layers.hook_point import HookPoint
 from molspectra.layers.initialization import init_linears
 from molspectra.layers.radial import ExpNormalBasis
 
 
-class IrrepsTransformer(Configurable, nn.Module):
+class IrrepsTransformer(BaseEncoder):
     """Equivariant graph attention over features of degrees 0 … l_max, after Equiformer (arXiv:2206.11990).
 
     Every degree l has the same F channels of 2l + 1 components and parity (-1)^l: e3nn's F×0e + F×1o + F×2e + …
@@ -64,7 +62,7 @@ class IrrepsTransformer(Configurable, nn.Module):
         *,
         num_filters: int = 4,
     ) -> None:
-        super().__init__()
+        super().__init__(hidden_channels, cutoff, max_z)
         check_sizes(num_layers=num_layers, num_heads=num_heads, num_filters=num_filters)
         check_heads(hidden_channels, num_heads)
         if hidden_channels % num_filters:
@@ -73,11 +71,6 @@ class IrrepsTransformer(Configurable, nn.Module):
             )
         if not 1 <= l_max <= 4:
             raise ValueError(f"l_max must lie in 1..4; got {l_max}.")
-        if not 1 <= max_z <= 118:
-            raise ValueError(f"max_z must lie in 1..118; got {max_z}.")
-        self.out_channels = hidden_channels
-        self.cutoff = cutoff
-        self.max_z = max_z
         self.l_max = l_max
         self.radial_basis = ExpNormalBasis(num_rbf, cutoff)
         self.spherical_harmonics = SphericalHarmonics(l_max)
@@ -88,51 +81,21 @@ class IrrepsTransformer(Configurable, nn.Module):
         self.layers = nn.ModuleList(
             IrrepsTransformerLayer(hidden_channels, num_heads, num_rbf, l_max, num_filters) for _ in range(num_layers)
         )
-        self.hook_point = HookPoint()
         self.out_norm = IrrepsNorm(hidden_channels, l_max, eps=0.1)
 
-    def forward(
-        self,
-        z: Int[Tensor, " atoms"],
-        pos: Float[Tensor, "atoms 3"],
-        batch: Int[Tensor, " atoms"] | None = None,
-        *,
-        bond_index: Int[Tensor, "2 bonds"] | None = None,
-        bond_order: Float[Tensor, " bonds"] | None = None,
-        context: Float[Tensor, "atoms channels"] | None = None,
-    ) -> AtomFeatures:
-        """Encode a batch of molecules.
-
-        Args:
-            z: Atomic numbers (N,), 1..max_z.
-            pos: Positions in Å, (N, 3).
-            batch: Molecule of each atom (N,), sorted; None for one molecule.
-            bond_index: Ignored; the encoder sees distances only.
-            bond_order: Ignored.
-            context: (N, F), added to the initial scalars.
-
-        Returns:
-            Scalars (N, F), vectors (N, 3, F) and tensors (N, 2l + 1, F) of degrees 2 … l_max.
-
-        Raises:
-            ValueError: see :func:`molspectra.data.validate`; values are checked for CPU tensors only.
-            TypeError: `pos` has another dtype than the weights.
-        """
-        check_molecules(z, pos, batch, self.max_z)
-        check_dtype("pos", pos, self.embedding.weight)
-        pos = pos.to(self.embedding.weight.dtype)  # under autocast it may have another; geometry is never halved
-        edge_index = radius_graph(pos, batch, self.cutoff, loop=True)
-        distance, direction = edge_geometry(pos, edge_index)
-        rbf = self.radial_basis(distance)
-        envelope = self.radial_basis.envelope(distance).unsqueeze(-1)
-        harmonics = self.spherical_harmonics(direction)
+    def encode(self, molecules: Molecules) -> AtomFeatures:
+        """Compute scalars (N, F), vectors (N, 3, F) and tensors (N, 2l + 1, F) of degrees 2 … l_max."""
+        edges = self.edges(molecules, loop=True)
+        damping = self.radial_basis.envelope(edges.distance)
+        rbf, envelope = self.radial_basis(edges.distance, damping), damping.unsqueeze(-1)
+        harmonics = self.spherical_harmonics(edges.direction)
         basis = self.steerable_basis(harmonics)
 
-        scalars = add_context(self.embedding(z), context)
-        features = self.neighbor_density(z, edge_index, rbf, envelope, harmonics)
+        scalars = molecules.add_context(self.embedding(molecules.z))
+        features = self.neighbor_density(molecules.z, edges.index, rbf, envelope, harmonics)
         features = features + nn.functional.pad(scalars.unsqueeze(1), (0, 0, 0, features.shape[1] - 1))
         for layer in self.layers:
-            features = layer(features, edge_index, rbf, envelope, basis)
+            features = layer(features, edges.index, rbf, envelope, basis)
             self.hook_point(features[:, 0])
         scalars, vectors, *tensors = split_degrees(self.out_norm(features), self.l_max)
         return AtomFeatures(scalars.squeeze(1), vectors, tuple(tensors))

@@ -1,19 +1,16 @@
 """PaiNN, the polarizable atom interaction neural network."""
 
-from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import nn
 
-from molspectra._config import Configurable
-from molspectra._validation import add_context, check_dtype, check_molecules, check_sizes
+from molspectra._validation import check_sizes
+from molspectra.encoders.base import BaseEncoder, Molecules
 from molspectra.encoders.painn.blocks import PaiNNMessage, PaiNNUpdate
 from molspectra.encoders.painn.radial_basis import BesselBasis
 from molspectra.features import AtomFeatures
-from molspectra.geometry.neighbors import edge_geometry, radius_graph
-from molspectra.layers.hook_point import HookPoint
 from molspectra.layers.radial import CosineCutoff
 
 
-class PaiNN(Configurable, nn.Module):
+class PaiNN(BaseEncoder):
     """Polarizable atom interaction neural network (Schütt, Unke & Gastegger 2021, arXiv:2102.03150).
 
     Atoms carry scalars x (F), at first an embedding of their element, and vectors v (3 × F), at first 0. Every layer
@@ -49,60 +46,25 @@ class PaiNN(Configurable, nn.Module):
         cutoff: float = 5.0,
         max_z: int = 100,
     ) -> None:
-        super().__init__()
+        super().__init__(hidden_channels, cutoff, max_z)
         check_sizes(hidden_channels=hidden_channels, num_layers=num_layers)
-        if not 1 <= max_z <= 118:
-            raise ValueError(f"max_z must lie in 1..118; got {max_z}.")
-        self.out_channels = hidden_channels
-        self.cutoff = cutoff
-        self.max_z = max_z
         self.radial_basis = BesselBasis(num_rbf, cutoff)
         self.envelope = CosineCutoff(cutoff)
         # Row z of the table is element z; row 0 is never read.
         self.embedding = nn.Embedding(max_z + 1, hidden_channels)
         self.messages = nn.ModuleList(PaiNNMessage(hidden_channels, num_rbf) for _ in range(num_layers))
         self.updates = nn.ModuleList(PaiNNUpdate(hidden_channels) for _ in range(num_layers))
-        self.hook_point = HookPoint()
 
-    def forward(
-        self,
-        z: Int[Tensor, " atoms"],
-        pos: Float[Tensor, "atoms 3"],
-        batch: Int[Tensor, " atoms"] | None = None,
-        *,
-        bond_index: Int[Tensor, "2 bonds"] | None = None,
-        bond_order: Float[Tensor, " bonds"] | None = None,
-        context: Float[Tensor, "atoms channels"] | None = None,
-    ) -> AtomFeatures:
-        """Encode a batch of molecules.
+    def encode(self, molecules: Molecules) -> AtomFeatures:
+        """Compute scalars (N, F) and vectors (N, 3, F)."""
+        edges = self.edges(molecules)
+        rbf = self.radial_basis(edges.distance)
+        envelope = self.envelope(edges.distance).unsqueeze(-1)
 
-        Args:
-            z: Atomic numbers (N,), 1..max_z.
-            pos: Positions in Å, (N, 3).
-            batch: Molecule of each atom (N,), sorted; None for one molecule.
-            bond_index: Ignored; the encoder sees distances only.
-            bond_order: Ignored.
-            context: (N, F), added to the initial scalars.
-
-        Returns:
-            Scalars (N, F) and vectors (N, 3, F).
-
-        Raises:
-            ValueError: see :func:`molspectra.data.validate`; values are checked for CPU tensors only.
-            TypeError: `pos` has another dtype than the weights.
-        """
-        check_molecules(z, pos, batch, self.max_z)
-        check_dtype("pos", pos, self.embedding.weight)
-        pos = pos.to(self.embedding.weight.dtype)  # under autocast it may have another; geometry is never halved
-        edge_index = radius_graph(pos, batch, self.cutoff)
-        distance, direction = edge_geometry(pos, edge_index)
-        rbf = self.radial_basis(distance)
-        envelope = self.envelope(distance).unsqueeze(-1)
-
-        scalars = add_context(self.embedding(z), context)
+        scalars = molecules.add_context(self.embedding(molecules.z))
         vectors = scalars.new_zeros(scalars.shape[0], 3, scalars.shape[1])
         for message, update in zip(self.messages, self.updates, strict=True):
-            delta_scalars, delta_vectors = message(scalars, vectors, edge_index, rbf, envelope, direction)
+            delta_scalars, delta_vectors = message(scalars, vectors, edges.index, rbf, envelope, edges.direction)
             scalars, vectors = scalars + delta_scalars, vectors + delta_vectors
             delta_scalars, delta_vectors = update(scalars, vectors)
             scalars, vectors = scalars + delta_scalars, vectors + delta_vectors

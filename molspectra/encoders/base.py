@@ -1,0 +1,141 @@
+"""Common base of the encoders: call form, checks, context and neighbors, written once."""
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from molspectra._config import Configurable
+from molspectra._validation import add_context, check_dtype, check_molecules
+from molspectra.features import AtomFeatures
+from molspectra.geometry.neighbors import edge_geometry, radius_graph
+from molspectra.layers.hook_point import HookPoint
+
+
+class Molecules(NamedTuple):
+    """Checked arguments of an encoder. Positions have the dtype of the weights."""
+
+    z: Tensor
+    pos: Tensor
+    batch: Tensor | None
+    bond_index: Tensor | None
+    bond_order: Tensor | None
+    context: Tensor | None
+
+    @property
+    def num_atoms(self) -> int:
+        """Number of atoms N."""
+        return self.z.shape[0]
+
+    def add_context(self, scalars: Float[Tensor, "atoms channels"]) -> Float[Tensor, "atoms channels"]:
+        """Add the context, if given, to the initial scalars (N, F)."""
+        return add_context(scalars, self.context)
+
+
+@dataclass(frozen=True, eq=False)
+class Edges:
+    """Ordered pairs of neighbors and their geometry."""
+
+    index: Int[Tensor, "2 edges"]
+    """Rows [source, target]."""
+    distance: Float[Tensor, " edges"]
+    """Å."""
+    direction: Float[Tensor, "edges 3"]
+    """Unit vector from target to source, 0 for coincident atoms."""
+
+
+class BaseEncoder(Configurable, nn.Module):
+    """Base class of encoders: `forward` checks the molecules, then `encode` computes their features.
+
+    Inheriting is a convenience. Any callable with the signature of :meth:`forward` is an encoder.
+
+    Args:
+        out_channels: Width F of the features.
+        cutoff: r_c in Å, infinite for an encoder without a cutoff.
+        max_z: Largest atomic number in the embedding tables.
+
+    Raises:
+        ValueError: `max_z` is no atomic number.
+
+    Example:
+        >>> class ElementEmbedding(BaseEncoder):
+        ...     def __init__(self, channels=8):
+        ...         super().__init__(out_channels=channels, cutoff=0.0, max_z=100)
+        ...         self.embedding = torch.nn.Embedding(101, channels)
+        ...
+        ...     def encode(self, molecules):
+        ...         return ms.encoders.AtomFeatures(molecules.add_context(self.embedding(molecules.z)))
+        >>> ElementEmbedding()(torch.tensor([8, 1, 1]), torch.randn(3, 3))
+        AtomFeatures(...
+    """
+
+    needs_bonds: bool = False
+    """True if the encoder raises an error without `bond_index`."""
+
+    def __init__(self, out_channels: int, cutoff: float, max_z: int) -> None:
+        super().__init__()
+        if not 1 <= max_z <= 118:
+            raise ValueError(f"max_z must lie in 1..118; got {max_z}.")
+        self.out_channels = out_channels
+        self.cutoff = cutoff
+        self.max_z = max_z
+        self.hook_point = HookPoint()
+
+    def forward(
+        self,
+        z: Int[Tensor, " atoms"],
+        pos: Float[Tensor, "atoms 3"],
+        batch: Int[Tensor, " atoms"] | None = None,
+        *,
+        bond_index: Int[Tensor, "2 bonds"] | None = None,
+        bond_order: Float[Tensor, " bonds"] | None = None,
+        context: Float[Tensor, "atoms channels"] | None = None,
+    ) -> AtomFeatures:
+        """Encode a batch of molecules.
+
+        Args:
+            z: Atomic numbers (N,), 1..max_z.
+            pos: Positions in Å, (N, 3).
+            batch: Molecule of each atom (N,), sorted; None for one molecule.
+            bond_index: Bonds (2, B), each once or in both directions. Encoders that see distances only ignore them.
+            bond_order: Orders of the bonds (B,), for encoders that read them.
+            context: Conditioning (N, F), added to the initial scalars.
+
+        Returns:
+            Scalars (N, F) and, if the encoder has them, vectors (N, 3, F) and tensors (N, 2l + 1, F).
+
+        Raises:
+            ValueError: A shape or value is wrong (see :func:`molspectra.data.validate`), or bonds are missing. Values
+                are checked for CPU tensors only.
+            TypeError: `pos` has another dtype than the weights.
+        """
+        return self.encode(self.check(z, pos, batch, bond_index=bond_index, bond_order=bond_order, context=context))
+
+    @abstractmethod
+    def encode(self, molecules: Molecules) -> AtomFeatures:
+        """Compute the features of checked molecules."""
+
+    def check(
+        self,
+        z: Tensor,
+        pos: Tensor,
+        batch: Tensor | None,
+        *,
+        bond_index: Tensor | None = None,
+        bond_order: Tensor | None = None,
+        context: Tensor | None = None,
+    ) -> Molecules:
+        """Check the arguments of :meth:`forward`, which states the errors, and cast positions to the weights' dtype."""
+        check_molecules(z, pos, batch, self.max_z)
+        weight = next(self.parameters(), None)
+        if weight is not None:
+            check_dtype("pos", pos, weight)
+            pos = pos.to(weight.dtype)  # autocast may have lowered it, but geometry needs full precision
+        return Molecules(z, pos, batch, bond_index, bond_order, context)
+
+    def edges(self, molecules: Molecules, loop: bool = False) -> Edges:
+        """Find all ordered pairs of atoms within the cutoff, and with `loop` each atom with itself."""
+        index = radius_graph(molecules.pos, molecules.batch, self.cutoff, loop=loop)
+        return Edges(index, *edge_geometry(molecules.pos, index))
