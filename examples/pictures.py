@@ -115,9 +115,11 @@ def noises(molecule: Data, methods: dict[str, ms.methods.Denoising], count: int 
     above, below = figure.subfigures(2, 1)
     panels, histograms = above.subplots(1, len(methods), sharex=True, sharey=True), below.subplots(1, 3)
     copies = Batch.from_data_list([molecule] * count)
+    in_ring = ms.geometry.topology.bonds_in_rings(molecule.bond_index, len(molecule.z))
+    core = molecule.bond_index[:, in_ring].unique()  # the rings, which chemical noise leaves rigid
     for color, (panel, (name, method)) in enumerate(zip(panels, methods.items(), strict=True)):
         noisy = method.noise(copies, torch.Generator().manual_seed(0)).pos.unflatten(0, (count, -1))
-        overlay(panel, molecule, superpose(noisy, molecule.pos, molecule.atom_in_ring)[:30], f"C{color}")
+        overlay(panel, molecule, align_core(noisy, molecule.pos, core)[:30], f"C{color}")
         panel.set_title(name)
         for axis, (quantity, (change, limit)) in zip(histograms, changes(molecule, noisy).items(), strict=True):
             axis.hist(change.flatten(), 81, (-limit, limit), density=True, histtype="step", log=True, label=name)
@@ -140,7 +142,7 @@ def overlay(axis, molecule: Data, copies: Tensor, color: str) -> None:
     axis.axis("off")
 
 
-def superpose(copies: Tensor, original: Tensor, core: Tensor) -> Tensor:
+def align_core(copies: Tensor, original: Tensor, core: Tensor) -> Tensor:
     """Superpose copies (n, N, 3) on the core atoms of the original (Kabsch)."""
     center, target = copies[:, core].mean(dim=1, keepdim=True), original[core].mean(dim=0)
     left, _, right = torch.linalg.svd((copies[:, core] - center).mT @ (original[core] - target))

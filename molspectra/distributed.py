@@ -4,8 +4,8 @@ DistributedDataParallel averages the gradients of all processes. This average is
 the loss of each process is its share of the loss of the whole batch. The mean over a process's own atoms is not such a
 share, because processes hold unequal numbers of atoms. *In training mode*, therefore:
 
-* every objective of this library divides by the count of all processes (:func:`global_mean`);
-* running scales of targets and SpecFormer's batch normalisation use the statistics of all processes;
+* Every objective of this library divides by the count of all processes (:func:`global_mean`).
+* Running scales of targets and SpecFormer's batch normalisation use the statistics of all processes.
 * :class:`~molspectra.objectives.InfoNCELoss` takes its negatives from all processes if asked to.
 
 The gradients then equal those of one process with the whole batch, up to rounding. The loss that a process returns is
@@ -34,7 +34,7 @@ def use_group(group: "distributed.ProcessGroup | None") -> Iterator[None]:
     """Count over the processes of a group within this context, for meshes of which one dimension spreads the batch.
 
     Args:
-        group: The processes that share the batch; None for the default group, as in `torch.distributed`.
+        group: The processes that share the batch, or None for the default group, as in `torch.distributed`.
     """
     with _counting_over(group):
         yield
@@ -85,7 +85,7 @@ def global_mean(total: Tensor, count: Tensor | int, synchronize: bool = True) ->
     Args:
         total: Sum over the entries that this process holds, of any shape, for several means at once.
         count: Number of these entries: a tensor of the same shape, or one number.
-        synchronize: Count over all processes; otherwise return total / count. Modules pass their `training`.
+        synchronize: Count over all processes, rather than return total / count. Modules pass their `training`.
 
     Example:
         >>> errors = torch.tensor([1.0, 2.0, 6.0])
@@ -108,7 +108,7 @@ def sum_over_processes(values: Tensor) -> Tensor:
 
 
 def gather_rows(rows: Tensor) -> tuple[Tensor, int]:
-    """Concatenate the rows (B, ...) of all processes in order of rank, with gradients; B may differ, and be 0.
+    """Concatenate the rows (B, ...) of all processes in order of rank, with gradients. B may differ and may be 0.
 
     The backward sums the gradients that all processes have for a row and returns the sum to the owner of the row.
 

@@ -2,6 +2,7 @@
 
 import functools
 
+import networkx
 import numpy as np
 import torch
 from torch import Tensor
@@ -53,3 +54,10 @@ def volumes(pos: Tensor) -> Tensor:
     """Signed volumes spanned by each atom and its three successors, which tell mirror images apart."""
     edges = [pos.roll(-step, 0) - pos for step in (1, 2, 3)]
     return (torch.linalg.cross(edges[0], edges[1]) * edges[2]).sum(-1)
+
+
+def rigid_parts(data: Data) -> list[list[int]]:
+    """Atoms of the rings and fused rings of a molecule: of all that stays in one piece without the bridges."""
+    graph = networkx.Graph(data.bond_index.t().tolist())
+    graph.remove_edges_from(list(networkx.bridges(graph)))
+    return [sorted(part) for part in networkx.connected_components(graph) if len(part) > 1]

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from jaxtyping import Int
 from torch import Tensor
+from torch.profiler import record_function
 from torch_geometric.data import Batch, Data
 from torch_geometric.utils import scatter
 
@@ -21,7 +22,7 @@ class AtomMask(Configurable):
     is removed together with its bonds, and no placeholder takes its position. The fields of the result:
 
     ==============================  =====================  =====================================================
-    `z` `pos` `batch`               (N',) (N', 3) (N',)    remaining atoms, in order; N' = K (N - B)
+    `z` `pos` `batch`               (N',) (N', 3) (N',)    remaining atoms, in order, N' = K (N - B)
     `bond_index` `bond_order`       (2, b) (b,)            bonds between them, if the data has bonds
     `masked_z` `masked_pos`         (K B,) (K B, 3)        element and position (Å) of the masked atom of each copy
     `masked_atom`                   (K B,)                 row of the masked atom in the given data
@@ -61,7 +62,7 @@ class AtomMask(Configurable):
         self.labels = tuple(labels)
 
     def __call__(self, data: Data, generator: torch.Generator | None = None) -> Data:
-        """Copies of the molecules of `data`, each without an atom; `data` itself is left as it is.
+        """Return copies of the molecules, each without one atom, and leave `data` unchanged.
 
         Raises:
             ValueError: a molecule has no atoms (checked for CPU tensors), or a field of `labels` is missing.
@@ -69,32 +70,36 @@ class AtomMask(Configurable):
         return self.mask(data, self.draw(data, generator))
 
     def draw(self, data: Data, generator: torch.Generator | None = None) -> Int[Tensor, " copies"]:
-        """Which atoms to take out: rows of `data`, (K B,), copy after copy."""
+        """Draw the atoms to mask: rows of `data`, (K B,), copy after copy."""
         check_positions(data, type(self).__name__, ("z", "pos"))
         sizes, molecule = _sizes(data), molecule_of(data)
-        light = (data.z == 1) if self.heavy_only else torch.zeros_like(data.z, dtype=torch.bool)
-        # All atoms at random, then by molecule, heavy ones first: uniform among those of one kind in one molecule.
-        shuffled = torch.randperm(data.z.shape[0], generator=generator, device=data.z.device)
-        group = (2 * molecule + light).index_select(0, shuffled)
-        shuffled = shuffled.index_select(0, group.argsort(stable=True))
-        heavy = scatter((~light).long(), molecule, dim_size=sizes.shape[0], reduce="sum")
-        eligible = torch.where(heavy > 0, heavy, sizes)
-        copies = torch.arange(self.num_copies, device=sizes.device).unsqueeze(1)
-        first = sizes.cumsum(0) - sizes
-        return shuffled.index_select(0, (first + copies % eligible).flatten())
+        with record_function("molspectra::atom_mask.draw"):
+            light = (data.z == 1) if self.heavy_only else torch.zeros_like(data.z, dtype=torch.bool)
+            # One random order of all atoms. The stable sort groups it by molecule, heavy atoms first, and leaves it
+            # uniform within each group: the first K atoms of a molecule are K draws without replacement.
+            shuffled = torch.randperm(data.z.shape[0], generator=generator, device=data.z.device)
+            group = (2 * molecule + light).index_select(0, shuffled)
+            shuffled = shuffled.index_select(0, group.argsort(stable=True))
+            heavy = scatter((~light).long(), molecule, dim_size=sizes.shape[0], reduce="sum")
+            eligible = torch.where(heavy > 0, heavy, sizes)
+            # Copy c takes draw c. Molecules with fewer eligible atoms than copies start over.
+            copies = torch.arange(self.num_copies, device=sizes.device).unsqueeze(1)
+            first = sizes.cumsum(0) - sizes
+            return shuffled.index_select(0, (first + copies % eligible).flatten())
 
     def mask(self, data: Data, masked_atom: Int[Tensor, " copies"]) -> Data:
-        """Take out given atoms.
+        """Remove given atoms.
 
         Args:
             data: B molecules with `z` and `pos`.
-            masked_atom: Rows of `data`, (K B,) for any K: one in each molecule in order, copy after copy.
+            masked_atom: Rows of `data`, (K B,) for any K: one of each molecule in order, copy after copy.
 
         Returns:
-            The copies without these atoms, as described above.
+            The copies without these atoms, with the fields of :class:`AtomMask`.
 
         Raises:
-            ValueError: an atom is not in its molecule (checked for CPU tensors), or `masked_atom` is not K B long.
+            ValueError: an atom is not in its molecule (checked for CPU tensors), or the length of `masked_atom` is not
+                K B.
         """
         check_fields(data, ("z", "pos", *self.labels), type(self).__name__, "Set them, or leave them out of labels=.")
         sizes, molecule = _sizes(data), molecule_of(data)
@@ -109,28 +114,31 @@ class AtomMask(Configurable):
         num_copies = masked_atom.shape[0] // num_molecules
         copies = torch.arange(num_copies, device=molecule.device).unsqueeze(1)
 
-        # Rows of all copies one after the other; the stable sort brings those that stay to the front, in order.
-        removed = torch.zeros(num_copies * num_atoms, dtype=torch.bool, device=molecule.device)
-        removed.index_fill_(0, (masked_atom.view(num_copies, -1) + copies * num_atoms).flatten(), True)
-        rows = removed.to(torch.uint8).argsort(stable=True)[: num_copies * (num_atoms - num_molecules)]
-        kept = rows % num_atoms
-        source = torch.arange(num_molecules, device=molecule.device).repeat(num_copies)
-        fields = {
-            "z": data.z.index_select(0, kept),
-            "pos": data.pos.index_select(0, kept),
-            **_bonds(data, removed, num_copies),
-            "masked_z": data.z.index_select(0, masked_atom),
-            "masked_pos": data.pos.index_select(0, masked_atom),
-            "masked_atom": masked_atom,
-            "source_batch": source,
-            "kept": kept,
-            **{label: data[label].index_select(0, source) for label in self.labels},
-        }
-        if data.batch is None and num_copies == 1:
-            return Data(**fields)
-        batch = molecule.index_select(0, kept) + rows // num_atoms * num_molecules
-        ends = (sizes - 1).repeat(num_copies).cumsum(0)
-        return Batch(batch=batch, ptr=torch.cat([torch.zeros_like(ends[:1]), ends]), **fields)
+        with record_function("molspectra::atom_mask.remove"):
+            # The rows of all copies, copy after copy. A stable sort moves the removed rows to the end. Unlike a boolean
+            # index it has an output of known size, so that the host does not wait for the device.
+            removed = torch.zeros(num_copies * num_atoms, dtype=torch.bool, device=molecule.device)
+            removed.index_fill_(0, (masked_atom.view(num_copies, -1) + copies * num_atoms).flatten(), True)
+            rows = removed.to(torch.uint8).argsort(stable=True)[: num_copies * (num_atoms - num_molecules)]
+            kept = rows % num_atoms
+            source = torch.arange(num_molecules, device=molecule.device).repeat(num_copies)
+            fields = {
+                "z": data.z.index_select(0, kept),
+                "pos": data.pos.index_select(0, kept),
+                **_bonds(data, removed, num_copies),
+                "masked_z": data.z.index_select(0, masked_atom),
+                "masked_pos": data.pos.index_select(0, masked_atom),
+                "masked_atom": masked_atom,
+                "source_batch": source,
+                "kept": kept,
+                **{label: data[label].index_select(0, source) for label in self.labels},
+            }
+            if data.batch is None and num_copies == 1:
+                return Data(**fields)
+            batch = molecule.index_select(0, kept) + rows // num_atoms * num_molecules
+            # `ptr` also counts molecules without remaining atoms, which leave no trace in `batch`.
+            ends = (sizes - 1).repeat(num_copies).cumsum(0)
+            return Batch(batch=batch, ptr=torch.cat([torch.zeros_like(ends[:1]), ends]), **fields)
 
     def __repr__(self) -> str:
         return f"AtomMask(num_copies={self.num_copies}, heavy_only={self.heavy_only})"
@@ -172,7 +180,7 @@ def _check_copies(name: str, value: int) -> None:
 
 
 def _sizes(data: Data) -> Tensor:
-    """Number of atoms of each molecule, (B,)."""
+    """Return the number of atoms of each molecule, (B,)."""
     if data.batch is None:
         sizes = torch.full((1,), data.pos.shape[0], dtype=torch.int64, device=data.pos.device)
     elif "ptr" in data:
@@ -181,7 +189,7 @@ def _sizes(data: Data) -> Tensor:
         sizes = torch.bincount(data.batch, minlength=num_molecules_of(data))
     if values_are_free(sizes) and bool((sizes == 0).any()):
         raise ValueError(
-            f"Every molecule must have an atom to be taken out; molecule {int((sizes == 0).nonzero()[0])} has none. "
+            f"Every molecule must have an atom to remove; molecule {int((sizes == 0).nonzero()[0])} has none. "
             "Leave it out of the batch."
         )
     return sizes
@@ -190,8 +198,8 @@ def _sizes(data: Data) -> Tensor:
 def _check_masked(masked_atom: Tensor, molecule: Tensor, num_molecules: int) -> None:
     if masked_atom.shape[0] == 0 or masked_atom.shape[0] % num_molecules:
         raise ValueError(
-            f"masked_atom must have K · {num_molecules} entries, an atom of each molecule for each of K copies; got "
-            f"{masked_atom.shape[0]}."
+            f"masked_atom must have K · {num_molecules} entries, one atom of each molecule for each of K copies; got "
+            f"{masked_atom.shape[0]}. Draw them with draw()."
         )
     if not values_are_free(masked_atom):
         return
@@ -202,13 +210,13 @@ def _check_masked(masked_atom: Tensor, molecule: Tensor, num_molecules: int) -> 
         entry = int(wrong.nonzero()[0])
         raise ValueError(
             f"masked_atom[{entry}] must be an atom of molecule {int(expected[entry])}; got row "
-            f"{int(masked_atom[entry])}. Rows are counted through the batch: add batch.ptr[:-1] to numbers that start "
-            "at 0 in each molecule."
+            f"{int(masked_atom[entry])}. Rows count through the batch: add batch.ptr[:-1] to numbers that start at 0 "
+            "in each molecule."
         )
 
 
 def _bonds(data: Data, removed: Tensor, num_copies: int) -> dict[str, Tensor]:
-    """The bonds of all copies between atoms that stay, numbered anew; empty if the data has none."""
+    """Return the bonds between remaining atoms of all copies, renumbered, or no fields if the data has no bonds."""
     if "bond_index" not in data:
         return {}
     num_atoms = removed.shape[0] // num_copies
@@ -216,6 +224,7 @@ def _bonds(data: Data, removed: Tensor, num_copies: int) -> dict[str, Tensor]:
     bonds = (data.bond_index.unsqueeze(1) + offset).flatten(1)
     broken = removed.index_select(0, bonds.flatten()).view_as(bonds).any(dim=0)
     intact = (~broken).nonzero().squeeze(1)
+    # The new row of an atom is its old row less the number of atoms removed before it.
     row = torch.arange(removed.shape[0], device=removed.device) - removed.cumsum(0)
     bonds = bonds.index_select(1, intact)
     fields = {"bond_index": row.index_select(0, bonds.flatten()).view_as(bonds)}

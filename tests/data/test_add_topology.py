@@ -7,6 +7,7 @@ from torch_geometric.transforms import Compose
 
 import molspectra as ms
 from molspectra.data.transforms import AddTopology, ForceConstants
+from molspectra.geometry import topology
 from tests.conformers import IDS
 
 EDGE_SMILES = [
@@ -30,8 +31,10 @@ def test_published_clean_terms(conformers, name):
     assert torch.equal(data.angle_index, angles)
     assert torch.equal(data.torsion_index, torsions)
     assert torch.equal(data.rotatable_index, conformers("frad/torsion_noise", name, "quads"))
-    assert torch.equal(data.atom_in_ring, conformers("frad/molecules", name, "atom_in_ring"))
-    assert torch.equal(data.bond_in_ring, conformers("frad/molecules", name, "bond_in_ring"))
+    in_ring = ~topology.bridge_of(data.parent_index, data.bridge, *data.bond_index)[1]
+    assert torch.equal(in_ring, conformers("frad/molecules", name, "bond_in_ring"))
+    ring_atoms = conformers("frad/molecules", name, "atom_in_ring").nonzero().flatten()
+    assert torch.equal(data.bond_index[:, in_ring].unique(), ring_atoms)
     released = AddTopology(as_released=True)(conformers.molecule(name))
 
     def flags(index, marked):
@@ -46,11 +49,12 @@ def test_published_clean_terms(conformers, name):
             dtype=torch.bool,
         )
 
-    in_ring = released.bond_index[:, released.bond_in_ring]
-    assert torch.equal(released.bond_in_ring, conformers("slide/internal", name, "bond_same_ring"))
+    in_ring = topology.bonds_in_rings(released.bond_index, len(released.z))
+    assert torch.equal(in_ring, conformers("slide/internal", name, "bond_same_ring"))
+    ring_bonds = released.bond_index[:, in_ring]
     for index, marked, key in (
-        (released.angle_index, in_ring, "angle_both_bonds_in_ring"),
-        (released.torsion_index, in_ring, "torsion_central_in_ring"),
+        (released.angle_index, ring_bonds, "angle_both_bonds_in_ring"),
+        (released.torsion_index, ring_bonds, "torsion_central_in_ring"),
         (released.torsion_index, released.rotatable_index[1:3], "torsion_rotatable"),
     ):
         assert torch.equal(flags(index, marked), conformers("slide/internal", name, key)), key
@@ -71,12 +75,10 @@ def test_fields_batch_and_come_apart_again():
             )
             assert same, key
     # Every index points into its own molecule.
-    for key in ("angle_index", "torsion_index", "rotatable_index", "hop_index"):
+    for key in ("angle_index", "torsion_index", "rotatable_index"):
         of = batch.batch[batch[key]]
         assert (of == of[0]).all(), key
     assert torch.equal(batch.batch[batch.parent_index], batch.batch)
-    assert (batch.atom_in_ring[batch.ring_index]).all()
-    assert batch.ring_size.sum() == len(batch.ring_index)
 
 
 @pytest.mark.parametrize("smiles", EDGE_SMILES)
@@ -175,8 +177,6 @@ def test_either_order_of_a_bonds_atoms_will_do():
 def test_bad_arguments():
     with pytest.raises(ValueError, match="margin must not be negative"):
         AddTopology(margin=-0.1)
-    with pytest.raises(ValueError, match="max_hops must not be negative"):
-        AddTopology(max_hops=-1)
 
 
 def test_edges_that_are_no_bonds_are_not_taken_for_bonds():
@@ -214,4 +214,4 @@ def test_pre_transform_runs_once():
 
 
 def test_repr():
-    assert repr(AddTopology()) == "AddTopology(margin=0.08727, max_hops=3, hydrogens=True, as_released=False)"
+    assert repr(AddTopology()) == "AddTopology(margin=0.08727, hydrogens=True, as_released=False)"

@@ -152,7 +152,7 @@ def test_batches_of_all_that_the_methods_read(prepared, store):
     for indices in (INDICES, range(15), [5]):
         expected = Batch.from_data_list([prepared[i] for i in indices])
         found = store.batch(indices)
-        assert set(found.keys()) >= {"torsion_index", "ring_index", "ring_size", "parent_index", "bridge", "hop_count"}
+        assert set(found.keys()) >= {"torsion_index", "rotatable_depth", "parent_index", "tree_span", "bridge"}
         assert_same_batch(found, expected)
         assert_same_batch(pickle.loads(pickle.dumps(found)), expected)
         assert_same_batch(found.clone(), expected.clone())
