@@ -41,7 +41,7 @@ def build(described: Any, classes: Mapping[str, type]) -> Any:
 
     Args:
         described: JSON form, from :func:`describe`.
-        classes: Classes of the user by name; those of this library are known.
+        classes: Classes of the user by name, beside those of this library.
 
     Raises:
         ValueError: a class is unknown.

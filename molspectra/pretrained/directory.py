@@ -23,7 +23,7 @@ def save(module: nn.Module, directory: str | Path) -> None:
     Args:
         module: An encoder, SpecFormer, head, objective with weights or method, or a module of your own that inherits
             :class:`molspectra.Configurable`.
-        directory: Receives `model.safetensors` and `config.json`, each replaced at once; made if need be.
+        directory: Receives `model.safetensors` and `config.json`, each replaced at once. It is made if need be.
 
     Raises:
         TypeError: the module, or an argument it was built with, cannot be written down.

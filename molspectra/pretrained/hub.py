@@ -50,10 +50,10 @@ def from_pretrained(
 
     Args:
         repo_id_or_directory: "user/repo", or a directory.
-        revision: Branch, tag or commit; None is the main branch.
-        classes: Your own classes that the configuration may name; those of this library are known.
-        token: Access token of a private repository; None takes the one you are logged in with.
-        cache_dir: Folder for the files; None is huggingface_hub's own cache.
+        revision: Branch, tag or commit, None for the main branch.
+        classes: Your own classes that the configuration may name, beside those of this library.
+        token: Access token of a private repository, None for the one you are logged in with.
+        cache_dir: Folder for the files, None for huggingface_hub's own cache.
         force_download: Fetch files again even if they are in the cache.
         local_files_only: Use the cache alone, as MOLSPECTRA_OFFLINE=1 and HF_HUB_OFFLINE=1 do.
 
@@ -103,10 +103,10 @@ def push_to_hub(
     Args:
         module: Any module that :func:`molspectra.pretrained.save` takes.
         repo_id: "user/repo".
-        private: True if a new repository is private; None leaves it to the settings of the account.
+        private: True if a new repository is private, None if the settings of the account decide.
         license: License of the weights, by its identifier at the Hub, for the model card.
-        token: Access token; None takes the one you are logged in with.
-        branch: Branch of the commit; None is the main branch.
+        token: Access token, None for the one you are logged in with.
+        branch: Branch of the commit, None for the main branch.
         create_pr: Open a pull request with the commit.
         commit_message: Message of the commit.
 

@@ -22,14 +22,14 @@ def load(directory_or_name: str | Path, classes: Iterable[type] = ()) -> Any:
     Args:
         directory_or_name: One of these. Published files are kept in the folder that the environment variable
             MOLSPECTRA_CACHE names, by default ~/.cache/molspectra.
-        classes: Your own classes that the configuration may name; those of this library are known.
+        classes: Your own classes that the configuration may name, beside those of this library.
 
     Returns:
-        The module with its weights; or a :class:`molspectra.pretrained.ReferenceCheckpoint`, whose `encoder` and other
+        The module with its weights, or a :class:`molspectra.pretrained.ReferenceCheckpoint`, whose `encoder` and other
         parts are modules.
 
     Raises:
-        FileNotFoundError: the directory does not hold both files; or the published file cannot be fetched automatically
+        FileNotFoundError: the directory does not hold both files, or the published file cannot be fetched automatically
             (the message says how to get it).
         ValueError: a file is damaged, the configuration names an unknown class, the weights do not fit, or the name is
             unknown.

@@ -27,7 +27,7 @@ def _refuse_replaced(module: nn.Module, described: Mapping[str, Any]) -> None:
     """Refuse a module that would come back as a different one.
 
     Raises:
-        ValueError: parts have been changed or replaced; the message names them.
+        ValueError: parts have been changed or replaced. The message names them.
     """
     classes = {class_name(type(part)): type(part) for part in _configurable_parts(module).values()}
     # New weights are drawn and discarded. The user's random numbers must not depend on whether something was saved.

@@ -14,7 +14,7 @@ class AttentiveConvolution(nn.Module):
     Args:
         in_channels: Channels of the input.
         out_channels: Channels of the output.
-        kernel_size: Positions that the convolution sees; odd.
+        kernel_size: Positions that the convolution sees, odd.
         stride: Its step.
         reduction: See :class:`ChannelAttention`.
     """
@@ -58,7 +58,7 @@ class SpatialAttention(nn.Module):
     """Weights of positions, a_x = σ(conv [mean_c h ‖ max_c h]) (CBAM, Woo et al. 2018, arXiv:1807.06521, eq. 3).
 
     Args:
-        kernel_size: Positions that the convolution sees; odd.
+        kernel_size: Positions that the convolution sees, odd.
     """
 
     def __init__(self, kernel_size: int = 7) -> None:

@@ -16,7 +16,7 @@ class SpectrumAxis:
         name: Kind of spectrum, the name of its field on a molecule ("uv_vis", "ir", …).
         start: First sample, in `unit`.
         stop: Last sample, in `unit`.
-        step: Distance of neighboring samples, in `unit`; divides stop - start.
+        step: Distance of neighboring samples, in `unit`. It divides stop - start.
         unit: Unit of the axis, such as "eV" or "cm^-1".
 
     Raises:

@@ -40,8 +40,8 @@ def broaden(
         axis: Grid of the spectra.
         fwhm: Full width at half maximum, in the unit of `axis`.
         shape: "gaussian" or "lorentzian".
-        index: Spectrum each line belongs to, (K,) int64, in any order; by default all lines belong to one spectrum.
-        num_spectra: Number of spectra M; by default the largest index + 1. Spectra without lines are zero.
+        index: Spectrum each line belongs to, (K,) int64, in any order. By default all lines belong to one spectrum.
+        num_spectra: Number of spectra M, by default the largest index + 1. Spectra without lines are zero.
 
     Returns:
         The spectra, (M, L), in units of intensity per unit of `axis`.

@@ -37,12 +37,12 @@ class CNNAM(Configurable, SpectrumEncoder):
     Args:
         lengths: Samples of each kind of spectrum.
         out_channels: Width F of the embedding.
-        channels: Width of each convolution; the last is the width D of the tokens.
-        kernel_size: Samples that a convolution sees; odd.
+        channels: Width of each convolution. The last is the width D of the tokens.
+        kernel_size: Samples that a convolution sees, odd.
         stride: Step of each convolution: a feature map has ⌈L / stride^layers⌉ positions.
         num_sections: Sections of the axis (at most the positions) that the feature map is averaged over.
         reduction: Channels over hidden channels in the channel attention.
-        scaling: Module that scales the intensities, for all kinds or for each; by default log10(1 + s).
+        scaling: Module that scales the intensities, for all kinds or for each, by default log10(1 + s).
         dropout: Dropout rate between the dense layers.
 
     Raises:
@@ -108,12 +108,12 @@ class CNNAM(Configurable, SpectrumEncoder):
         """Encode a batch of spectra.
 
         Args:
-            spectra: Kind → intensities (B, L_kind), a row of NaN for a missing spectrum; or spectra that `prepare` has
+            spectra: Kind → intensities (B, L_kind), a row of NaN for a missing spectrum, or spectra that `prepare` has
                 scaled.
 
         Returns:
-            Tokens (B, n, D), the positions of the last feature maps, 0 where missing; embedding (B, F); and the valid
-            tokens (B, n).
+            Tokens (B, n, D), positions of the last feature maps (0 where missing), the embedding (B, F), and
+            the valid tokens (B, n).
 
         Raises:
             ValueError: a kind is unknown, a shape is wrong, or (checked for CPU tensors) a row mixes NaN or infinite

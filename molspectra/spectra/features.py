@@ -11,7 +11,7 @@ class SpectrumFeatures(NamedTuple):
 
     tokens: Float[Tensor, "batch tokens channels"]
     """One feature vector per patch (SpecFormer) or per position of the feature map (CNNAM), (B, n, D). The kinds stand
-    one after the other; `split` of the encoder takes them apart."""
+    one after the other. `split` of the encoder takes them apart."""
     embedding: Float[Tensor, "batch out_channels"]
     """One feature vector per sample, (B, F)."""
     valid: Bool[Tensor, "batch tokens"]

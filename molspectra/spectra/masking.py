@@ -58,7 +58,7 @@ class PatchMask:
         """Draw masks for a batch of spectra, True where hidden.
 
         Args:
-            spectra: Kind → (B, L), a row of NaN for a missing spectrum; or spectra that `specformer.prepare` has
+            spectra: Kind → (B, L), a row of NaN for a missing spectrum, or spectra that `specformer.prepare` has
                 scaled.
             generator: Source of randomness, on the spectra's device.
 

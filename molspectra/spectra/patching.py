@@ -8,7 +8,7 @@ from molspectra._validation import check_sizes
 
 
 class SpectrumPatcher(Configurable, nn.Module):
-    """Windows of `patch_len` samples, one every `stride` samples; no padding (MolSpectra §3.2, arXiv:2502.16284).
+    """Windows of `patch_len` samples, one every `stride` samples, without padding (MolSpectra §3.2, arXiv:2502.16284).
 
     Samples behind the last whole window are left out.
 

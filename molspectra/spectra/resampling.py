@@ -34,8 +34,8 @@ def resample(
             or strictly descending (as measured infrared spectra often are), not necessarily uniform. Units are not
             converted: for wavelengths λ in nm pass 1239.84 / λ to get eV.
         target: Axis of the result.
-        outside: Value where `target` reaches beyond the source grid (by more than 1/1000 step): "zero"; "nan", which
-            shows the place; or "raise", a ValueError.
+        outside: Value where `target` reaches beyond the source grid (by more than 1/1000 step): "zero", "nan", which
+            shows the place, or "raise", a ValueError.
         conserve_area: Average over bins rather than interpolate. Beyond its grid the source counts as zero.
 
     Returns:

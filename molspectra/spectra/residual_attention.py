@@ -16,7 +16,7 @@ class ResidualAttentionLayer(nn.Module):
 
     Args:
         channels: Width of the tokens.
-        num_heads: Attention heads; divides `channels`.
+        num_heads: Attention heads, a divisor of `channels`.
         feedforward_channels: Width of the hidden layer of the feed-forward part.
         dropout: Dropout rate of attention weights and of both branches.
         norm: "batch" (PatchTST's choice) or "layer".

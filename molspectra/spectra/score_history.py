@@ -16,7 +16,7 @@ _ACCELERATOR_CHANNELS = 8
 class ScoreHistory:
     """Queries and keys of the layers so far, from which the accumulated attention scores are computed.
 
-    Residual attention (RealFormer, He et al. 2021, arXiv:2012.11747; used by PatchTST and SpecFormer) adds the scores
+    Residual attention (RealFormer, He et al. 2021, arXiv:2012.11747, used by PatchTST and SpecFormer) adds the scores
     before the softmax: S_l = s Q_l K_lᵀ + S_{l-1}. Scores add linearly, so S_l = s [Q_1 ‖ … ‖ Q_l] [K_1 ‖ … ‖ K_l]ᵀ
     with the heads' channels concatenated. That is an ordinary attention of larger head dimension, which a fused kernel
     computes without a tokens × tokens tensor in memory.
@@ -27,7 +27,7 @@ class ScoreHistory:
     Args:
         valid: True for tokens that count, (B, n).
         scale: s, the inverse square root of a head's width.
-        as_mask: True if the bias is a mask, False if it is a channel; by default a mask on the CPU only.
+        as_mask: True if the bias is a mask, False if it is a channel, by default a mask on the CPU only.
     """
 
     def __init__(self, valid: Bool[Tensor, "batch tokens"], scale: float, as_mask: bool | None = None) -> None:

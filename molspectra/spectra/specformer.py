@@ -42,10 +42,10 @@ class SpecFormer(Configurable, SpectrumEncoder):
         stride: Samples between patch starts, for all kinds or for each.
         hidden_channels: Width D of the tokens.
         num_layers: Number of transformer layers.
-        num_heads: Attention heads; divides `hidden_channels`.
+        num_heads: Attention heads, a divisor of `hidden_channels`.
         out_channels: Width F of the embedding.
         feedforward_channels: Width of the feed-forward layers, by default twice `hidden_channels`.
-        scaling: Module that scales the intensities, for all kinds or for each; by default log10(1 + s).
+        scaling: Module that scales the intensities, for all kinds or for each, by default log10(1 + s).
         pool: "flatten" (as published) or "mean" over the valid tokens.
         norm: "batch" (as published) or "layer".
         dropout: Dropout rate in the layers.
@@ -113,12 +113,12 @@ class SpecFormer(Configurable, SpectrumEncoder):
 
     @classmethod
     def paper(cls, out_channels: int = 256) -> "SpecFormer":
-        """Return the paper's configuration: width 256; UV-Vis 601, IR and Raman 3501 samples; patches 20/10."""
+        """Return the paper's configuration: width 256, UV-Vis of 601, IR and Raman of 3501 samples, patches 20/10."""
         return cls({"uv_vis": 601, "ir": 3501, "raman": 3501}, 20, 10, out_channels=out_channels)
 
     @classmethod
     def released(cls, out_channels: int = 256) -> "SpecFormer":
-        """Return the released one: width 128; UV-Vis 701 samples, patches 20/10; IR and Raman 3501, patches 50/25."""
+        """Return the released one: width 128, UV-Vis of 701 (patches 20/10), IR and Raman of 3501 samples (50/25)."""
         return cls(
             {"uv_vis": 701, "ir": 3501, "raman": 3501},
             {"uv_vis": 20, "ir": 50, "raman": 50},
@@ -147,7 +147,7 @@ class SpecFormer(Configurable, SpectrumEncoder):
         """Encode a batch of spectra.
 
         Args:
-            spectra: Kind → intensities (B, L_kind), a row of NaN for a missing spectrum; or spectra that `prepare` has
+            spectra: Kind → intensities (B, L_kind), a row of NaN for a missing spectrum, or spectra that `prepare` has
                 scaled.
             masked: Kind → the hidden part, True where hidden: (B, L) over samples, set to 0 before patching, or (B, n)
                 over patches, set to 0 after patching (see :class:`PatchMask`). Zeros are put in after scaling.
@@ -192,9 +192,9 @@ class SpecFormer(Configurable, SpectrumEncoder):
     def patches(
         self, spectra: Mapping[str, Tensor] | PreparedSpectra
     ) -> dict[str, Float[Tensor, "batch patches patch_len"]]:
-        """Return the scaled, unmasked patches of each kind, (B, n, P), the target of reconstruction; 0 where missing.
+        """Return the scaled, unmasked patches of each kind, (B, n, P), the target of reconstruction, 0 where missing.
 
-        Those of prepared spectra are views and take no memory.
+        Patches of prepared spectra are views and take no memory.
         """
         scaled = self.prepare(spectra).scaled
         return {kind: patcher(scaled[kind]) for kind, patcher in self.patchers.items()}

@@ -13,12 +13,12 @@ from molspectra.spectra import SpecFormer
 
 @dataclass(frozen=True)
 class ReferenceCheckpoint:
-    """Parts of a published checkpoint, in `as_released` form and evaluation mode; None where the file has none."""
+    """Published parts, in `as_released` form and evaluation mode. A part that is not in the file is None."""
 
     encoder: nn.Module
     """(z, pos, batch) → :class:`~molspectra.encoders.AtomFeatures`. The encoder of 3D-EMGP needs `bond_index` too."""
     hyper_parameters: Mapping[str, Any]
-    """Options of the training that the file records; empty for 3D-EMGP."""
+    """Options of the training that the file records, none for 3D-EMGP."""
     noise_head: VectorHead | None = None
     """Atom features → predicted normalized displacement (N, 3). In a SliDe without `force_head` it predicts the
     gradient of SliDe's energy instead."""
@@ -42,4 +42,4 @@ class ReferenceCheckpoint:
     """Gradients of SliDe's energy → normalized gradients, (N, 3), in files that denoise coordinates as well."""
     extras: Mapping[str, Tensor] = field(default_factory=dict)
     """Tensors of parts without counterpart here, by their published names: Frad's and SliDe's heads and normalizers for
-    changes of bonds, angles and torsions (trained by no loss), and for masked atoms; scales of forces."""
+    changes of bonds, angles and torsions (trained by no loss), and for masked atoms, and scales of forces."""

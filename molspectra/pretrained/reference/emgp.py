@@ -16,7 +16,7 @@ _PREFIX = "module."
 
 
 def emgp_state(checkpoint: Mapping[str, Any]) -> Mapping[str, Tensor] | None:
-    """Return the tensors of a checkpoint of 3D-EMGP, which are at the top or below `model`; None if it is another."""
+    """Return the tensors of a checkpoint of 3D-EMGP, which are at the top or below `model`, else None."""
     state = checkpoint.get("model", checkpoint)
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         return None

@@ -39,7 +39,7 @@ SET_ASIDE = re.compile(
     r"|(bond|angle|dihedral|rotate_dihedral)_pos_normalizer\.|reg_dev_normalizer\.|d(mean|std)$)"
 )
 """Parts of Frad's and SliDe's releases without counterpart here: heads, projections and normalizers for changes of
-bonds, angles and torsions (in all files of SliDe, though in no loss) and for masked atoms; scales of forces."""
+bonds, angles and torsions (in all files of SliDe, though in no loss) and for masked atoms, and scales of forces."""
 
 SPECFORMER: Rules = (
     (r"^backbone\.W_P\.(\d+)\.", lambda match: f"patch_proj.{KINDS[int(match[1])]}."),

@@ -19,7 +19,7 @@ def load_reference(path: str | Path) -> ReferenceCheckpoint:
     encoder, F2D, and are refused.
 
     Args:
-        path: The published file: a Lightning .ckpt of MolSpectra, Coord, Frad or SliDe; for 3D-EMGP the file itself, or
+        path: The published file: a Lightning .ckpt of MolSpectra, Coord, Frad or SliDe, or the file of 3D-EMGP or
             its tensors by the same names in a .safetensors.
 
     Returns:

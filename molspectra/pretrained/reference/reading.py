@@ -19,7 +19,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     such names, those below `pytorch_lightning.callbacks`. A file that needs any other class is refused.
 
     Args:
-        path: File written by torch.save; or, if the name ends in .safetensors, tensors by name.
+        path: File written by torch.save, or tensors by name if its name ends in .safetensors.
 
     Returns:
         Content of the file.

@@ -21,7 +21,7 @@ _LENGTHS = {"uv_vis": (701, 601), "ir": (3501,), "raman": (3501,)}
 
 
 def import_specformer(parts: Parts, hyper: HyperParameters) -> tuple[SpecFormer | None, PatchReconstructionHead | None]:
-    """Return the SpecFormer of a checkpoint and its reconstruction head; None if it holds none, as that of Coord."""
+    """Return the SpecFormer of a checkpoint and its reconstruction head, or None if it holds none, as Coord's."""
     if not parts.has(_PREFIX):
         return None, None
     patch_len = dict(zip(KINDS, hyper["patch_len"], strict=True))
