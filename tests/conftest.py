@@ -5,7 +5,10 @@ after the plugin of jaxtyping has installed its hook, which versions before 0.2.
 """
 
 import json
+import lzma
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +21,7 @@ from torch import Tensor
 if TYPE_CHECKING:
     from tests.conformers import PublishedConformers
 
-_REPOSITORY = Path(__file__).parents[1]
+_FIXTURES = Path(__file__).parent / "fixtures"
 
 
 @pytest.fixture(autouse=True)
@@ -28,29 +31,39 @@ def seed() -> None:
 
 
 @pytest.fixture(scope="session")
-def reference() -> Path:
-    """Folder of golden numbers of the published implementations, which is not part of the repository."""
-    folder = Path(os.environ.get("MOLSPECTRA_REFERENCE", _REPOSITORY.parent / "shared" / "reference"))
-    if not (folder / "fixtures").is_dir():
-        pytest.skip(f"no reference numbers at {folder}; set MOLSPECTRA_REFERENCE to the folder that has fixtures/")
-    return folder
+def reference() -> Iterator[Path]:
+    """Folder of the golden numbers, one folder a part; see tests/fixtures/README.md.
+
+    MOLSPECTRA_REFERENCE names another folder, with fixtures/ in it: of all numbers, or of other seeds and sizes.
+    """
+    if override := os.environ.get("MOLSPECTRA_REFERENCE"):
+        folder = Path(override) / "fixtures"
+        assert folder.is_dir(), f"MOLSPECTRA_REFERENCE must name a folder that has fixtures/; got {override}"
+        yield folder
+        return
+    with tempfile.TemporaryDirectory() as unpacked:
+        for path in _FIXTURES.rglob("*.*"):
+            target = Path(unpacked) / path.relative_to(_FIXTURES)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if path.suffix == ".xz":
+                target.with_suffix("").write_bytes(lzma.decompress(path.read_bytes()))
+            elif path.suffix == ".json":
+                shutil.copyfile(path, target)
+        yield Path(unpacked)
 
 
 @pytest.fixture(scope="session")
-def dataset_files(reference: Path) -> Path:
-    """Folder of sample files in published layouts, beside the golden numbers; no part of the repository either."""
-    folder = reference.parent / "dataset"
-    if not (folder / "public").is_dir():
-        pytest.skip(f"no sample files at {folder}")
-    return folder
+def sample_files() -> Path:
+    """Folder of sample files in published layouts, one folder a source; see tests/fixtures/README.md."""
+    return _FIXTURES / "files"
 
 
 @pytest.fixture(scope="session")
 def load_fixture(reference: Path) -> Callable[[str], Any]:
-    """Read a file below fixtures/ by its name: tensors from a .safetensors, plain values from a .json."""
+    """Read a file of golden numbers by its name: tensors from a .safetensors, plain values from a .json."""
 
     def load(name: str) -> dict[str, Tensor] | Any:
-        path = reference / "fixtures" / name
+        path = reference / name
         return json.loads(path.read_text()) if path.suffix == ".json" else load_file(path)
 
     return load
@@ -61,7 +74,7 @@ def conformers(reference: Path) -> "PublishedConformers":
     """Molecules of the published Frad and SliDe with their noises and energies."""
     from tests.conformers import PublishedConformers
 
-    return PublishedConformers(reference / "fixtures")
+    return PublishedConformers(reference)
 
 
 @pytest.fixture
@@ -74,14 +87,12 @@ def no_shape_checks() -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip, with a reason, what this machine cannot run."""
-    skips = {}
+    """Skip the tests that need a device, where it is missing; leave out those that run without shape checks."""
     if not torch.cuda.is_available():
-        skips["cuda"] = pytest.mark.skip(reason="needs a CUDA device")
+        for item in items:
+            if item.get_closest_marker("cuda"):
+                item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
     if config.getoption("jaxtyping_packages"):
-        # The compiler does not see through the wrappers that check shapes.
-        skips["compile"] = pytest.mark.skip(reason="runs without shape checks: pytest -m compile --jaxtyping-packages=")
-    for item in items:
-        for marker, skip in skips.items():
-            if item.get_closest_marker(marker):
-                item.add_marker(skip)
+        # The compiler does not see through the wrappers that check shapes: pytest -m compile --jaxtyping-packages=
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("compile")])
+        items[:] = [item for item in items if not item.get_closest_marker("compile")]

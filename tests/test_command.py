@@ -45,7 +45,7 @@ def test_published_graph_representations(tmp_path, reference, load_fixture):
     """By way of ASE's .xyz, which has the digits, but no bonds; those guessed are the right ones."""
     import ase
 
-    checkpoint = reference / "fixtures" / "emgp" / "checkpoint-3dmgp.safetensors"
+    checkpoint = reference / "emgp" / "checkpoint-3dmgp.safetensors"
     molecules, expected = published_molecules(load_fixture)
     path = tmp_path / "molecules.xyz"
     for molecule in molecules:

@@ -180,7 +180,7 @@ def test_bonds_are_guessed_where_they_are_needed():
 
 
 def test_published_graph_representations(reference, load_fixture):
-    checkpoint = ms.pretrained.load_reference(reference / "fixtures" / "emgp" / "checkpoint-3dmgp.safetensors")
+    checkpoint = ms.pretrained.load_reference(reference / "emgp" / "checkpoint-3dmgp.safetensors")
     molecules, expected = published_molecules(load_fixture)
     actual = ms.embed(checkpoint.encoder, molecules, pool=checkpoint.energy_head.pool, output="torch")
     assert (actual - expected).abs().max() < 1e-4 * expected.abs().max()
@@ -198,9 +198,9 @@ def published_molecules(load_fixture):
     return molecules, load_fixture("emgp/outputs.safetensors")["f32.original.graph_rep"]
 
 
-def test_bad_records_of_a_file(encoder, dataset_files):
+def test_bad_records_of_a_file(encoder, sample_files):
     with pytest.warns(UserWarning, match="1 of 21 molecules failed.*\n.*qm9_mini_badrecord.sdf, record 20"):
-        rows = ms.embed(encoder, dataset_files / "public" / "qm9" / "qm9_mini_badrecord.sdf")
+        rows = ms.embed(encoder, sample_files / "qm9" / "qm9_mini_badrecord.sdf")
     assert np.isnan(rows).all(axis=1).nonzero()[0].tolist() == [19]
 
 

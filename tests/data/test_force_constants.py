@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from rdkit import Chem as chem
 from torch_geometric.data import Batch, Data
 
 from molspectra.data import from_smiles
@@ -15,8 +16,6 @@ from molspectra.data.chemistry.rdkit import to_rdkit
 from molspectra.data.chemistry.smirnoff import SmirnoffForceField
 from molspectra.data.transforms.force_constants import ForceConstants
 from molspectra.geometry import topology
-
-chem = pytest.importorskip("rdkit.Chem", reason="needs RDKit: pip install molspectra[rdkit]")
 
 MILLIDYNE = 143.9325
 GENERIC = {"bond_k": 0.058**-2, "angle_k": 0.129**-2, "torsion_k": 0.18**-2}
@@ -48,16 +47,15 @@ def molecule(smiles):
 
 
 @pytest.fixture(scope="module")
-def offxml(reference):
-    return reference / "data" / "openff-2.0.0.offxml"
+def offxml(sample_files):
+    return sample_files / "openff" / "openff-2.0.0.offxml"
 
 
 @pytest.fixture(scope="module")
 def published(reference):
     """Molecules with all terms that SliDe lists, and the constants of each: (name, molecule, key → array)."""
-    folder = reference / "fixtures"
     molecules, rotations, internal, openff, rdkit = (
-        np.load(folder / name)
+        np.load(reference / name)
         for name in (
             "frad/molecules.npz",
             "frad/torsion_noise.npz",
@@ -67,7 +65,7 @@ def published(reference):
         )
     )
     cases = []
-    for entry in json.loads((folder / "slide" / "molecules.json").read_text()):
+    for entry in json.loads((reference / "slide" / "molecules.json").read_text()):
         key = f"{entry['id']}."
         fields = {name: torch.from_numpy(molecules[key + name]) for name in ("z", "pos", "bond_order", "formal_charge")}
         data = Data(

@@ -64,7 +64,7 @@ BATCHES = ("noisy4", "clean4", "linear", "linear_axis", "lone", "mixed6")
 
 @pytest.fixture(scope="module")
 def published(reference):
-    return PublishedTransformer(reference / "fixtures" / "torchmd_et")
+    return PublishedTransformer(reference / "torchmd_et")
 
 
 def tolerances(variant: str, batch: str, dtype: torch.dtype) -> dict[str, float]:

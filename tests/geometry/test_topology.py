@@ -51,7 +51,8 @@ def test_what_hangs_on_an_atom_is_the_published_side_that_moves(conformers, mole
 
 def test_rings_and_rotatable_bonds_as_rdkit_finds_them():
     """RDKit's ring bonds and the pattern of the released code, on every other bundled molecule."""
-    chem = pytest.importorskip("rdkit.Chem")
+    from rdkit import Chem as chem
+
     pattern = chem.MolFromSmarts("[!$(*#*)&!D1]-&!@[!$(*#*)&!D1]")
     for data in ms.data.MiniSpectra("all")[::2]:
         mol, num_atoms = ms.data.to_rdkit(data), len(data.z)

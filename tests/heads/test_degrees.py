@@ -93,8 +93,7 @@ def test_coupling_is_e3nns_up_to_sign(l):
 
 def test_the_published_second_degree(reference):
     published = {
-        key: torch.from_numpy(array)
-        for key, array in np.load(reference / "fixtures" / "empp" / "scalar_vector_l2.npz").items()
+        key: torch.from_numpy(array) for key, array in np.load(reference / "empp" / "scalar_vector_l2.npz").items()
     }
     vectors = published["vec"]
     lift = LiftDegrees(vectors.shape[2], 2).double()

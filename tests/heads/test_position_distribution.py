@@ -19,7 +19,7 @@ TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-9}
 
 @pytest.fixture(scope="module")
 def published(reference):
-    return PublishedPositionHead(reference / "fixtures" / "empp")
+    return PublishedPositionHead(reference / "empp")
 
 
 def random_atoms(rows=5, channels=8, l_max=2, dtype=torch.float32):

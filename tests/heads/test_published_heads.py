@@ -38,7 +38,7 @@ def test_published_heads(load_fixture, head, name, batch):
 @pytest.mark.parametrize("reduce", ["add", "mean"])
 def test_published_energies_forces_and_their_gradient(reference, variant, reduce):
     """Encoder, scalar head and a loss on forces, which differentiates twice, on generic molecules."""
-    published = PublishedTransformer(reference / "fixtures" / "torchmd_et")
+    published = PublishedTransformer(reference / "torchmd_et")
     expected = load_file(published.folder / "forces.safetensors")
     name = f"{variant}.{reduce}.noisy4"
     for dtype, tag, tolerance in ((torch.float64, "f64", 1e-9), (torch.float32, "f32", 1e-3)):

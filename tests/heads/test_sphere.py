@@ -14,7 +14,7 @@ GRIDS = [SphereGrid.gauss_legendre(12), SphereGrid.equal_angle(20, 21), SphereGr
 @pytest.fixture
 def published(reference):
     return lambda name: {
-        key: torch.from_numpy(array) for key, array in np.load(reference / "fixtures" / "empp" / f"{name}.npz").items()
+        key: torch.from_numpy(array) for key, array in np.load(reference / "empp" / f"{name}.npz").items()
     }
 
 

@@ -35,7 +35,7 @@ def test_the_mean_direction_of_no_direction_is_finite_with_its_gradient():
 
 
 def test_the_published_mean_directions(reference):
-    with np.load(reference / "fixtures" / "empp" / "labels.npz") as file:
+    with np.load(reference / "empp" / "labels.npz") as file:
         labels = {key: torch.from_numpy(file[key]) for key in file}
     grid = SphereGrid.equal_angle(20, 21)
     for temperature in ("0p1", "0p01"):

@@ -88,7 +88,7 @@ def test_is_the_sum_of_its_parts(batch, prediction, as_released):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_published_training_step(load_fixture, reference, steps, dtype):
     """Losses and gradients of the published weights with the published levels and normals."""
-    published = ms.pretrained.load_reference(reference / "fixtures/emgp/checkpoint-3dmgp.safetensors")
+    published = ms.pretrained.load_reference(reference / "emgp/checkpoint-3dmgp.safetensors")
     inputs, outputs = load_fixture("emgp/inputs.safetensors"), load_fixture("emgp/outputs.safetensors")
     prefix = f"f{torch.finfo(dtype).bits}.forward.steps{steps}."
     method = EMGP(128, steps=steps, as_released=True)

@@ -16,7 +16,7 @@ RELEASED_ELEMENTS = (1, 6, 7, 8, 9, 15, 16, 17, 35, 53)
 @pytest.fixture
 def published(reference):
     """The published embedding of 8 scalars and the arrays it was run on."""
-    folder = reference / "fixtures/empp"
+    folder = reference / "empp"
     weights = load_file(folder / "conditioning_state.safetensors")
     embedding = MaskedAtomEmbedding(8, label=True)
     types = weights["atom_embed.atom_type_lin.tp.weight"].view(90, 32)  # a row for each of 90 types, ten in use

@@ -43,7 +43,7 @@ class Published:
     """The published masks: K copies of four molecules with the permutations they come from."""
 
     def __init__(self, folder, num_copies):
-        arrays = np.load(folder / "fixtures/empp/masking.npz")
+        arrays = np.load(folder / "empp" / "masking.npz")
         self.arrays = {name: torch.from_numpy(arrays[name]) for name in arrays}
         self.num_copies = num_copies
         sizes = self.arrays["ptr"].diff().tolist()

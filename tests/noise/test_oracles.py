@@ -14,7 +14,6 @@ from molspectra.noise.slicing import finite_difference_slices, least_squares_gra
 
 @pytest.fixture(scope="module")
 def oracle():
-    pytest.importorskip("rdkit", reason="needs RDKit: pip install molspectra[rdkit]")
     from tests.oracles import rdkit_noise
 
     return rdkit_noise

@@ -29,7 +29,7 @@ PUBLISHED_GRADIENTS = {
 
 @pytest.fixture(scope="module")
 def published(reference):
-    return PublishedPositionHead(reference / "fixtures" / "empp")
+    return PublishedPositionHead(reference / "empp")
 
 
 def assert_relative(actual, expected, tolerance):
@@ -224,7 +224,7 @@ def test_the_loss_is_invariant_under_rotation(given, l_max, sharpness, dtype):
 
 def test_the_published_features_turned(published, reference):
     """The released loss moves as published under rotation, by 12 %; with areas and 16 rings it does not."""
-    numbers = dict(np.load(reference / "fixtures" / "empp" / "equivariance.npz"))
+    numbers = dict(np.load(reference / "empp" / "equivariance.npz"))
     released, loss = published.head(20, torch.float64), PositionDistributionLoss(as_released=True)
     weighted = published.head(20, torch.float64)
     weighted.sphere = SphereHarmonics(SphereGrid.equal_angle(20, 21), 2).double()

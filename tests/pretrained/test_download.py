@@ -288,7 +288,6 @@ class Terminal(io.StringIO):
 
 
 def test_a_bar_on_a_terminal(server, tmp_path, monkeypatch):
-    pytest.importorskip("tqdm")
     monkeypatch.setattr(sys, "stderr", Terminal())
     download(server.url + "file.bin", tmp_path / "file.bin")
     assert "file.bin: 100%" in sys.stderr.getvalue()

@@ -5,6 +5,7 @@ import json
 import logging
 import sys
 
+import huggingface_hub
 import pytest
 import torch
 from torch import nn
@@ -12,8 +13,6 @@ from torch import nn
 import molspectra as ms
 from molspectra.pretrained import hub, load
 from molspectra.pretrained.hub_module import hub_module
-
-huggingface_hub = pytest.importorskip("huggingface_hub")
 
 REPOSITORY = "someone/encoder"
 COMMIT = "0123456789012345678901234567890123456789"

@@ -17,7 +17,7 @@ KINDS = {"uv_vis": "uv", "ir": "ir", "raman": "raman"}
 
 @pytest.fixture(scope="module")
 def folder(reference):
-    return reference / "fixtures" / "lightning_ckpt"
+    return reference / "lightning_ckpt"
 
 
 def check(reference, inputs, outputs, atol, rtol):

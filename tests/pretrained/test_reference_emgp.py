@@ -15,12 +15,12 @@ TOLERANCES = {"f32": (torch.float32, 1e-4), "f64": (torch.float64, 1e-9)}
 @pytest.fixture(scope="module")
 def published(reference):
     """The tensors of the published checkpoint."""
-    return load_file(reference / "fixtures" / "emgp" / "checkpoint-3dmgp.safetensors")
+    return load_file(reference / "emgp" / "checkpoint-3dmgp.safetensors")
 
 
 @pytest.fixture(params=["safetensors", "torch.save"])
 def imported(request, reference, published, tmp_path):
-    path = reference / "fixtures" / "emgp" / "checkpoint-3dmgp.safetensors"
+    path = reference / "emgp" / "checkpoint-3dmgp.safetensors"
     if request.param == "torch.save":
         path = tmp_path / "checkpoint_3dmgp"
         torch.save({"model": published}, path)

@@ -15,7 +15,7 @@ NORMALIZER = "model.pos_normalizer."
 
 @pytest.fixture(scope="module")
 def folder(reference):
-    return reference / "fixtures" / "lightning_ckpt"
+    return reference / "lightning_ckpt"
 
 
 def checkpoint(folder, name="coord_tiny", drop=(), **options):
@@ -189,7 +189,7 @@ def test_norms_that_molspectra_lacks_are_missed(normed, tmp_path):
 
 def test_the_published_running_normaliser(folder, reference, tmp_path):
     """Sums over three batches, as Frad's file stores them, give its numbers in evaluation."""
-    numbers = np.load(reference / "fixtures" / "frad" / "normalizer.npz")
+    numbers = np.load(reference / "frad" / "normalizer.npz")
     targets = torch.cat([torch.from_numpy(numbers[f"batch{index}.target"]) for index in range(3)])
     state, hyper = frad(folder)
     count = torch.tensor([float(len(targets))])

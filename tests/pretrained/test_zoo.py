@@ -21,7 +21,7 @@ def cache(tmp_path, monkeypatch):
 @pytest.fixture
 def published(reference):
     """A file in Coord's published layout."""
-    return (reference / "fixtures" / "lightning_ckpt" / "coord_tiny.class_keyed_callbacks.ckpt").read_bytes()
+    return (reference / "lightning_ckpt" / "coord_tiny.class_keyed_callbacks.ckpt").read_bytes()
 
 
 @pytest.fixture

@@ -189,7 +189,6 @@ def test_what_is_no_index_is_refused(tmp_path):
 @pytest.mark.filterwarnings("ignore:builtin type:DeprecationWarning")  # SWIG's
 @pytest.mark.parametrize("similarity", ["cosine", "dot"])
 def test_faiss_finds_the_same(similarity):
-    pytest.importorskip("faiss")
     library, queries = torch.randn(60, 8), torch.randn(4, 8)
     index = Index(library.half(), similarity=similarity)
     scores, indices = index.to_faiss().search(scoring.normalized(queries).numpy(), 5)

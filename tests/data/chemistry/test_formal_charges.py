@@ -4,8 +4,6 @@ import pytest
 
 from molspectra.data.chemistry.formal_charges import infer_formal_charges
 
-pytest.importorskip("rdkit", reason="needs RDKit: pip install molspectra[rdkit]")
-
 
 def ring(numbers, hydrogens):
     """An aromatic ring, hydrogens on the atoms named."""

@@ -8,13 +8,12 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from rdkit import Chem as chem
 from torch_geometric.data import Data
 
 from molspectra.data.chemistry.rdkit import to_rdkit
 from molspectra.data.chemistry.smirnoff import SmirnoffForceField, oriented
 from molspectra.data.chemistry.smirnoff_file import quantity
-
-chem = pytest.importorskip("rdkit.Chem", reason="needs RDKit: pip install molspectra[rdkit]")
 
 HARMONIC = "mole**-1 * kilocalorie"
 FILE = f"""<?xml version="1.0" encoding="utf-8"?>
@@ -57,8 +56,8 @@ def pad(rows, fill):
 
 
 @pytest.fixture(scope="module")
-def openff(reference):
-    return SmirnoffForceField(reference / "data" / "openff-2.0.0.offxml")
+def openff(sample_files):
+    return SmirnoffForceField(sample_files / "openff" / "openff-2.0.0.offxml")
 
 
 def test_openff_file(openff):
@@ -66,11 +65,10 @@ def test_openff_file(openff):
 
 
 def test_openff_as_its_toolkit_assigns_it(openff, reference):
-    folder = reference / "fixtures"
     molecules, internal, expected = (
-        np.load(folder / name) for name in ("frad/molecules.npz", "slide/internal.npz", "slide/params_openff200.npz")
+        np.load(reference / name) for name in ("frad/molecules.npz", "slide/internal.npz", "slide/params_openff200.npz")
     )
-    for entry in json.loads((folder / "slide" / "molecules.json").read_text()):
+    for entry in json.loads((reference / "slide" / "molecules.json").read_text()):
         key = entry["id"]
         fields = {
             name: torch.from_numpy(molecules[f"{key}.{name}"]) for name in ("z", "pos", "bond_order", "formal_charge")

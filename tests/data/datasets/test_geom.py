@@ -8,14 +8,13 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
+import msgpack
 import pytest
 import torch
 
 from molspectra.data import validate
 from molspectra.data.datasets import geom
 from molspectra.data.datasets.geom import GEOM, read_geom
-
-msgpack = pytest.importorskip("msgpack", reason="needs msgpack: pip install molspectra[datasets]")
 
 
 def molecule(seed: int, conformers: int, z: tuple[int, ...] = (6, 8, 1, 1)) -> dict[str, Any]:

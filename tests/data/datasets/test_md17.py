@@ -104,7 +104,8 @@ def test_original_layout(tmp_path):
 
 
 def test_units(tmp_path):
-    ase_units = pytest.importorskip("ase.units", reason="needs ASE: pip install molspectra[ase]")
+    from ase import units as ase_units
+
     (tmp_path / "raw").mkdir()
     written = original(tmp_path / "raw" / "md17_ethanol.npz", 3)
     ev = MD17(tmp_path, "ethanol", unit="eV")
@@ -286,15 +287,13 @@ def test_refused_arguments(tmp_path, arguments, match):
     assert not list(tmp_path.iterdir())
 
 
-def test_published_frames(dataset_files, tmp_path):
-    path = dataset_files / "public" / "md17" / "mlff_ethanol.npz"
-    if not path.is_file():
-        pytest.skip(f"no frames at {path}")
+def test_published_frames(sample_files, tmp_path):
+    path = sample_files / "md17" / "mlff_ethanol.npz"  # every 97th of 2,000 frames
     with np.load(path, allow_pickle=False) as published:
         written = {key: published[key] for key in "zREF"}
     frames = MD17.from_file(path)
-    assert len(frames) == 2000
-    assert_equal_frames(frames[::97], {"z": written["z"], **{key: written[key][::97] for key in "REF"}})
+    assert len(frames) == 21
+    assert_equal_frames(frames, written)
     # Next to no net force on a molecule in free space, and no net torque.
     assert frames.forces.sum(dim=1).abs().max() < 0.3
     torque = torch.linalg.cross(frames.pos, frames.forces).sum(dim=1)
@@ -302,12 +301,15 @@ def test_published_frames(dataset_files, tmp_path):
     assert frames.forces.abs().max() > 50
 
 
-def test_computed_frames(dataset_files):
-    path = dataset_files / "ethanol_gfn2_md.npz"
-    if not path.is_file():
-        pytest.skip(f"no frames at {path}")
+def test_computed_frames(sample_files):
+    from ase import units as ase_units
+
+    path = sample_files / "md17" / "ethanol_gfn2_md.npz"  # every tenth of 2,000 frames, in kcal/mol
     frames = MD17.from_file(path, unit="eV")
-    assert len(frames) == 2000
+    assert len(frames) == 200
+    with np.load(path) as written:
+        expected = written["E"].mean() * ase_units.kcal / ase_units.mol
+    assert float(frames.energy.mean()) == pytest.approx(expected, rel=1e-6)
     # GFN2-xTB's total energy of ethanol, in eV (the bundled sample data set).
     assert float(frames.energy.mean()) == pytest.approx(-309.6, abs=2)
 

@@ -1,11 +1,14 @@
 """The multimodal data set: true rows of it, and rows in its layout, against loops and its tables of peaks."""
 
 import pickle
+import shutil
 import sys
 import zipfile
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from torch_geometric.loader import DataLoader
@@ -13,10 +16,6 @@ from torch_geometric.loader import DataLoader
 from molspectra.data import SpectrumAxis, from_smiles, validate
 from molspectra.data.datasets import multimodal
 from molspectra.data.datasets.multimodal import MultimodalSpectra, bin_peaks
-
-pa = pytest.importorskip("pyarrow", reason="needs pyarrow: pip install molspectra[datasets]")
-pq = pytest.importorskip("pyarrow.parquet", reason="needs pyarrow: pip install molspectra[datasets]")
-pytest.importorskip("rdkit", reason="needs RDKit: pip install molspectra[rdkit]")
 
 SMILES = ["CO", "C=O", "CC#N"]
 MSMS = [f"msms_cfmid_{mode}_{energy}ev" for mode in ("positive", "negative") for energy in (10, 20, 40)]
@@ -229,16 +228,12 @@ def test_bins_are_a_loop(tmp_path):
 
 
 @pytest.fixture
-def published(dataset_files, tmp_path):
+def published(sample_files, tmp_path):
     """A few true rows."""
-    path = dataset_files / "public" / "alberts2024" / "example_data_1.parquet"
-    if not path.is_file():
-        pytest.skip(f"no rows at {path}")
-    needed = ["smiles", "h_nmr_peaks", "c_nmr_peaks", "h_nmr_spectra", "c_nmr_spectra", "ir_spectra", MSMS[1]]
-    few = pq.read_table(path, columns=needed).slice(20, 8)
+    path = sample_files / "alberts2024" / "example_data_1.parquet"
     (tmp_path / "raw").mkdir()
-    pq.write_table(few, tmp_path / "raw" / "example_data_1.parquet")
-    return few.to_pylist()
+    shutil.copy(path, tmp_path / "raw")
+    return pq.read_table(path).to_pylist()
 
 
 def test_published_rows(published, tmp_path):

@@ -21,12 +21,12 @@ class SomeQM9(QM9):
 
 
 @pytest.fixture
-def root(dataset_files, tmp_path):
+def root(sample_files, tmp_path):
     """The first 21 molecules as published, 3 and 20 of them left out by the list."""
     raw = tmp_path / "qm9" / "raw"
     raw.mkdir(parents=True)
     for ending in ("sdf", "sdf.csv"):
-        (raw / f"gdb9.{ending}").write_bytes((dataset_files / "public" / "qm9" / f"qm9_mini.{ending}").read_bytes())
+        (raw / f"gdb9.{ending}").write_bytes((sample_files / "qm9" / f"qm9_mini.{ending}").read_bytes())
     write_uncharacterized(raw / "uncharacterized.txt", [3, 20])
     return tmp_path / "qm9"
 
@@ -36,7 +36,8 @@ def record(text):
 
 
 def test_molecules_are_those_that_rdkit_reads(root):
-    chem = pytest.importorskip("rdkit.Chem")
+    from rdkit import Chem as chem
+
     dataset = SomeQM9(root, keep_uncharacterized=True)
     supplier = chem.SDMolSupplier(str(root / "raw" / "gdb9.sdf"), removeHs=False, sanitize=False)
     assert len(dataset) == len(supplier) == 21
@@ -84,11 +85,12 @@ def test_uncharacterized_molecules_are_left_out(root):
     assert len(SomeQM9(root)) == 19
 
 
-def test_the_true_file_of_another_thousand_molecules(dataset_files):
-    text = (dataset_files / "public" / "qm9" / "gdb1k.sdf").read_text()
-    records = text.split("$$$$\n")[:-1]
-    for number in range(0, 1000, 25):
-        validate(parse_record(SDFRecord(number + 1, 1, records[number].splitlines())))
+def test_the_true_file_of_another_thousand_molecules(sample_files):
+    """Every 25th of its records."""
+    records = (sample_files / "qm9" / "gdb1k.sdf").read_text().split("$$$$\n")[:-1]
+    assert len(records) == 40
+    for number, text in enumerate(records, 1):
+        validate(parse_record(SDFRecord(number, 1, text.splitlines())))
 
 
 def test_a_part_of_the_published_molecules_is_refused(root):
@@ -98,9 +100,9 @@ def test_a_part_of_the_published_molecules_is_refused(root):
         QM9(root, keep_uncharacterized=True)
 
 
-def test_a_bad_record_is_named(root, dataset_files):
+def test_a_bad_record_is_named(root, sample_files):
     """Record 20 of the published file of that name was made unreadable on purpose."""
-    bad = dataset_files / "public" / "qm9" / "qm9_mini_badrecord.sdf"
+    bad = sample_files / "qm9" / "qm9_mini_badrecord.sdf"
     (root / "raw" / "gdb9.sdf").write_bytes(bad.read_bytes())
     with pytest.raises(ValueError, match=r"gdb9\.sdf, record gdb_20: Line \d+: the title must be gdb_20"):
         SomeQM9(root, keep_uncharacterized=True)
@@ -283,6 +285,7 @@ def test_a_damaged_record_is_refused_by_its_line(old, new, message):
     ],
 )
 def test_heavy_atoms_are_those_of_rdkit(smiles):
-    chem = pytest.importorskip("rdkit.Chem")
+    from rdkit import Chem as chem
+
     numbers = [atom.GetAtomicNum() for atom in chem.MolFromSmiles(smiles).GetAtoms()]
     assert sorted(heavy_atoms(smiles).elements()) == sorted(number for number in numbers if number > 1)

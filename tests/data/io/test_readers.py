@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import jcamp as other_reader
 import numpy as np
 import pytest
 import torch
@@ -337,11 +338,8 @@ def test_damaged_jcamp(write, text, match):
 
 
 @pytest.fixture
-def published(dataset_files):
-    folder = dataset_files / "public" / "jcamp"
-    if not folder.is_dir():
-        pytest.skip(f"no JCAMP-DX files at {folder}")
-    return folder
+def published(sample_files):
+    return sample_files / "jcamp"
 
 
 def test_published_squeezed_file_equals_its_plain_form(published):
@@ -383,8 +381,7 @@ def test_published_forms_agree_where_they_overlap(published):
     ],
 )
 def test_published_spectra_equal_another_reader(published, name, unit, arguments, capsys):
-    other = pytest.importorskip("jcamp", reason="needs another reader to compare with: pip install jcamp")
-    spectrum = other.readfile(str(published / name))
+    spectrum = other_reader.readfile(str(published / name))
     x, y = np.asarray(spectrum["x"], dtype=float), np.asarray(spectrum["y"], dtype=float)
     axis = SpectrumAxis("ir", x.min() - 0.1, x.max() + 0.1, (x.max() - x.min() + 0.2) / 997, unit)
     read = read_jcamp(published / name, axis, **arguments)
