@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from molspectra._config import Configurable
-from molspectra._validation import add_context, check_dtype, check_molecules
+from molspectra._validation import check_context, check_dtype, check_molecules
 from molspectra.features import AtomFeatures
 from molspectra.geometry.neighbors import edge_geometry, radius_graph
 from molspectra.layers.hook_point import HookPoint
@@ -31,7 +31,10 @@ class Molecules(NamedTuple):
 
     def add_context(self, scalars: Float[Tensor, "atoms channels"]) -> Float[Tensor, "atoms channels"]:
         """Add the context, if given, to the initial scalars (N, F)."""
-        return add_context(scalars, self.context)
+        if self.context is None:
+            return scalars
+        check_context(self.context, scalars.shape)
+        return scalars + self.context.to(scalars.dtype)
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,13 +7,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from molspectra._validation import values_are_free
+from molspectra._validation import check_choice, values_are_free
 from molspectra.spectra.axis import SpectrumAxis
 
 # Values of the line-shape matrix (sticks × samples) formed at a time: 32 MB in float64, forward and backward.
 _VALUES_AT_ONCE = 1 << 22
-
-_LINE_SHAPES = ("gaussian", "lorentzian")
 
 
 def broaden(
@@ -55,8 +53,7 @@ def broaden(
         >>> spectrum.shape, round(float(spectrum.sum()), 4)  # step 1: the sum is the integral
         (torch.Size([1, 41]), 3.0)
     """
-    if shape not in _LINE_SHAPES:
-        raise ValueError(f"shape must be one of {_LINE_SHAPES}; got {shape!r}.")
+    check_choice("shape", shape, ("gaussian", "lorentzian"))
     if not (fwhm > 0 and math.isfinite(fwhm)):
         raise ValueError(f"fwhm must be positive and finite ({axis.unit}); got {fwhm}.")
     index, num_spectra = _check_sticks(positions, intensities, index, num_spectra)

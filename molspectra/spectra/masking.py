@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from molspectra._validation import check_choice
 from molspectra.spectra.patching import SpectrumPatcher
 from molspectra.spectra.prepared import PreparedSpectra
 
@@ -46,8 +47,7 @@ class PatchMask:
     ) -> None:
         if not 0 <= mask_ratio < 1:
             raise ValueError(f"mask_ratio must lie in [0, 1); got {mask_ratio}.")
-        if mode not in ("interval", "patch"):
-            raise ValueError(f'mode must be "interval" or "patch"; got {mode!r}.')
+        check_choice("mode", mode, ("interval", "patch"))
         self.patchers = dict(patchers)
         self.mask_ratio = mask_ratio
         self.mode = mode

@@ -6,9 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from molspectra._validation import check_choice
 from molspectra.spectra.axis import SpectrumAxis
-
-_OUTSIDE = ("zero", "nan", "raise")
 
 
 def resample(
@@ -50,8 +49,7 @@ def resample(
         >>> resample(measured, torch.tensor([30.0, 20.0, 10.0]), SpectrumAxis("ir", 10, 40, 5, "cm^-1"))
         tensor([1.0000, 1.5000, 2.0000, 2.5000, 3.0000, 0.0000, 0.0000])
     """
-    if outside not in _OUTSIDE:
-        raise ValueError(f"outside must be one of {_OUTSIDE}; got {outside!r}.")
+    check_choice("outside", outside, ("zero", "nan", "raise"))
     grid = source.grid if isinstance(source, SpectrumAxis) else source.detach()
     grid = grid.to(device=spectrum.device, dtype=torch.float64)
     # At 4000 cm^-1 float32 resolves 2e-4 of a step of 1 cm^-1, and the running sums below lose more.

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.profiler import record_function
 
 from molspectra._config import Configurable
-from molspectra._validation import check_heads
+from molspectra._validation import check_choice, check_heads
 from molspectra.spectra.encoder import SpectrumEncoder
 from molspectra.spectra.features import SpectrumFeatures
 from molspectra.spectra.kinds import check_kinds, for_each
@@ -78,10 +78,8 @@ class SpecFormer(Configurable, SpectrumEncoder):
         super().__init__()
         kinds = check_kinds(lengths)
         check_heads(hidden_channels, num_heads)
-        if pool not in ("flatten", "mean"):
-            raise ValueError(f'pool must be "flatten" or "mean"; got {pool!r}.')
-        if norm not in ("batch", "layer"):
-            raise ValueError(f'norm must be "batch" or "layer"; got {norm!r}.')
+        check_choice("pool", pool, ("flatten", "mean"))
+        check_choice("norm", norm, ("batch", "layer"))
         patch_lens, strides = for_each(kinds, "patch_len", patch_len), for_each(kinds, "stride", stride)
         # Intensities span orders of magnitude: in a logarithm, weak bands count beside strong ones.
         scalings = for_each(kinds, "scaling", Log10Scaling() if scaling is None else scaling)

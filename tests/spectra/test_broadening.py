@@ -138,7 +138,7 @@ LINES = torch.tensor([1.0, 2.0])
 @pytest.mark.parametrize(
     ("arguments", "match"),
     [
-        ({"shape": "voigt"}, r"shape must be one of \('gaussian', 'lorentzian'\); got 'voigt'"),
+        ({"shape": "voigt"}, 'shape must be "gaussian" or "lorentzian"; got .voigt.'),
         ({"fwhm": 0.0}, r"fwhm must be positive and finite \(eV\); got 0.0"),
         ({"fwhm": float("inf")}, "fwhm must be positive and finite"),
         ({"positions": torch.tensor([1.0, float("nan")])}, "positions must be finite; line 1 is not. Drop it"),

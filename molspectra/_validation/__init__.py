@@ -1,0 +1,30 @@
+"""Checks of arguments and data, and the texts of their errors: name, expected, received, remedy.
+
+Checks of shapes and dtypes cost nothing and always run. Checks of *values* (an atomic number out of range, a NaN) would
+make an accelerator wait, so that inside a forward they run for CPU tensors only. :func:`molspectra.data.validate` runs
+them on any device, once, before training.
+"""
+
+from molspectra._validation.arguments import check_choice, check_heads, check_sizes, check_std
+from molspectra._validation.bonds import check_bonds, refuse_bonds
+from molspectra._validation.molecules import check_fields, check_molecules, check_positions
+from molspectra._validation.spectra import check_spectra
+from molspectra._validation.tensors import check_context, check_dtype, check_same_shape
+from molspectra._validation.values import values_are_free
+
+__all__ = [
+    "check_bonds",
+    "check_choice",
+    "check_context",
+    "check_dtype",
+    "check_fields",
+    "check_heads",
+    "check_molecules",
+    "check_positions",
+    "check_same_shape",
+    "check_sizes",
+    "check_spectra",
+    "check_std",
+    "refuse_bonds",
+    "values_are_free",
+]
