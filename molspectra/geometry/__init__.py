@@ -1,4 +1,4 @@
-"""Pure tensor functions on positions: no modules, no learned state."""
+"""Geometry of molecules: pure tensor functions on positions and bonds, without modules or learned state."""
 
 from molspectra.geometry import topology
 from molspectra.geometry.alignment import kabsch_align, remove_mean

@@ -1,4 +1,4 @@
-"""Bonds as the edges of a graph."""
+"""Bonds as edges of a graph."""
 
 import torch
 from jaxtyping import Int
@@ -8,12 +8,12 @@ from molspectra._validation import check_bonds
 
 
 def bond_graph(bond_index: Int[Tensor, "2 bonds"], num_atoms: int) -> Int[Tensor, "2 edges"]:
-    """Bonds as edges: in both directions, each once, sorted by target and then by source.
+    """Return the bonds as directed edges, in both directions, each once, sorted by target and then by source.
 
-    Inside a compiled graph this is one opaque operator.
+    The compiler sees one opaque operator.
 
     Args:
-        bond_index: Bonds (2, B), each once or in both directions; there may be none.
+        bond_index: Bonds (2, B), each once or in both directions. B may be 0.
         num_atoms: Number of atoms N.
 
     Returns:
@@ -21,7 +21,7 @@ def bond_graph(bond_index: Int[Tensor, "2 bonds"], num_atoms: int) -> Int[Tensor
 
     Raises:
         TypeError: `bond_index` is not int64.
-        ValueError: it is not (2, B), or (seen on the CPU only) names atoms that there are not.
+        ValueError: `bond_index` is not (2, B), or (checked for CPU tensors) contains an atom outside 0..N-1.
 
     Example:
         >>> bond_graph(torch.tensor([[0, 1], [1, 2]]), num_atoms=3)
@@ -35,11 +35,13 @@ def bond_graph(bond_index: Int[Tensor, "2 bonds"], num_atoms: int) -> Int[Tensor
 @torch.library.custom_op("molspectra::bond_graph", mutates_args=())
 def _bond_graph(bond_index: Tensor, num_atoms: int) -> Tensor:
     source, target = torch.cat([bond_index, bond_index.flip(0)], dim=1)
+    # One integer per edge, so that sorting and removing duplicates is one operation.
     key = (target * num_atoms + source).unique()
     return torch.stack([key % num_atoms, key // num_atoms])
 
 
 @_bond_graph.register_fake
 def _(bond_index: Tensor, num_atoms: int) -> Tensor:
+    # The number of edges depends on the values: symbolic to the compiler.
     edges = torch.library.get_ctx().new_dynamic_size()
     return bond_index.new_empty(2, edges)

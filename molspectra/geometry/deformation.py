@@ -1,4 +1,4 @@
-"""Stretching, bending and twisting molecules at the bonds that are in no ring, all of them at once."""
+"""Stretching, bending and twisting of molecules at all of their bridge bonds at once."""
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -18,37 +18,41 @@ def deform(
     bend: Float[Tensor, "2 atoms"] | None = None,
     arm: Int[Tensor, " atoms"] | None = None,
 ) -> Float[Tensor, "atoms 3"]:
-    """Change bond lengths, bond angles and torsions by given amounts; what hangs on a bond follows as a rigid body.
+    """Change bond lengths, bond angles and torsions by given amounts, moving the subtree of each bond as a rigid body.
 
     The changes of atom c belong to its bond with its parent p. If that bond is a bridge (`bridge[c]`), it lengthens by
     `stretch[c]`, its angle with the arm of p opens by `bend[0, c]`, its angle with the arm of c opens by `bend[1, c]`,
     and the torsions about it grow by `twist[c]`. Changes at other bonds are ignored. Angles between other bonds, to
     which the arm is not party, change only as they must.
 
-    In the body frames of its two ends each change is a fixed motion, whatever the order in which changes are made and
-    whatever happens elsewhere. So the result is what moving one side of the bond after the other would give, up to the
-    place of the whole: here the root of each tree (its first atom, and all that is rigidly joined to it) stays where it
-    is. The motions are multiplied along the way from the roots by doubling the distance, with log₂(depth) steps.
+    In the body frames of its two ends each change is a fixed motion, independent of the order of changes and of changes
+    elsewhere. The result therefore equals that of moving one side of each bond after the other, up to a rigid motion of
+    the whole molecule. Here the root of each tree (its first atom, with all atoms rigidly joined to it) stays in place.
+    The motions are multiplied along the paths from the roots by pointer doubling, in log₂(depth) steps.
 
     Args:
         pos: Positions in Å, (N, 3), of one molecule or of a batch.
-        parent: Parent of each atom in a spanning tree, (N,); roots are their own (see `topology.SpanningForest`).
+        parent: Parent of each atom in a spanning tree, (N,). Roots are their own (see `topology.SpanningForest`).
         bridge: Marks the atoms whose bond to their parent is a bridge (in no ring), (N,).
-        twist: rad, (N,).
-        stretch: Å, (N,); None for none.
-        bend: rad, (2, N), at the parent's and at the atom's own end; None for none. Angles may pass neither 0 nor π,
-            and there is no bending of three atoms exactly on a line.
-        arm: The neighbour of each atom against which its angles are bent, (N,), for bends; the atom itself for none.
+        twist: Change of the torsions about each bond in rad, (N,).
+        stretch: Change of each bond length in Å, (N,), or None.
+        bend: Change of the angles at the parent's and at the atom's own end of each bond in rad, (2, N), or None.
+            Angles must stay within 0 and π. Three atoms exactly on a line do not bend.
+        arm: The neighbor of each atom against which its angles open, (N,), or the atom itself for none. Needed for
+            bends.
 
     Returns:
-        Positions (N, 3), differentiable by positions and changes.
+        Positions (N, 3), differentiable with respect to positions and changes.
 
     Raises:
-        ValueError: there are bends without arms.
+        ValueError: `bend` is given without `arm`.
     """
-    # Components first: products of 3×3 matrices are several times faster elementwise than as batched matrix products.
+    # Cartesian components come first: elementwise products of 3×3 matrices are several times faster than batched
+    # matrix products.
     x = pos.t().contiguous()
     along = x - x.index_select(1, parent)
+    # The motion from the frame of a child to that of its parent, before the change, is a translation by `along`. A
+    # twist about the bond adds a rotation, a stretch lengthens the translation.
     turn = rotation_components(along, torch.where(bridge, twist, 0.0))
     offset = along
     if stretch is not None:
@@ -56,18 +60,21 @@ def deform(
         offset = along * (1 + torch.where(bridge, stretch, 0.0) / torch.where(length > 0, length, 1.0))
     if bend is not None:
         if arm is None:
-            raise ValueError("bend needs arm (N,), the neighbours against which angles open; got None. Pass both.")
+            raise ValueError("bend needs arm (N,), the neighbors against which angles open; got None. Pass both.")
         arms = x.index_select(1, arm) - x
-        # A bond makes no angle with itself.
+        # A bond makes no angle with itself, where it is the arm.
         atoms = torch.arange(len(parent), device=parent.device)
         at_parent = torch.where(bridge & (arm.index_select(0, parent) != atoms), bend[0], 0.0)
         at_child = torch.where(bridge & (arm != parent), bend[1], 0.0)
+        # Rotations about the normal of the plane of bond and arm. The one at the parent's end acts last, since it moves
+        # the whole bond. The one at the child's end moves the child's subtree only.
         outer = rotation_components(torch.linalg.cross(arms.index_select(1, parent), along, dim=0), at_parent)
         inner = rotation_components(torch.linalg.cross(along, arms, dim=0), -at_child)
         turn = _multiply(outer, _multiply(turn, inner))
         offset = _apply(outer, offset)
 
-    # turn and offset lead from the frame of an atom to that of `ancestor`: first its parent, in the end its root.
+    # `turn` and `offset` lead from the frame of an atom to that of `ancestor`: first its parent, finally its root. Each
+    # step composes them with those of the ancestor, which doubles the distance.
     ancestor = parent
     for _ in range((len(parent) - 1).bit_length()):
         above = turn.index_select(2, ancestor)
@@ -75,7 +82,7 @@ def deform(
         turn = _multiply(above, turn)
         ancestor = ancestor.index_select(0, ancestor)
         if values_are_free(ancestor) and torch.equal(ancestor, parent.index_select(0, ancestor)):
-            break  # all have arrived; where looking would stall a device, further steps change nothing
+            break  # All have arrived. On a device, where this look would stall it, further steps change nothing.
     return (x.index_select(1, ancestor) + offset).t().contiguous()
 
 

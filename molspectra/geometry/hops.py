@@ -1,4 +1,4 @@
-"""How many bonds apart two atoms are, for lists of pairs on any device."""
+"""Numbers of bonds between pairs of atoms, on any device."""
 
 import torch
 from jaxtyping import Int
@@ -11,25 +11,25 @@ from molspectra.geometry.bonds import bond_graph
 def hop_counts(
     bond_index: Int[Tensor, "2 bonds"], edge_index: Int[Tensor, "2 edges"], num_atoms: int, max_hops: int
 ) -> Int[Tensor, " edges"]:
-    """Number of bonds on the shortest path between the two atoms of each edge, where it is at most `max_hops`.
+    """Count the bonds on the shortest path between the two atoms of each edge, up to `max_hops`.
 
-    All atoms are walked from at once, one bond further in each step, so that time and memory grow with the number of
-    pairs at most `max_hops` bonds apart. Inside a compiled graph this is one opaque operator.
+    A breadth-first search starts from all atoms at once and advances by one bond per step. Time and memory grow with
+    the number of pairs at most `max_hops` bonds apart. The compiler sees one opaque operator.
 
     Args:
-        bond_index: Bonds, (2, B), each once or in both directions; there may be none.
+        bond_index: Bonds, (2, B), each once or in both directions. B may be 0.
         edge_index: Pairs of atoms, (2, E).
         num_atoms: Number of atoms N.
-        max_hops: Length of the longest path that is looked for.
+        max_hops: Length of the longest path to search for.
 
     Returns:
-        Path lengths (E,), from 1 to `max_hops`; 0 for atoms that are further apart or not connected at all, and for an
-        atom paired with itself.
+        Path lengths (E,), from 1 to `max_hops`. Pairs that are farther apart or not connected, and atoms paired with
+        themselves, get 0.
 
     Raises:
         TypeError: `bond_index` is not int64.
-        ValueError: `max_hops` is less than 1, `bond_index` is not (2, B), or (seen on the CPU only) it names atoms that
-            there are not.
+        ValueError: `max_hops` is less than 1, `bond_index` is not (2, B), or (checked for CPU tensors) it contains an
+            atom outside 0..N-1.
 
     Example:
         >>> chain = torch.tensor([[0, 1, 2], [1, 2, 3]])
@@ -47,22 +47,27 @@ def _hop_counts(bond_index: Tensor, edge_index: Tensor, num_atoms: int, max_hops
     hops = edge_index.new_zeros(edge_index.shape[1])
     edges = _key(edge_index[0], edge_index[1], num_atoms)
     second, first = bond_graph(bond_index, num_atoms)
+    # Compressed rows of the adjacency matrix: the neighbors of atom a begin at bonds_before[a] in `second`.
     degree = edges.new_zeros(num_atoms).scatter_add_(0, first, torch.ones_like(first))
     bonds_before = degree.cumsum(0) - degree
 
+    # Pairs (start, end) reached so far, and those reached in the last step, both as keys.
     itself = torch.arange(num_atoms, device=edges.device)
     reached = frontier = _key(itself, itself, num_atoms)
     for hop in range(1, max_hops + 1):
+        # Extend every path of the last step by each bond of its end.
         start, end = _atoms(frontier, num_atoms)
         branches = degree[end]
         start = start.repeat_interleave(branches)
         rank = torch.arange(start.shape[0], device=start.device)
         rank = rank + (bonds_before[end] - branches.cumsum(0) + branches).repeat_interleave(branches)
+        # Pairs reached for the first time are `hop` bonds apart.
         walked = _key(start, second[rank], num_atoms).unique()
         frontier = walked[~torch.isin(walked, reached)]
         if frontier.shape[0] == 0:
             break
         reached = torch.cat([reached, frontier])
+        # The frontier is sorted, so each edge is looked up by bisection.
         place = torch.searchsorted(frontier, edges).clamp(max=frontier.shape[0] - 1)
         hops += hop * (frontier[place] == edges)
     return hops
@@ -74,10 +79,10 @@ def _(bond_index: Tensor, edge_index: Tensor, num_atoms: int, max_hops: int) -> 
 
 
 def _key(first: Tensor, second: Tensor, num_atoms: int) -> Tensor:
-    """A number for each pair of atoms, ascending by the first one."""
+    """Return one integer per pair of atoms, ascending by the first atom."""
     return first * num_atoms + second
 
 
 def _atoms(key: Tensor, num_atoms: int) -> tuple[Tensor, Tensor]:
-    """The pair of atoms that `_key` made a number of."""
+    """Return the pairs of atoms of these keys."""
     return key // num_atoms, key % num_atoms

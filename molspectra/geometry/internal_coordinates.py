@@ -1,10 +1,10 @@
-"""Bond lengths, bond angles and torsion angles of a whole batch, and their exact derivatives (Wilson's s-vectors).
+"""Bond lengths, bond angles and torsions of a whole batch, and their exact derivatives (Wilson's s-vectors).
 
-Å and rad. A term is a column of atoms: bonds (i, j); angles (i, j, k) with j in the middle; torsions (i, j, k, l) about
-the bond (j, k). Both angles are taken by atan2, which is accurate to rounding near 0 and π, where an arccosine loses
-half of the digits. Some terms have no derivative: bonds and angles with coincident atoms, angles of exactly 0 or π,
-torsions with three atoms exactly on a line. Theirs is set to 0, so that all results are finite;
-:func:`defined_terms` tells them apart, and with a margin leaves out what is close to them.
+Units are Å and rad. A term is a column of atoms: bonds (i, j), angles (i, j, k) with j in the middle, torsions
+(i, j, k, l) about the bond (j, k). Both kinds of angles are computed by atan2, which is accurate to rounding near 0 and
+π, where an arccosine loses half of the digits. Some terms have no derivative: bonds and angles with coincident atoms,
+angles of exactly 0 or π, torsions with three atoms exactly on a line. Their derivatives are set to 0, so that all
+results are finite. :func:`defined_terms` marks the other terms, with a margin if wanted.
 """
 
 import math
@@ -16,7 +16,7 @@ from torch import Tensor
 
 
 class InternalJacobian(NamedTuple):
-    """Derivatives of internal coordinates by positions, sparse: each term's by its own atoms alone."""
+    """Sparse derivatives of internal coordinates by positions: those of each term by its own atoms."""
 
     bond_index: Int[Tensor, "2 bonds"]
     angle_index: Int[Tensor, "3 angles"]
@@ -32,7 +32,7 @@ class InternalJacobian(NamedTuple):
     def vjp(
         self, r: Float[Tensor, " bonds"], theta: Float[Tensor, " angles"], phi: Float[Tensor, " torsions"]
     ) -> Float[Tensor, "atoms 3"]:
-        """Jᵀg (N, 3) for a number g for each term: turns a gradient by the terms into the gradient by positions."""
+        """Return Jᵀg (N, 3) for one number g per term: the gradient by positions from the gradient by terms."""
         total = self.r.new_zeros(self.num_atoms, 3)
         for index, rows, weight in (
             (self.bond_index, self.r, r),
@@ -45,7 +45,7 @@ class InternalJacobian(NamedTuple):
     def jvp(
         self, direction: Float[Tensor, "*slices atoms 3"]
     ) -> tuple[Float[Tensor, "*slices bonds"], Float[Tensor, "*slices angles"], Float[Tensor, "*slices torsions"]]:
-        """Jv: the rates of change (of r, θ, φ) as the atoms move along `direction` (..., N, 3)."""
+        """Return Jv: the rates of change of r, θ and φ as the atoms move along `direction` (..., N, 3)."""
 
         def rates(index: Tensor, rows: Tensor) -> Tensor:
             along = direction.index_select(-2, index.flatten()).unflatten(-2, index.shape)
@@ -60,20 +60,22 @@ def internal_coordinates(
     angle_index: Int[Tensor, "3 angles"],
     torsion_index: Int[Tensor, "4 torsions"],
 ) -> tuple[Float[Tensor, "*slices bonds"], Float[Tensor, "*slices angles"], Float[Tensor, "*slices torsions"]]:
-    """Values of the listed terms, of one molecule or of a batch whose indices count through all its atoms.
+    """Compute bond lengths, angles and torsions of one molecule, or of a batch whose indices count through all atoms.
 
-    r = |x_j - x_i|; θ = atan2(|u × v|, u·v) with u = x_i - x_j, v = x_k - x_j; φ = atan2(|b₂| b₁·n₂, n₁·n₂) with
-    b₁ = x_j - x_i, b₂ = x_k - x_j, b₃ = x_l - x_k, n₁ = b₁ × b₂, n₂ = b₂ × b₃: IUPAC's sign, positive if l is turned
-    clockwise from i for someone who looks from j to k.
+        r = |x_j - x_i|
+        θ = atan2(|u × v|, u·v),           u = x_i - x_j, v = x_k - x_j
+        φ = atan2(|b₂| b₁·n₂, n₁·n₂),      b₁ = x_j - x_i, b₂ = x_k - x_j, b₃ = x_l - x_k, n₁ = b₁ × b₂, n₂ = b₂ × b₃
+
+    The sign of φ is IUPAC's: positive if l is turned clockwise from i, seen from j towards k.
 
     Args:
-        pos: Positions in Å, (..., N, 3); leading dimensions are several geometries of the same molecules.
+        pos: Positions in Å, (..., N, 3). Leading dimensions hold several geometries of the same molecules.
         bond_index: Bonds, (2, B).
         angle_index: Angles, (3, A).
         torsion_index: Torsions, (4, T).
 
     Returns:
-        r (..., B) in Å, θ (..., A) in [0, π], φ (..., T) in (-π, π], differentiable any number of times, with finite
+        r (..., B) in Å, θ (..., A) in [0, π] and φ (..., T) in (-π, π], differentiable any number of times with finite
         derivatives (see the module). Undefined angles are 0.
 
     Example:
@@ -98,10 +100,11 @@ def internal_jacobian(
     angle_index: Int[Tensor, "3 angles"],
     torsion_index: Int[Tensor, "4 torsions"],
 ) -> InternalJacobian:
-    """Derivatives of :func:`internal_coordinates` in closed form (Wilson, Decius & Cross, Molecular Vibrations, ch. 4).
+    """Compute the derivatives of :func:`internal_coordinates` in closed form.
 
-    Their products with vectors on either side, `vjp` and `jvp`, cost a fraction of automatic differentiation. Rows of
-    terms without a derivative are 0.
+    The rows are Wilson's s-vectors (Wilson, Decius & Cross, Molecular Vibrations, ch. 4). Their products with vectors
+    on either side, `vjp` and `jvp`, cost a fraction of automatic differentiation. Rows of terms without a derivative
+    are 0.
 
     Example:
         >>> pos = torch.tensor([[0., 0, 0], [1.5, 0, 0]])
@@ -112,20 +115,24 @@ def internal_jacobian(
         tensor([2.])
     """
     (i, j), (a, b, c), (k, l, m, n) = _positions(pos, bond_index, angle_index, torsion_index)
+    # A bond lengthens fastest along its own direction.
     along = (j - i) * _reciprocal(_norm(j - i))
 
+    # An angle opens as its outer atoms move within its plane, perpendicular to their bonds, by 1/length per Å.
     u, v = a - b, c - b
     normal = _cross(u, v)
     normal = normal * _reciprocal(_norm(normal))
     at_a = _cross(u, normal) * _reciprocal(_dot(u, u))
     at_c = _cross(normal, v) * _reciprocal(_dot(v, v))
 
+    # A torsion changes as its outer atoms move out of their planes, by |b₂|/|n|² times the normal per Å.
     b1, b2, b3 = l - k, m - l, n - m
     n1, n2 = _cross(b1, b2), _cross(b2, b3)
     inverse1, inverse2 = _reciprocal(_dot(n1, n1)), _reciprocal(_dot(n2, n2))
     length = torch.where((inverse1 > 0) & (inverse2 > 0), _norm(b2), 0.0)
     at_k, at_n = -n1 * (length * inverse1), n2 * (length * inverse2)
-    # How far along the central bond, from l, the outer atoms lie: torques about l and m must balance.
+    # A rigid motion does not change a torsion: its rows sum to 0, and so do their torques. This determines the rows of
+    # the central atoms from the positions of the outer atoms along the central bond.
     inverse = _reciprocal(_dot(b2, b2))
     at_l = _dot(b3, b2) * inverse * at_n - (1 + _dot(b1, b2) * inverse) * at_k
     return InternalJacobian(
@@ -146,23 +153,24 @@ def defined_terms(
     torsion_index: Int[Tensor, "4 torsions"],
     margin: float = 0.0,
 ) -> tuple[Bool[Tensor, " bonds"], Bool[Tensor, " angles"], Bool[Tensor, " torsions"]]:
-    """Which terms have a derivative at these positions.
+    """Mark the terms that have a derivative at these positions.
 
     Args:
         pos: Positions in Å, (N, 3).
         bond_index: Bonds, (2, B).
         angle_index: Angles, (3, A).
         torsion_index: Torsions, (4, T).
-        margin: How far, in rad, an angle must be from 0 and π, and so must both angles inside a torsion, whose
-            derivative grows as 1/sin θ.
+        margin: Least distance in rad of angles from 0 and π, and of both angles inside a torsion, whose derivative
+            grows as 1/sin θ.
 
     Returns:
-        Masks (B,), (A,) and (T,). A torsion with i = l counts as undefined: it is 0 whatever the geometry.
+        Masks (B,), (A,) and (T,). A torsion with i = l counts as undefined: it is 0 at any geometry.
     """
 
     def bent(i: Tensor, j: Tensor, k: Tensor) -> Tensor:
         at_i, at_j, at_k = (x.index_select(1, atoms) for atoms in (i, j, k))
         u, v = at_i - at_j, at_k - at_j
+        # sin θ > sin(margin), without the division by lengths that may be 0.
         return _norm(_cross(u, v)) > math.sin(margin) * _norm(u) * _norm(v)
 
     x = pos.t().contiguous()
@@ -171,15 +179,15 @@ def defined_terms(
 
 
 def wrap_angle(angle: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """The same angle in [-π, π): for differences of torsions, which are periodic."""
+    """Wrap angles into [-π, π), for differences of torsions, which are periodic."""
     return torch.remainder(angle + torch.pi, 2 * torch.pi) - torch.pi
 
 
-# Below, Cartesian components come first: sums over three numbers side by side are several times slower.
+# Below, Cartesian components come first. Sums over a last dimension of three are several times slower.
 
 
 def _positions(pos: Tensor, *indices: Tensor) -> list[tuple[Tensor, ...]]:
-    """Positions of the atoms of each term, (3, ..., n) for each of its atoms."""
+    """Return the positions of the atoms of each term, (3, ..., n) for each of its atoms."""
     components = pos.movedim(-1, 0).contiguous()
     return [tuple(components.index_select(-1, atoms) for atoms in index) for index in indices]
 
@@ -193,20 +201,22 @@ def _cross(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _norm(vector: Tensor) -> Tensor:
-    """Length of (3, ...), whose derivative at 0 is 0."""
+    """Return the length of (3, ...), with the derivative 0 at 0."""
     square = _dot(vector, vector)
+    # `where` differentiates both of its branches: the unused square root must have a finite derivative, too.
     zero = square < torch.finfo(square.dtype).tiny
     return torch.where(zero, 0.0, torch.where(zero, 1.0, square).sqrt())
 
 
 def _reciprocal(number: Tensor) -> Tensor:
-    """1/x of numbers that are not negative, and 0 where it would overflow."""
+    """Return 1/x of nonnegative numbers, and 0 where it would overflow."""
     zero = number < torch.finfo(number.dtype).tiny
     return torch.where(zero, 0.0, 1 / torch.where(zero, 1.0, number))
 
 
 def _atan2(sine: Tensor, cosine: Tensor) -> Tensor:
-    """atan2 whose value and derivatives are 0 where both arguments are, and finite where their squares underflow."""
+    """Return atan2 with value and derivatives 0 where both arguments are 0."""
+    # The derivative divides by sin² + cos². Scaling to a largest argument of 1 keeps these squares from underflowing.
     scale = torch.maximum(sine.abs(), cosine.abs()).detach()
     inverse = _reciprocal(scale)
     undefined = inverse == 0

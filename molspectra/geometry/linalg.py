@@ -1,13 +1,13 @@
-"""The inverse square root of symmetric 3×3 matrices, without LAPACK.
+"""Inverse square root of symmetric 3×3 matrices, without LAPACK.
 
-The forward diagonalises by a fixed number of Jacobi sweeps: batched, branch-free, no host synchronisation, and as
-accurate for repeated eigenvalues as for separate ones. The backward never divides by a gap between eigenvalues. With
-Y = C^{-1/2}, differentiating Y Y = C^{-1} gives the Lyapunov equation
+The forward diagonalises by a fixed number of Jacobi sweeps. It is batched and branch-free, never synchronises with the
+host, and is as accurate for repeated eigenvalues as for separate ones. The backward never divides by a gap between
+eigenvalues. With Y = C^{-1/2}, differentiating Y Y = C^{-1} gives the Lyapunov equation
 
     Y dY + dY Y = -C^{-1} dC C^{-1},
 
-whose solution in the eigenbasis of Y divides by sums y_a + y_b > 0. The solution of a Lyapunov equation is itself
-differentiated through Lyapunov equations, so derivatives of every order are free of gaps.
+whose solution in the eigenbasis of Y divides by sums y_a + y_b > 0. The solution of a Lyapunov equation is in turn
+differentiated through Lyapunov equations, so that no derivative of any order divides by a gap.
 """
 
 from typing import Any
@@ -16,15 +16,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-# A cyclic Jacobi sweep converges quadratically; three reach float64 rounding on almost every 3×3 matrix, five on all.
+# Cyclic Jacobi sweeps converge quadratically. Three reach float64 rounding on almost every 3×3 matrix, five on all.
 _SWEEPS = 5
 
 
 def symmetric_inverse_sqrt(matrix: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3 3"]:
-    """C^{-1/2} of symmetric positive definite 3×3 matrices, differentiable any number of times.
+    """Compute C^{-1/2} of symmetric positive definite 3×3 matrices, differentiable any number of times.
 
-    Computed in float64 whatever the input's dtype; only the symmetric part of the input counts. Eigenvalues are floored
-    at the rounding level of the largest one (and the matrix 0 gives 0), so that rank-deficient input stays finite.
+    Inputs of any dtype are upcast to float64, and only their symmetric part counts. Eigenvalues are floored at the
+    rounding error of the largest one, so that rank-deficient input gives finite results. The matrix 0 gives 0.
 
     Args:
         matrix: Symmetric positive (semi)definite matrices, (..., 3, 3).
@@ -52,6 +52,7 @@ class _InverseSqrt(torch.autograd.Function):
     def forward(ctx: Any, matrix: Tensor) -> Tensor:
         eigenvalues, eigenvectors = _eigh(matrix)
         largest = eigenvalues.amax(dim=-1, keepdim=True)
+        # Below its rounding error, an eigenvalue of a rank-deficient matrix is noise of either sign.
         floored = torch.maximum(eigenvalues, largest * torch.finfo(matrix.dtype).eps)
         values = torch.where(largest > 0, floored.clamp(min=torch.finfo(matrix.dtype).tiny).rsqrt(), 0.0)
         root = (eigenvectors * values.unsqueeze(-2)) @ eigenvectors.mT
@@ -61,15 +62,17 @@ class _InverseSqrt(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         root, values, eigenvectors = ctx.saved_tensors
+        # The adjoint of dC → dY: solve the Lyapunov equation, then multiply by -C^{-1} on both sides.
         inverse = root @ root
         return -inverse @ _Lyapunov.apply(root, (grad + grad.mT) / 2, values, eigenvectors) @ inverse
 
 
 class _Lyapunov(torch.autograd.Function):
-    """X with Y X + X Y = G, for symmetric Y ≥ 0 given with its eigenvalues and eigenvectors."""
+    """Solution X of Y X + X Y = G, for symmetric Y ≥ 0 with known eigenvalues and eigenvectors."""
 
     @staticmethod
     def forward(ctx: Any, root: Tensor, rhs: Tensor, values: Tensor, eigenvectors: Tensor) -> Tensor:
+        # In the eigenbasis the equation is diagonal: (y_a + y_b) X_ab = G_ab.
         sums = values.unsqueeze(-1) + values.unsqueeze(-2)
         solution = eigenvectors.mT @ rhs @ eigenvectors / torch.where(sums > 0, sums, 1.0)
         solution = eigenvectors @ solution @ eigenvectors.mT
@@ -84,14 +87,15 @@ class _Lyapunov(torch.autograd.Function):
 
 
 def _eigh(matrix: Tensor) -> tuple[Tensor, Tensor]:
-    """Eigenvalues (..., 3), unordered, and eigenvectors in columns (..., 3, 3), by cyclic Jacobi rotations.
+    """Compute unordered eigenvalues (..., 3) and eigenvectors as columns (..., 3, 3) by cyclic Jacobi rotations.
 
-    The six distinct entries are held as separate tensors of the batch's shape, so that each rotation is a handful of
+    The six distinct entries are separate tensors of the batch's shape, so that each rotation consists of a few
     elementwise operations.
     """
     entry = {(i, j): matrix[..., i, j] for i in range(3) for j in range(i, 3)}
     vectors = [[torch.full_like(entry[0, 0], float(i == j)) for j in range(3)] for i in range(3)]
     for p, q, r in ((0, 1, 2), (0, 2, 1), (1, 2, 0)) * _SWEEPS:
+        # Rotate in the plane of axes p and q so that entry (p, q) vanishes. Axis r is the third one.
         cos, sin, tan = _rotation(entry[p, p], entry[q, q], entry[p, q])
         shift = tan * entry[p, q]
         pr, qr = (min(p, r), max(p, r)), (min(q, r), max(q, r))
@@ -105,10 +109,10 @@ def _eigh(matrix: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _rotation(app: Tensor, aqq: Tensor, apq: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Cosine, sine and tangent of the smaller angle that annihilates `apq`; the identity where it is 0 already."""
+    """Return cosine, sine and tangent of the smaller angle that annihilates `apq`, which is 0 where `apq` is 0."""
     twice = 2 * apq
     difference = aqq - app
-    # tan θ = sign(d)·2a / (|d| + √(d² + 4a²)), scaled by hypot so that nothing overflows.
+    # tan θ = sign(d)·2a / (|d| + √(d² + 4a²)), with hypot against overflow of the squares.
     denominator = difference.abs() + torch.hypot(difference, twice)
     sign = torch.where(difference < 0, -1.0, 1.0)
     tan = torch.where(denominator > 0, sign * twice / torch.where(denominator > 0, denominator, 1.0), 0.0)

@@ -1,4 +1,4 @@
-"""Batched neighbour lists: exact, untruncated, in a fixed order."""
+"""Batched neighbor lists: exact, untruncated, in a fixed order."""
 
 import torch
 from jaxtyping import Float, Int
@@ -6,26 +6,27 @@ from torch import Tensor
 
 from molspectra._validation import values_are_free
 
-# Candidate pairs looked at in one go; bounds the memory of large molecules at about 100 MB beyond the edges themselves.
+# Candidate pairs per block. Bounds the memory for large molecules to about 100 MB beyond the edges themselves.
 _PAIRS_AT_ONCE = 1 << 21
-# Å², below which a pair has no direction: products of its derivatives, which grow as 1/r, must not overflow in float32.
+# Squared distance in Å² below which a pair has no direction. Derivatives of a direction grow as 1/r, and their products
+# must not overflow in float32.
 _COINCIDENT = 1e-12
 
 
 def radius_graph(
     pos: Float[Tensor, "atoms 3"], batch: Int[Tensor, " atoms"] | None, cutoff: float, loop: bool = False
 ) -> Int[Tensor, "2 edges"]:
-    """All ordered pairs of atoms of one molecule that are closer than `cutoff`.
+    """Find all ordered pairs of atoms of one molecule that are closer than `cutoff`.
 
-    No neighbour is ever dropped. Edges are sorted by target, then by source, so equal input gives equal order on every
-    device. Candidates are pairs within a molecule, enumerated in blocks: time grows with Σ nₘ² over molecules, memory
-    with the number of edges. Inside a compiled graph this is one opaque operator.
+    No neighbor is ever dropped. Edges are sorted by target, then by source, so that equal input gives equal order on
+    every device. Candidates are the pairs within a molecule, enumerated in blocks: time grows with Σ nₘ² over
+    molecules, memory with the number of edges. The compiler sees one opaque operator.
 
     Args:
         pos: Positions in Å, (N, 3).
-        batch: Molecule of each atom, (N,), sorted; None for one molecule.
-        cutoff: Distance in Å; pairs with |x_j - x_i| < cutoff (strictly) are edges.
-        loop: Whether each atom is also its own neighbour.
+        batch: Molecule of each atom, (N,), sorted, or None for one molecule.
+        cutoff: Distance in Å. Pairs with |x_j - x_i| < cutoff (strictly) are edges.
+        loop: Include each atom as its own neighbor.
 
     Returns:
         `edge_index` (2, E), rows [source, target].
@@ -44,15 +45,15 @@ def radius_graph(
 def half_neighbor_list(
     pos: Float[Tensor, "atoms 3"], batch: Int[Tensor, " atoms"] | None, cutoff: float
 ) -> Int[Tensor, "2 pairs"]:
-    """Each pair of atoms i < j of one molecule that are closer than `cutoff`, once.
+    """Find all pairs of atoms i < j of one molecule that are closer than `cutoff`, each once.
 
-    The half of :func:`radius_graph` from which the other follows: what depends on the distance alone needs to be
-    computed once a pair, not once a direction. Pairs are sorted by i, then by j.
+    This is half of :func:`radius_graph`. Functions of the distance alone are then computed once per pair rather than
+    once per direction. Pairs are sorted by i, then by j.
 
     Args:
         pos: Positions in Å, (N, 3).
-        batch: Molecule of each atom, (N,), sorted; None for one molecule.
-        cutoff: Distance in Å, strictly above which pairs are left out.
+        batch: Molecule of each atom, (N,), sorted, or None for one molecule.
+        cutoff: Distance in Å. Pairs with |x_j - x_i| < cutoff (strictly) are listed.
 
     Returns:
         Atoms i and j of each pair, (2, P).
@@ -71,10 +72,10 @@ def half_neighbor_list(
 def edge_geometry(
     pos: Float[Tensor, "atoms 3"], edge_index: Int[Tensor, "2 edges"]
 ) -> tuple[Float[Tensor, " edges"], Float[Tensor, "edges 3"]]:
-    """Length and direction of each edge, seen from its target i towards its source j.
+    """Compute length and direction of each edge, from its target i to its source j.
 
-    Where the two atoms coincide (a self-loop, say), to 10⁻⁶ Å, the length and the direction are 0, and every derivative
-    is finite: those of a direction grow without bounds as two atoms approach.
+    Where the two atoms coincide to 10⁻⁶ Å, as in a self-loop, length and direction are 0 and all derivatives are
+    finite. Derivatives of a direction grow without bounds as two atoms approach.
 
     Args:
         pos: Positions in Å, (N, 3).
@@ -87,7 +88,7 @@ def edge_geometry(
     displacement = pos.index_select(0, source) - pos.index_select(0, target)
     square = displacement.square().sum(dim=-1)
     coincident = square < _COINCIDENT
-    # Both branches of a `where` are differentiated, so the unused one must be finite too: √1 in place of √0.
+    # Both branches of a `where` are differentiated, so the unused one must be finite, too: √1 in place of √0.
     distance = torch.sqrt(torch.where(coincident, 1.0, square))
     return torch.where(coincident, 0.0, distance), displacement / distance.unsqueeze(-1)
 
@@ -104,13 +105,14 @@ def _checked_batch(pos: Tensor, batch: Tensor | None, cutoff: float) -> Tensor:
 
 @torch.library.custom_op("molspectra::radius_graph", mutates_args=())
 def _radius_graph(pos: Tensor, batch: Tensor, cutoff: float, loop: bool, once: bool) -> Tensor:
-    """[source, target] of all edges; `once`: [i, j] of pairs i < j."""
+    """Return [source, target] of all edges or, if `once`, [i, j] of all pairs i < j."""
     if pos.shape[0] == 0:
         return batch.new_empty(2, 0)
+    # Targets are atoms, and the candidate sources of a target are consecutive atoms, starting at `first`.
     _, molecule, sizes = torch.unique_consecutive(batch, return_inverse=True, return_counts=True)
     first = (sizes.cumsum(0) - sizes)[molecule]  # first atom of each atom's molecule
-    candidates = sizes[molecule]  # possible sources of each target
-    if once:
+    candidates = sizes[molecule]  # number of candidate sources of each target
+    if once:  # sources follow their target
         after = torch.arange(1, pos.shape[0] + 1, device=pos.device)
         first, candidates = after, first + candidates - after
     pairs_up_to = candidates.cumsum(0)
@@ -121,7 +123,7 @@ def _radius_graph(pos: Tensor, batch: Tensor, cutoff: float, loop: bool, once: b
         target = targets.repeat_interleave(candidates[start:stop], output_size=num_pairs)
         rank = torch.arange(target.shape[0], device=pos.device) - (before[target] - before[start])
         source = first[target] + rank
-        # Not `<`: an atom at NaN must keep its edges and show in the loss, rather than pass for a lone atom.
+        # Negated rather than `<`: an atom at NaN must keep its edges and show in the loss, not pass as a lone atom.
         near = ~((pos[source] - pos[target]).square().sum(dim=-1) >= cutoff * cutoff)
         if not loop and not once:
             near &= source != target
@@ -131,12 +133,16 @@ def _radius_graph(pos: Tensor, batch: Tensor, cutoff: float, loop: bool, once: b
 
 @_radius_graph.register_fake
 def _(pos: Tensor, batch: Tensor, cutoff: float, loop: bool, once: bool) -> Tensor:
+    # The number of edges depends on the positions: symbolic to the compiler.
     edges = torch.library.get_ctx().new_dynamic_size()
     return batch.new_empty(2, edges)
 
 
 def _blocks(pairs_up_to: Tensor) -> list[tuple[int, int, int]]:
-    """Ranges of targets, and their candidate pairs: at most `_PAIRS_AT_ONCE`, unless one target alone has more."""
+    """Split targets into ranges [start, stop) of at most `_PAIRS_AT_ONCE` candidate pairs, whose number comes third.
+
+    A target with more candidates than this gets a range of its own.
+    """
     num_atoms, total = pairs_up_to.shape[0], int(pairs_up_to[-1])
     if total <= _PAIRS_AT_ONCE:
         return [(0, num_atoms, total)]

@@ -6,10 +6,10 @@ from torch import Tensor
 
 
 def rotation_matrix(axis: Float[Tensor, "*n 3"], angle: Float[Tensor, "*n"]) -> Float[Tensor, "*n 3 3"]:
-    """Rotation about an axis by an angle in rad, right-handed (Rodrigues' formula).
+    """Return right-handed rotations about axes of any length by angles in rad (Rodrigues' formula).
 
-    R = cos(α) 1 + sin(α) [n]ₓ + 2 sin²(α/2) n nᵀ, with the unit vector n along the axis, whose length is free. An axis
-    of length 0 gives the identity.
+    R = cos(α) 1 + sin(α) [n]ₓ + 2 sin²(α/2) n nᵀ, with the unit vector n along the axis. An axis of length 0 gives the
+    identity.
 
     Example:
         >>> quarter = rotation_matrix(torch.tensor([0., 0, 2]), torch.tensor(torch.pi / 2))
@@ -20,7 +20,8 @@ def rotation_matrix(axis: Float[Tensor, "*n 3"], angle: Float[Tensor, "*n"]) -> 
 
 
 def rotation_components(axis: Float[Tensor, "3 *n"], angle: Float[Tensor, "*n"]) -> Float[Tensor, "3 3 *n"]:
-    """:func:`rotation_matrix` with the Cartesian components first."""
+    """Return :func:`rotation_matrix` with the Cartesian components first."""
+    # An axis of length 0 has no direction: its angle is set to 0, with finite derivatives.
     square = axis.square().sum(0)
     zero = square < torch.finfo(axis.dtype).tiny
     n = axis * torch.where(zero, 1.0, square).rsqrt()
@@ -28,6 +29,7 @@ def rotation_components(axis: Float[Tensor, "3 *n"], angle: Float[Tensor, "*n"])
     x, y, z = n * angle.sin()
     none = torch.zeros_like(x)
     sine = torch.stack([none, -z, y, z, none, -x, -y, x, none]).unflatten(0, (3, 3))
+    # 1 - cos α without cancellation at small angles.
     versine = 2 * (angle / 2).sin().square()
     identity = torch.eye(3, dtype=axis.dtype, device=axis.device).view(3, 3, *[1] * angle.dim())
     return (1 - versine) * identity + sine + versine * n.unsqueeze(0) * n.unsqueeze(1)

@@ -95,10 +95,10 @@ def test_bad_input():
 def test_bonds_that_cannot_rotate_are_refused():
     ring = ms.data.transforms.AddTopology()(ms.data.from_smiles("C1CC1"))
     ring.rotatable_index = torch.tensor([[2], [0], [1], [3]])
-    with pytest.raises(ValueError, match=r"bonds that are in no ring; column 0 is about atoms 0 and 1\. Take it"):
+    with pytest.raises(ValueError, match=r"bonds that are in no ring; got atoms 0 and 1 in column 0\. Take it"):
         rotate_torsions(ring, torch.ones(1))
     ring.rotatable_index = torch.tensor([[1], [0], [8], [2]])
-    with pytest.raises(ValueError, match="column 0 is about atoms 0 and 8"):
+    with pytest.raises(ValueError, match="got atoms 0 and 8 in column 0"):
         rotate_torsions(ring, torch.ones(1))
 
 
