@@ -1,4 +1,4 @@
-"""Perturbing conformers: each noise is a callable `noise(data, generator=None) -> data`."""
+"""Perturbation of conformers: each noise is a callable `noise(data, generator=None) -> data`."""
 
 from molspectra.noise.atom_mask import AtomMask, EMPPMask
 from molspectra.noise.coord import CoordNoise

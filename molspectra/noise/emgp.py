@@ -1,4 +1,4 @@
-"""3D-EMGP's noise: scales from hundredths of an Å to 10 Å, and a force that no rigid motion of the molecule changes."""
+"""3D-EMGP's noise: scales from 0.01 Å to 10 Å, and a force target invariant to rigid motions of the molecule."""
 
 import copy
 import math
@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.profiler import record_function
 from torch_geometric.data import Data
 from torch_geometric.utils import scatter
 
@@ -19,33 +20,33 @@ NoiseMode = Literal["riemann", "kabsch", "gaussian"]
 
 
 class EMGPNoise(Configurable):
-    """Energy-motivated equivariant pre-training (3D-EMGP; Jiao et al., AAAI 2023, arXiv:2207.08824): noise of any size.
+    """Multi-scale noise of energy-motivated equivariant pre-training (3D-EMGP, Jiao et al. 2023, arXiv:2207.08824).
 
-    Each molecule gets a level l, uniformly from 0 to L - 1, and with it a scale σ on a geometric ladder from `max_std`
-    (level 0) down to `min_std`. Three kinds of noise, with ε ~ N(0, 1):
+    Each molecule gets a level l, uniform in 0..L - 1. Its scale σ lies on a geometric ladder from `max_std` (level 0)
+    down to `min_std`. Three kinds of noise, with ε ~ N(0, 1):
 
     * "riemann": `steps` steps of Langevin dynamics, x ← x + α_t T(x) + √(2α_t) σ ε with α_t = 2^-t, in the field
-      T = :func:`riemann_force_target`, the paper's Riemann-Gaussian score. T of the molecule itself is 0 and α₁ = ½, so
-      that **one step, as published, is plain Gaussian noise x + σ ε, exactly**: only the target differs. Further steps
-      pull back and add half the variance of the one before.
+      T = :func:`riemann_force_target`, the paper's Riemann-Gaussian score. T is 0 at the molecule itself and α₁ = ½, so
+      that **one step, as published, is exactly plain Gaussian noise x + σ ε**, and only the target differs. Each
+      further step pulls back and adds half the variance of the step before.
     * "gaussian": x + σ ε.
-    * "kabsch": x + σ ε, superposed on x as a rigid body.
+    * "kabsch": x + σ ε, aligned with x as a rigid body (:func:`molspectra.geometry.kabsch_align`).
 
-    Adds `force_target` (N, 3) in Å, T of the result or, except in mode "riemann", the way back x - x̃; `noise_level`
-    (B,) int64; and `noise_scale` (B,) in Å, σ, in float32 precision.
+    Adds `force_target` (N, 3) in Å, which is T at the perturbed positions x̃ in mode "riemann" and x - x̃ in the other
+    modes, `noise_level` l (B,) int64, and `noise_scale` σ (B,) in Å, in float32 precision.
 
     Args:
         max_std: Largest σ in Å.
         min_std: Smallest σ in Å.
-        num_levels: L.
+        num_levels: Number of levels L.
         steps: Number of Langevin steps, in mode "riemann".
         mode: "riemann", "kabsch" or "gaussian".
-        as_released: In mode "kabsch", superpose by mirror images too where they lie closer. Elsewhere nothing changes,
-            except that a lone atom and coincident atoms have T = 0 here and NaN in the release.
+        as_released: In mode "kabsch", accept mirror images that lie closer. In the other modes nothing changes, except
+            that a lone atom and coincident atoms have T = 0 here and NaN in the release.
 
     Raises:
-        ValueError: scales are not 0 < min_std ≤ max_std < ∞, `num_levels` or `steps` is below 1, there is no such mode,
-            or there are several steps in another mode than "riemann".
+        ValueError: the scales are not 0 < min_std ≤ max_std < ∞, `num_levels` or `steps` is below 1, the mode is
+            unknown, or `steps` is above 1 in another mode than "riemann".
 
     Example:
         >>> noisy = EMGPNoise()(Batch.from_data_list(list(ms.data.MiniSpectra()[:4])))
@@ -81,7 +82,7 @@ class EMGPNoise(Configurable):
         self.as_released = as_released
 
     def __call__(self, data: Data, generator: torch.Generator | None = None) -> Data:
-        """A shallow copy of `data`, `pos` perturbed, with `force_target`, `noise_level` and `noise_scale`."""
+        """Return a shallow copy of `data` with perturbed `pos`, `force_target`, `noise_level` and `noise_scale`."""
         check_positions(data, "EMGPNoise")
         options = {"generator": generator, "device": data.pos.device}
         return self.perturb(data, torch.randint(self.num_levels, (num_molecules_of(data),), **options), generator)
@@ -94,18 +95,18 @@ class EMGPNoise(Configurable):
         *,
         normals: Float[Tensor, "steps atoms 3"] | None = None,
     ) -> Data:
-        """The same with given levels.
+        """Perturb with given levels.
 
         Args:
             data: A `Data` or `Batch` with `pos`.
-            noise_level: The level of each molecule, (B,), on the device of the data; 0 is the largest scale.
+            noise_level: Level of each molecule, (B,), on the device of the data. Level 0 is the largest scale.
             generator: Source of randomness, on the device of the data.
-            normals: ε of each step, (steps, N, 3); drawn if not given.
+            normals: ε of each step, (steps, N, 3), or None to draw it.
 
         Raises:
             TypeError: the levels are not int64.
-            ValueError: there are not as many levels as molecules, (on the CPU) a level is out of range, or the normals
-                are of another shape.
+            ValueError: the number of levels is not that of molecules, a level is out of range (checked for CPU
+                tensors), or the normals have another shape.
         """
         pos = data.pos
         self._check_levels(noise_level, num_molecules_of(data))
@@ -119,22 +120,26 @@ class EMGPNoise(Configurable):
         noisy.noise_level = noise_level
         noisy.noise_scale = self.scale(noise_level).to(pos.dtype)
         per_atom = noisy.noise_scale if data.batch is None else noisy.noise_scale.index_select(0, data.batch)
-        noisy.pos = self._perturbed(data, per_atom.unsqueeze(1), normals.to(pos.dtype))
-        noisy.force_target = self._force(noisy.pos, data) if self.mode == "riemann" else pos - noisy.pos
+        with record_function("molspectra::emgp_noise.perturb"):
+            noisy.pos = self._perturbed(data, per_atom.unsqueeze(1), normals.to(pos.dtype))
+        with record_function("molspectra::emgp_noise.force_target"):
+            noisy.force_target = self._force(noisy.pos, data) if self.mode == "riemann" else pos - noisy.pos
         return noisy
 
     def scale(self, noise_level: Int[Tensor, "*levels"]) -> Float[Tensor, "*levels"]:
-        """The σ of levels in Å, float32."""
+        """Return the scales σ of levels in Å, float32."""
+        # Computed in float64 and rounded to float32, as the released table of scales.
         ratio = self.min_std / self.max_std
         return (self.max_std * ratio ** (noise_level.double() / max(self.num_levels - 1, 1))).float()
 
     def _perturbed(self, data: Data, std: Tensor, normals: Tensor) -> Tensor:
-        pos = data.pos + std * normals[0]  # T = 0 and 2α = 1 in the first step
+        # First step: T = 0 at the molecule itself, and √(2α₁) = 1.
+        pos = data.pos + std * normals[0]
         for step, normal in enumerate(normals[1:], start=2):
             rate = 2.0**-step
             pos = pos + rate * self._force(pos, data) + math.sqrt(2 * rate) * std * normal
         if self.mode == "kabsch":
-            # The release aligns by the unconstrained SVD, which may mirror the molecule.
+            # The release aligns by an unconstrained SVD, which may mirror the molecule.
             mirror, num_molecules = self.as_released, num_molecules_of(data)
             return kabsch_align(pos, data.pos, data.batch, allow_reflection=mirror, num_molecules=num_molecules)
         return pos
@@ -145,7 +150,8 @@ class EMGPNoise(Configurable):
     def _check_levels(self, noise_level: Tensor, num_molecules: int) -> None:
         if noise_level.shape != (num_molecules,):
             raise ValueError(
-                f"noise_level must have shape ({num_molecules},), one level a molecule; got {tuple(noise_level.shape)}."
+                f"noise_level must have shape ({num_molecules},), one level per molecule; got "
+                f"{tuple(noise_level.shape)}. Call the noise itself to draw them."
             )
         if noise_level.dtype != torch.int64:
             raise TypeError(f"noise_level must be int64; got {noise_level.dtype}. Convert with noise_level.long().")
@@ -169,32 +175,32 @@ def riemann_force_target(
     *,
     num_molecules: int | None = None,
 ) -> Float[Tensor, "atoms 3"]:
-    """The force towards a molecule that is blind to how the molecule lies in space (3D-EMGP, arXiv:2207.08824).
+    """Compute the force towards a molecule that is invariant to rigid motions of it (3D-EMGP, arXiv:2207.08824).
 
-    With positions about their centres, X̃ and X (N, 3), molecules are compared by their Gram matrices, d² = |X̃X̃ᵀ -
-    XXᵀ|², which no rotation, reflection or translation of either changes, and
+    Molecules with centered positions X̃ and X (N, 3) are compared by their Gram matrices, d² = |X̃X̃ᵀ - XXᵀ|². A
+    rotation, reflection or translation of either molecule does not change d². The force is
 
         T = -2 (X̃ A - X B) / (|A| + |B|) = -∇_X̃ d² / (2 (|A| + |B|)),  A = X̃ᵀX̃,  B = XᵀX̃,
 
-    with Frobenius norms. This is the score of exp(-d²/4σ²), times σ², divided by the mean of |A| and |B|: that makes it
-    a length in Å, of the order of the displacement. Equivariant in the perturbed positions; it sums to 0 over a
-    molecule. Costs two 3×3 matrices a molecule, nothing of size N × N. Computed in float64.
+    with Frobenius norms. This is the score of exp(-d²/4σ²) times σ², divided by the mean of |A| and |B|. The division
+    makes it a length in Å, of the order of the displacement. T is equivariant in the perturbed positions and sums to 0
+    over a molecule. It needs two 3×3 matrices per molecule, and no N × N matrix. Inputs are upcast to float64.
 
-    Where d² has no gradient, T is 0: exactly so for a lone atom and for coincident perturbed atoms, where the formula
-    is 0/0.
+    For a lone atom and for coincident perturbed atoms the formula is 0/0 and the gradient of d² vanishes. T is exactly
+    0 there.
 
     Args:
-        pos_perturbed: Positions at which the force is taken, in Å, (N, 3).
-        pos: Positions towards which it points, (N, 3).
-        batch: Molecule of each atom, (N,); None for one molecule.
-        num_molecules: Number of molecules, if known; otherwise it is read off `batch`, which waits for the device.
+        pos_perturbed: Positions at which the force acts, in Å, (N, 3).
+        pos: Positions towards which the force points, (N, 3).
+        batch: Molecule of each atom, (N,), or None for one molecule.
+        num_molecules: Number of molecules, if known. Without it the host reads it off `batch` and waits for the device.
 
     Returns:
         T in Å, (N, 3).
 
     Example:
         >>> short, bond = torch.tensor([[0.0, 0, 0], [0.9, 0, 0]]), torch.tensor([[0.0, 0, 0], [0, 1.0, 0]])
-        >>> riemann_force_target(short, bond)[:, 0]  # 0.1 Å too short; how either lies in space does not matter
+        >>> riemann_force_target(short, bond)[:, 0]  # 0.1 Å too short, at any orientation
         tensor([-0.1000,  0.1000])
     """
     if batch is None:
@@ -202,8 +208,10 @@ def riemann_force_target(
     perturbed = _centered(pos_perturbed, batch, num_molecules)
     clean = _centered(pos, batch, num_molecules)
     pair = torch.stack([perturbed, clean], dim=1)
+    # Gram matrices never appear: X̃X̃ᵀX̃ = X̃A and XXᵀX̃ = XB, with 3×3 matrices A and B.
     products = pair.unsqueeze(3) * perturbed[:, None, None]
     moments = scatter(products, batch, dim=0, dim_size=num_molecules, reduce="sum")  # A and B, (M, 2, 3, 3)
+    # |A| + |B|, with finite derivatives where a norm is 0.
     square = moments.square().sum(dim=(2, 3))
     size = torch.where(square > 0, torch.where(square > 0, square, 1.0).sqrt(), 0.0).sum(dim=1)
     moments = moments / torch.where(size > 0, size, 1.0)[:, None, None, None]
@@ -212,7 +220,8 @@ def riemann_force_target(
 
 
 def _centered(pos: Tensor, batch: Tensor, num_molecules: int | None) -> Tensor:
-    """Positions about the centre of each molecule, float64; exactly 0 where all of its atoms coincide."""
+    """Return positions about the center of each molecule in float64, exactly 0 if all of its atoms coincide."""
+    # Subtract the first atom before the mean: the mean of equal numbers can differ from them by rounding.
     number = torch.arange(len(batch), device=batch.device)
     first = scatter(number, batch, dim=0, dim_size=num_molecules, reduce="min").index_select(0, batch)
     pos = pos.double()

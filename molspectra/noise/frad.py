@@ -1,4 +1,4 @@
-"""Frad's noise: first on the conformation, as chemistry allows, then on the coordinates; the latter is predicted."""
+"""Frad's noise: chemical noise on the conformation, then coordinate noise, of which the second is predicted."""
 
 import copy
 import math
@@ -6,48 +6,53 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.profiler import record_function
 from torch_geometric.data import Data
 
 from molspectra._batch import molecule_of
 from molspectra._config import Configurable
 from molspectra._validation import check_fields, check_std
 from molspectra.geometry.deformation import deform
-from molspectra.geometry.topology import bridge_of
 from molspectra.noise.coord import CoordNoise
-from molspectra.noise.internal import REMEDY, ROTORS, TOPOLOGY, apply_change, at_atoms, draw_change
+from molspectra.noise.internal import REMEDY, ROTORS, TOPOLOGY, apply_change, at_atoms, bridge_bonds, draw_change
 
 
 class FradNoise(Configurable):
     """Fractional denoising (Frad; Feng et al., ICML 2023, arXiv:2307.10683; vibrations: 2024, arXiv:2407.11086).
 
-    A conformer is changed as the molecule itself would change, x → x', and then every coordinate, x'' = x' + σ ε with
-    ε ~ N(0, 1). Adds `pos_target` = σ ε (N, 3) in Å, so that the force learnt is that of a landscape with soft torsions
-    and not of a ball around each conformer. Two kinds of change:
+    Chemical noise first changes the conformation as the molecule itself would, x → x'. Coordinate noise then changes
+    every coordinate, x'' = x' + σ ε with ε ~ N(0, 1). Adds `pos_target` = σ ε (N, 3) in Å. The learned force is thus
+    that of an energy landscape with soft torsions, rather than one that is equally stiff in all directions around each
+    conformer. Two kinds of chemical noise:
 
-    * "torsion": every rotatable bond turns, by `rotatable_std`. Molecules without any get coordinate noise only.
-    * "vibration": every bond, angle and torsion that can change on its own, without tearing a ring, does, with
-      `bond_std`, `angle_std`, and `rotatable_std` or, about other bonds such as double ones, `torsion_std`.
+    * "torsion": Every rotatable bond turns, with `rotatable_std`. Molecules without rotatable bonds get coordinate
+      noise only.
+    * "vibration": Every bond, angle and torsion changes that can do so without opening a ring, with `bond_std`,
+      `angle_std` and `rotatable_std`, or `torsion_std` about bonds that are not rotatable, such as double bonds.
 
-    Needs the fields of `data.transforms.AddTopology`. Runs on the device of the data, for all molecules at once. Where
-    in space a molecule is and how it is turned before coordinate noise is immaterial; its first atom stays put.
+    Needs the fields of `data.transforms.AddTopology`. Runs on the device of the data, for all molecules at once. The
+    chemical noise keeps the first atom of each molecule in place. Position and orientation of x' in space do not matter
+    for coordinate noise.
 
     Args:
         std: σ of the coordinate noise in Å.
-        mode: "torsion" (RN in the paper's terms) or "vibration" (VRN).
-        rotatable_std: rad; by default 2° in mode "torsion" and 1 in mode "vibration".
-        bond_std: Å; mode "vibration" only, like the next two.
-        angle_std: rad.
-        torsion_std: rad, for bonds that are not rotatable.
-        decay: Multiply `rotatable_std` by decay^(d - 1) for the d-th bond on the way from one end of the molecule
-            (`data.rotatable_depth`), as turning an inner bond moves more; the release has 0.2, switched off.
+        mode: "torsion" (called RN in the paper) or "vibration" (VRN).
+        rotatable_std: Standard deviation of torsions about rotatable bonds in rad. The default is 2° in mode "torsion"
+            and 1 rad in mode "vibration".
+        bond_std: Standard deviation of bond lengths in Å, in mode "vibration".
+        angle_std: Standard deviation of bond angles in rad, in mode "vibration".
+        torsion_std: Standard deviation of torsions about other bonds in rad, in mode "vibration".
+        decay: Multiply `rotatable_std` by decay^(d - 1) for the d-th rotatable bond from one end of the molecule
+            (`data.rotatable_depth`), since turning an inner bond moves more atoms. The released code contains a value
+            of 0.2 but does not use it.
         remove_translation: See :class:`CoordNoise`.
-        as_released: Reproduce the released arithmetic. In mode "vibration" it takes the numbers in rad for degrees,
-            turns each torsion once for every neighbour but one of its bond's second atom, and leaves molecules without
-            a rotatable bond alone; with `decay`, the standard deviation in degrees is squared. `pos_target` is the
+        as_released: Reproduce the released arithmetic. Mode "vibration" then takes numbers in rad for degrees, turns
+            each torsion once for every neighbor but one of the second atom of its bond, and leaves molecules without a
+            rotatable bond unchanged. With `decay`, the standard deviation in degrees is squared. `pos_target` is the
             rounded difference of positions.
 
     Raises:
-        ValueError: a standard deviation is negative, or `decay` is given in mode "vibration"; when called, the topology
+        ValueError: a standard deviation is negative, or `decay` is given in mode "vibration". When called: the topology
             is missing.
 
     Example:
@@ -91,40 +96,43 @@ class FradNoise(Configurable):
         self.as_released = as_released
 
     def __call__(self, data: Data, generator: torch.Generator | None = None) -> Data:
-        """A shallow copy of `data` with `pos` perturbed and `pos_target` added."""
+        """Return a shallow copy of `data` with perturbed `pos` and added `pos_target`."""
         changed = copy.copy(data)
         changed.pos = self.conformation(data, generator)
         noisy = self.coord(changed, generator)
-        if self.as_released:
+        if self.as_released:  # the rounded difference, equal to the drawn noise only in exact arithmetic
             noisy.pos_target = noisy.pos - changed.pos
         return noisy
 
     def conformation(self, data: Data, generator: torch.Generator | None = None) -> Tensor:
-        """The first half alone: positions (N, 3) in Å with the chemical noise."""
+        """Return the positions (N, 3) in Å after the chemical noise alone."""
         fields = ROTORS if self.mode == "torsion" else TOPOLOGY
         check_fields(data, fields, "FradNoise", REMEDY)
-        return self._rotated(data, generator) if self.mode == "torsion" else self._vibrated(data, generator)
+        with record_function("molspectra::frad_noise.conformation"):
+            return self._rotated(data, generator) if self.mode == "torsion" else self._vibrated(data, generator)
 
     def _rotated(self, data: Data, generator: torch.Generator | None) -> Tensor:
-        pos, (_, i, j, _) = data.pos, data.rotatable_index
+        pos, bonds = data.pos, data.rotatable_index[1:3]
         std = self.rotatable_std
         if self.decay is not None:
             check_fields(data, ["rotatable_depth"], "FradNoise with decay", REMEDY)
-            if self.as_released:
+            if self.as_released:  # which multiplies by the standard deviation twice, in degrees
                 std = math.radians(math.degrees(std) ** 2)
             std = std * self.decay ** (data.rotatable_depth.to(pos.dtype) - 1)
-        turns = std * torch.randn(i.shape, generator=generator, dtype=pos.dtype, device=pos.device)
-        twist = at_atoms(data, bridge_of(data.parent_index, data.bridge, i, j)[0], turns)
+        turns = std * torch.randn(bonds.shape[1:], generator=generator, dtype=pos.dtype, device=pos.device)
+        # A rotatable bond is a bridge, and turns with the subtree of its child.
+        twist = at_atoms(data, bridge_bonds(data, bonds)[0], turns)
         return deform(pos, data.parent_index, data.bridge, twist=twist)
 
     def _vibrated(self, data: Data, generator: torch.Generator | None) -> Tensor:
         pos = data.pos
-        _, i, j, _ = data.rotatable_index
-        rotates = at_atoms(data, bridge_of(data.parent_index, data.bridge, i, j)[0], torch.ones_like(i))
-        child, is_bridge = bridge_of(data.parent_index, data.bridge, *data.torsion_index[1:3])
-        torsion_std = torch.where(
-            is_bridge & (rotates.index_select(0, child) > 0), self.rotatable_std, self.torsion_std
-        ).to(pos.dtype)
+        # A bond is named by its child in the spanning forest: mark those that are rotatable, and look up the bond of
+        # every torsion among them.
+        rotatable = bridge_bonds(data, data.rotatable_index[1:3])[0]
+        rotates = at_atoms(data, rotatable, torch.ones_like(rotatable))
+        child, is_bridge = bridge_bonds(data, data.torsion_index[1:3])
+        about_rotatable = is_bridge & (rotates.index_select(0, child) > 0)
+        torsion_std = torch.where(about_rotatable, self.rotatable_std, self.torsion_std).to(pos.dtype)
         change = draw_change(
             data,
             pos.new_full(data.bond_index.shape[1:], self.bond_std),
@@ -136,6 +144,7 @@ class FradNoise(Configurable):
         changed = apply_change(data, change)
         if not self.as_released:
             return changed
+        # The released code falls back to coordinate noise for molecules without a rotatable bond.
         molecule = molecule_of(data)
         has_rotatable = at_atoms(data, molecule, rotates)[molecule] > 0
         return torch.where(has_rotatable.unsqueeze(1), changed, pos)

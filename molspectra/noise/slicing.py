@@ -1,4 +1,4 @@
-"""The released SliDe's way to a gradient: finite differences along random directions, solved for by least squares."""
+"""Gradients by the released SliDe: finite differences along random directions, inverted by least squares."""
 
 from collections.abc import Sequence
 
@@ -18,12 +18,12 @@ def finite_difference_slices(
     batch: Int[Tensor, " atoms"],
     step: float = 0.001,
 ) -> Float[Tensor, "slices molecules"]:
-    """b_s = Σ_d g_d (d(x + h v_s) - d(x)) for each slice and molecule, in kcal/mol: about h ∇E·v_s.
+    """Compute b_s = Σ_d g_d (d(x + h v_s) - d(x)) for each slice and molecule, in kcal/mol: about h ∇E·v_s.
 
     Args:
-        pos: x in Å, (N, 3), float64: differences over 0.001 Å leave float32 three digits.
+        pos: x in Å, (N, 3), float64. Differences over 0.001 Å would have three digits in float32.
         terms: Bonds (2, B), angles (3, A) and torsions (4, T).
-        gradients: g = ∂E/∂d for each of them, (B,), (A,), (T,).
+        gradients: g = ∂E/∂d of the bonds, angles and torsions, (B,), (A,), (T,).
         slices: Directions v_s, (S, N, 3).
         batch: Molecule of each atom, (N,).
         step: h in Å.
@@ -34,7 +34,8 @@ def finite_difference_slices(
     total = pos.new_zeros(len(slices), int(batch[-1]) + 1)
     for kind, (index, gradient) in enumerate(zip(terms, gradients, strict=True)):
         change = after[kind] - before[kind]
-        change = wrap_angle(change) if kind == 2 else change
+        change = wrap_angle(change) if kind == 2 else change  # torsions are periodic
+        # A term belongs to the molecule of any of its atoms.
         total = total.index_add(1, batch[index[1]], gradient * change)
     return total
 
@@ -44,12 +45,13 @@ def least_squares_gradient(
     slices: Float[Tensor, "slices atoms 3"],
     batch: Int[Tensor, " atoms"],
 ) -> Float[Tensor, "atoms 3"]:
-    """For each molecule the f (N, 3) of least norm among those for which Σ_s (f·v_s - b_s)² is least.
+    """Return the least-squares solution f (N, 3) of f·v_s = b_s for each molecule, of least norm if there are several.
 
-    With at least 3N slices that is what b was sliced from; with fewer, its projection onto the slices.
+    With at least 3N slices it is the gradient from which b was computed. With fewer, it is the projection of the
+    gradient onto the slices.
     """
     num_slices, num_molecules = along.shape
-    # Molecules of all sizes in one array; columns of zeros get a zero in the solution of least norm.
+    # Pad molecules to one size: a column of zeros gets a 0 in the solution of least norm.
     matrix, filled = to_dense_batch(slices.transpose(0, 1).flatten(1), batch, batch_size=num_molecules)
     matrix = matrix.unflatten(2, (num_slices, 3)).transpose(1, 2).flatten(2)
     solution = torch.linalg.pinv(matrix) @ along.t().unsqueeze(2)

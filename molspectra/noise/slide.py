@@ -1,4 +1,4 @@
-"""SliDe's noise: Gaussian in bond lengths, angles and torsions, with the widths of a force field."""
+"""SliDe's noise: Gaussian noise on bond lengths, angles and torsions, with the widths of a force field."""
 
 import copy
 import math
@@ -6,6 +6,7 @@ import math
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.profiler import record_function
 from torch_geometric.data import Data
 
 from molspectra._batch import molecule_of, num_molecules_of
@@ -24,39 +25,40 @@ _CONSTANTS = {"bond_k": "bond_index", "angle_k": "angle_index", "torsion_k": "to
 
 
 class SliDeNoise(Configurable):
-    """Sliced denoising (SliDe; Ni et al., ICLR 2024, arXiv:2311.02124): noise from, and forces of, a molecular energy.
+    """Sliced denoising (SliDe, Ni et al., ICLR 2024, arXiv:2311.02124): noise and forces of one molecular energy.
 
-    Around a conformer with bond lengths r₀, angles θ₀ and torsions φ₀ the energy is harmonic in each,
+    Around a conformer with bond lengths r₀, angles θ₀ and torsions φ₀ the energy is harmonic,
 
         E = ½ Σ k_B (r - r₀)² + ½ Σ k_A (θ - θ₀)² + ½ Σ k_T (φ - φ₀)²,
 
-    torsion differences wrapped into [-π, π). Noise is drawn with the variances kT/k of a Boltzmann distribution of E in
-    these coordinates, those of them that can change on their own (:func:`molspectra.noise.internal.draw_change`). Adds
-    `gradient_target` = ∇E (N, 3) in kcal/mol/Å at the noisy positions, as the release does: minus the force. One
-    vector-Jacobian product gives it for all molecules of a batch, exactly. Torsions that the noise has brought close to
-    a line are left out of it: their derivative grows as 1/sin θ, so that a target with them has no finite variance.
+    with torsion differences wrapped into [-π, π). The noise has the variances kT/k of the Boltzmann distribution of E
+    in these coordinates, restricted to those that can change on their own
+    (:func:`molspectra.noise.internal.draw_change`). Adds `gradient_target` = ∇E (N, 3) in kcal/mol/Å at the noisy
+    positions, which is minus the force, as in the release. One vector-Jacobian product computes it exactly for all
+    molecules of a batch. Torsions close to a line at the noisy positions are left out of the target. Their derivative
+    grows as 1/sin θ, and a target with them has no finite variance.
 
-    Needs the fields of `data.transforms.AddTopology`, and for each of its terms a force constant: `bond_k` (B,) in
-    kcal/mol/Å², `angle_k` (A,) and `torsion_k` (T,) in kcal/mol/rad², as `data.transforms.ForceConstants` sets them.
-    Terms whose constant is 0 get no noise and no energy.
+    Needs the fields of `data.transforms.AddTopology` and a force constant for each of its terms, as
+    `data.transforms.ForceConstants` adds them: `bond_k` (B,) in kcal/mol/Å², `angle_k` (A,) and `torsion_k` (T,) in
+    kcal/mol/rad². A term with the constant 0 gets no noise and no energy.
 
-    Where no listed term depends on the others, as in H₂O₂, -∇E/kT is the score of the noise in these coordinates. In
-    larger molecules terms are redundant (six angles around an atom with four bonds, five of them independent; nine
-    torsions about a bond, turned as one) or closed into rings, which get no noise of their own. E counts them all.
+    If no listed term depends on the others, as in H₂O₂, -∇E/kT is the score of the noise in these coordinates. In
+    larger molecules some terms are redundant: only five of six angles around an atom with four bonds are independent,
+    and nine torsions about a bond turn as one. Terms within rings get no noise of their own. E counts all terms.
 
     Args:
-        thermal_energy: kT in kcal/mol; 1, as published, is 503 K.
-        margin: rad; how far from 0 and π the angles inside a torsion must be at the noisy positions to count in the
-            target, by default 10°. :meth:`energy` and :meth:`gradient` count all terms.
+        thermal_energy: kT in kcal/mol. The published value 1 corresponds to 503 K.
+        margin: Least distance in rad from 0 and π of the angles inside a torsion, at the noisy positions, for the
+            torsion to count in the target. The default is 10°. :meth:`energy` and :meth:`gradient` count all terms.
         num_slices: Number of slices with `as_released`.
-        as_released: Reproduce the released arithmetic: the noise of :class:`FradNoise` as released, with angles 57
-            times too small; no noise on torsions marked in `torsion_frozen`; the target solved by least squares from
-            `num_slices` finite differences over 0.001 Å of all terms, which are not divided by 0.001 Å
+        as_released: Reproduce the released arithmetic. The noise is that of :class:`FradNoise` as released, with angles
+            57 times too small, and without noise on torsions marked in `torsion_frozen`. The target is solved by least
+            squares from `num_slices` finite differences over 0.001 Å of all terms, which are not divided by 0.001 Å
             (:func:`molspectra.noise.slicing.least_squares_gradient`).
 
     Raises:
-        ValueError: `thermal_energy` is negative, or `num_slices` below 1; when called, topology or constants are
-            missing, or (on the CPU) a constant is negative or not finite.
+        ValueError: `thermal_energy` is negative, or `num_slices` is below 1. When called: topology or constants are
+            missing, or (checked for CPU tensors) a constant is negative or not finite.
 
     Example:
         >>> water = ms.data.from_smiles("O")
@@ -85,38 +87,42 @@ class SliDeNoise(Configurable):
         self.as_released = as_released
 
     def __call__(self, data: Data, generator: torch.Generator | None = None) -> Data:
-        """A shallow copy of `data` with `pos` perturbed and `gradient_target` added."""
+        """Return a shallow copy of `data` with perturbed `pos` and added `gradient_target`."""
         noisy = copy.copy(data)
         noisy.pos = self.conformation(data, generator)
-        if self.as_released:
-            noisy.gradient_target = self._sliced_gradient(data, noisy.pos, generator)
-        else:
-            gradients = self._term_gradients(data, noisy.pos)
-            *_, defined = defined_terms(noisy.pos, *self._terms(data), self.margin)
-            gradients[2] = torch.where(defined, gradients[2], 0.0)
-            noisy.gradient_target = internal_jacobian(noisy.pos, *self._terms(data)).vjp(*gradients)
+        with record_function("molspectra::slide_noise.gradient"):
+            if self.as_released:
+                noisy.gradient_target = self._sliced_gradient(data, noisy.pos, generator)
+            else:
+                gradients = self._term_gradients(data, noisy.pos)
+                # Bending noise may bring a torsion close to a line, where its derivative diverges.
+                *_, defined = defined_terms(noisy.pos, *self._terms(data), self.margin)
+                gradients[2] = torch.where(defined, gradients[2], 0.0)
+                noisy.gradient_target = internal_jacobian(noisy.pos, *self._terms(data)).vjp(*gradients)
         return noisy
 
     def conformation(self, data: Data, generator: torch.Generator | None = None) -> Float[Tensor, "atoms 3"]:
-        """The noise alone: perturbed positions (N, 3) in Å."""
+        """Return the perturbed positions (N, 3) in Å without a target."""
         check_fields(data, TOPOLOGY, "SliDeNoise", REMEDY)
+        # Equipartition: k ⟨Δ²⟩ = kT for every harmonic term. Constants of 0 mark terms without noise.
         bond_std, angle_std, torsion_std = (
             torch.where(k > 0, (self.thermal_energy / k).sqrt(), 0.0).to(data.pos.dtype) for k in self._constants(data)
         )
-        if self.as_released and "torsion_frozen" in data:
+        if self.as_released and "torsion_frozen" in data:  # torsions whose first Fourier coefficient is not positive
             torsion_std = torch.where(data.torsion_frozen, 0.0, torsion_std)
         return apply_change(data, draw_change(data, bond_std, angle_std, torsion_std, generator, self.as_released))
 
     def energy(self, data: Data, pos: Float[Tensor, "atoms 3"]) -> Float[Tensor, " molecules"]:
-        """E (M,) in kcal/mol of the molecules at `pos`, about the conformers in `data.pos`."""
+        """Return E (M,) in kcal/mol of the molecules at `pos`, about the conformers in `data.pos`."""
         per_atom = torch.zeros_like(pos[:, 0])
         terms = zip(self._constants(data), self._changes(data, pos), _CONSTANTS.values(), strict=True)
         for k, change, index in terms:
+            # Credit a term to its second atom, and sum the atoms of each molecule at the end.
             per_atom = per_atom.index_add(0, data[index][1], k.to(pos.dtype) * change.square() / 2)
         return per_atom.new_zeros(num_molecules_of(data)).index_add(0, molecule_of(data), per_atom)
 
     def gradient(self, data: Data, pos: Float[Tensor, "atoms 3"]) -> Float[Tensor, "atoms 3"]:
-        """∇E (N, 3) in kcal/mol/Å at `pos`; exact, and 0 for terms that have no derivative there."""
+        """Return the exact ∇E (N, 3) in kcal/mol/Å at `pos`. Terms without a derivative there contribute 0."""
         return internal_jacobian(pos, *self._terms(data)).vjp(*self._term_gradients(data, pos))
 
     def _terms(self, data: Data) -> tuple[Tensor, Tensor, Tensor]:
@@ -134,27 +140,29 @@ class SliDeNoise(Configurable):
         for name, index in _CONSTANTS.items():
             if data[name].shape != data[index].shape[1:]:
                 raise ValueError(
-                    f"{name} must have shape {tuple(data[index].shape[1:])}, one constant for each term of {index}; "
+                    f"{name} must have shape {tuple(data[index].shape[1:])}, one constant per term of {index}; "
                     f"got {tuple(data[name].shape)}. Run ForceConstants after the last change of the topology."
                 )
             if values_are_free(data[name]) and not bool((data[name].isfinite() & (data[name] >= 0)).all()):
                 raise ValueError(
-                    f"{name} must be finite and not negative; got {data[name].min():g} to {data[name].max():g}. Set it "
-                    "anew with molspectra.data.transforms.ForceConstants, or to 0 where a term is not to count."
+                    f"{name} must be finite and not negative; got {data[name].min():g} to {data[name].max():g}. "
+                    "Compute it with molspectra.data.transforms.ForceConstants, or set it to 0 to leave a term out."
                 )
         return [data[name] for name in _CONSTANTS]
 
     def _changes(self, data: Data, pos: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """r - r₀, θ - θ₀ and φ - φ₀."""
+        """Return r - r₀, θ - θ₀ and φ - φ₀."""
         r0, theta0, phi0 = internal_coordinates(data.pos.to(pos.dtype), *self._terms(data))
         r, theta, phi = internal_coordinates(pos, *self._terms(data))
         return r - r0, theta - theta0, wrap_angle(phi - phi0)
 
     def _term_gradients(self, data: Data, pos: Tensor) -> list[Tensor]:
+        """Return ∂E/∂r, ∂E/∂θ and ∂E/∂φ of each term: k times its change."""
         terms = zip(self._constants(data), self._changes(data, pos), strict=True)
         return [k.to(pos.dtype) * change for k, change in terms]
 
     def _sliced_gradient(self, data: Data, pos: Tensor, generator: torch.Generator | None) -> Tensor:
+        # Finite differences over 0.001 Å need float64.
         shape = (self.num_slices, *pos.shape)
         slices = torch.randn(shape, generator=generator, dtype=pos.dtype, device=pos.device).double()
         gradients = [gradient.double() for gradient in self._term_gradients(data, pos)]

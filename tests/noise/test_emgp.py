@@ -286,7 +286,7 @@ class TestEMGPNoise:
     @pytest.mark.parametrize(
         ("level", "normals", "message"),
         [
-            ([0, 1], None, r"noise_level must have shape \(3,\), one level a molecule; got \(2,\)"),
+            ([0, 1], None, r"noise_level must have shape \(3,\), one level per molecule; got \(2,\)"),
             ([0, 1, 50], None, r"noise_level must lie in 0..49; got 0 to 50"),
             ([0, 1, 2], (10, 3), r"normals must have shape \(1, 10, 3\), \(steps, N, 3\); got \(10, 3\)"),
         ],
