@@ -66,7 +66,7 @@ def download(url: str, path: str | Path, sha256: str | None = None, *, size: int
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     part = _beside(path, ".part")
-    with _locked(_beside(path, ".part.lock")):
+    with locked(_beside(path, ".part.lock")):
         if not (path.is_file() and _problem(path, sha256, size) is None):  # nobody else fetched it meanwhile
             _fetch(url, part, _by_hand(url, path, sha256))
             _beside(part, ".json").unlink(missing_ok=True)
@@ -124,7 +124,7 @@ def _problem(path: Path, sha256: str | None, size: int | None) -> str | None:
 
 
 @contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     """Wait until no other process holds the lock; the system frees it when its holder ends, however it ends."""
     if fcntl is None:
         yield

@@ -4,11 +4,12 @@ The tests of stores compare every attribute of a batch made here with those of `
 and the newest PyG, so that a release that changes them is noticed.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from torch import Tensor
-from torch_geometric.data import Batch, Data
+from torch_geometric.data import Batch, Data, Dataset
 from torch_geometric.data.data import DataEdgeAttr, DataTensorAttr
 from torch_geometric.data.storage import GlobalStorage
 
@@ -66,3 +67,25 @@ def saved_fields(data: Data) -> Mapping[str, Any]:
     if "_store" in state:
         return dict(state["_store"].to_dict())
     return {name: value for name, value in state.items() if value is not None}
+
+
+class TwoStepDataset(Dataset, ABC):
+    """PyG's `Dataset`, whose constructor calls two public methods of the subclass, `fetch` and `prepare`.
+
+    The steps of PyG itself demand the published files even when everything is stored, unpickle files that they find in
+    the folder, and cannot tell two functions given as `pre_transform` apart.
+    """
+
+    def _download(self) -> None:
+        self.fetch()
+
+    def _process(self) -> None:
+        self.prepare()
+
+    @abstractmethod
+    def fetch(self) -> None:
+        """Provide the published files, if they are needed."""
+
+    @abstractmethod
+    def prepare(self) -> None:
+        """Read the published files, if they have not been read before."""

@@ -165,7 +165,7 @@ def test_is_a_sequence():
         ("ir", TypeError, "got 'ir'"),
         ([0.5], TypeError, "of integers or booleans; got float64"),
         (torch.zeros(2, 2, dtype=torch.int64), TypeError, "index must be one-dimensional"),
-        ([True, False], IndexError, "A mask must have 73 entries, one a molecule; got 2"),
+        ([True, False], IndexError, "A mask must have 73 entries, one per molecule; got 2"),
     ],
 )
 def test_refuses_indices(index, error, match):
@@ -199,6 +199,16 @@ def test_transform():
     assert "ir" not in dataset[0]
     assert "ir" not in dataset[3:5][0]
     assert "transform=" in repr(dataset)
+
+
+def test_filter():
+    def small(data):
+        return len(data.z) < 12
+
+    dataset = MiniSpectra("test", pre_filter=small)
+    assert [data.smiles for data in dataset] == [data.smiles for data in MiniSpectra("test") if small(data)]
+    assert 0 < len(dataset[:5]) < len(dataset) < len(MiniSpectra("test"))
+    assert len(MiniSpectra("test", pre_filter=lambda data: False)) == 0
 
 
 def test_batches():

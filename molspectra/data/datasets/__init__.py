@@ -1,4 +1,4 @@
-"""Data sets, one file each."""
+"""Data sets, one file each, on a common base that stores molecules."""
 
 from molspectra.data.datasets.geom import GEOM
 from molspectra.data.datasets.md17 import MD17

@@ -1,11 +1,9 @@
 """GEOM: conformers of molecules with their energies and Boltzmann weights."""
 
 import contextlib
-import gzip
 import math
-import tarfile
-import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from io import BufferedIOBase
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -16,7 +14,8 @@ from torch_geometric.data import Data
 
 from molspectra._download import download
 from molspectra._validation import check_molecules
-from molspectra.data.datasets.stored import BROKEN, StoredDataset
+from molspectra.data.datasets.stored import StoredDataset
+from molspectra.data.io.archives import refuse_damage, tar_members
 from molspectra.data.units import HARTREE, KCAL_PER_MOL
 
 _FILES = {"qm9": "qm9_crude.msgpack.tar.gz", "drugs": "drugs_crude.msgpack.tar.gz"}
@@ -25,7 +24,6 @@ _URLS = {
     "drugs": "https://dataverse.harvard.edu/api/access/datafile/4360331",
 }
 _NEEDED = ("xyz", "totalenergy", "relativeenergy", "boltzmannweight")
-_BROKEN = (tarfile.TarError, zlib.error, EOFError, OSError)
 
 
 class GEOM(StoredDataset):
@@ -38,36 +36,38 @@ class GEOM(StoredDataset):
     `energy`            (1,)         eV, total energy of the conformer, float64
     `relative_energy`   (1,)         eV, above the molecule's lowest conformer
     `boltzmann_weight`  (1,)         share of the conformer in the molecule's whole ensemble at 298.15 K
-    `degeneracy`        (1,)         how many times it is counted there, int64
+    `degeneracy`        (1,)         number of times it is counted there, int64
     `charge`            (1,)         e, of the molecule, int64
     `smiles`            str
     ==================  ===========  ===================================================================
 
-    The conformers of a molecule stand together, lowest energy first, molecules in the published order. The weights are
-    those of all conformers; where only some are taken they add up to less than 1. The files have no bonds; guess them
-    with :func:`molspectra.data.perceive_bonds`. Conformers have one SMILES: split a data set by it.
+    The conformers of a molecule are consecutive, lowest energy first, and molecules are in the published order. The
+    weights are those of the whole ensemble: if only some conformers are taken, they add up to less than 1. The files
+    have no bonds. Guess them with :func:`molspectra.data.perceive_bonds`. All conformers of a molecule have the same
+    SMILES: split a data set by it.
 
-    The published archive is read as a stream, a molecule at a time. It is the one in MessagePack, `*_crude.msgpack`;
-    the other one, `rdkit_folder`, has the same conformers as pickles of RDKit molecules, and is refused: to unpickle a
-    file is to run whatever program it holds.
+    The published archive in MessagePack, `*_crude.msgpack`, is read as a stream, one molecule at a time. The other
+    archive, `rdkit_folder`, has the same conformers as pickles of RDKit molecules. It is refused, because unpickling a
+    file runs whatever program it holds.
 
     Args:
-        root: Folder of the data set; the published file is expected, or downloaded, in `<root>/raw`.
+        root: Folder of the data set. The published file is expected, or downloaded, in `<root>/raw`.
         subset: "qm9" (133 thousand molecules of QM9) or "drugs" (304 thousand, drug-like).
-        conformers: At most so many of each molecule, of the lowest energies; None for all (in total 37 million).
-        transform: See :class:`molspectra.data.datasets.stored.StoredDataset`, as of the other arguments.
-        pre_transform: See there.
-        pre_filter: See there.
-        force_reload: See there.
-        skip_broken: See there; a record is a molecule, by its number in the file and its SMILES.
+        transform: Called with each molecule whenever it is accessed.
+        pre_transform: Called once with each molecule before it is stored.
+        pre_filter: Called once with each molecule. Those for which it returns False are left out.
+        conformers: Limit of conformers per molecule, those of lowest energy; None for all (in total 37 million).
+        force_reload: Read the published files again in any case.
+        skip_broken: List broken records in `skipped` instead of raising an error. A record is a molecule, by its number
+            in the file and its SMILES.
 
     Raises:
         ImportError: msgpack is not installed.
-        ValueError: there is no such subset, `conformers` is below 1, the file is damaged or truncated, or what is there
-            is the folder of pickles.
+        ValueError: `subset` is unknown, `conformers` is below 1, the file is damaged or truncated, or the folder of
+            pickles is in its place.
     """
 
-    licence: ClassVar[str] = "as stated by the source"
+    license: ClassVar[str] = "as stated by the source"
     source: ClassVar[str] = "https://doi.org/10.7910/DVN/JNGTDF"
     citation: ClassVar[str] = (
         "S. Axelrod and R. Gómez-Bombarelli, GEOM, energy-annotated molecular conformations for property prediction "
@@ -81,10 +81,11 @@ class GEOM(StoredDataset):
         self,
         root: str | Path,
         subset: str = "qm9",
-        conformers: int | None = 1,
         transform: Callable[[Data], Any] | None = None,
         pre_transform: Callable[[Data], Data] | None = None,
         pre_filter: Callable[[Data], bool] | None = None,
+        *,
+        conformers: int | None = 1,
         force_reload: bool = False,
         skip_broken: bool = False,
     ) -> None:
@@ -93,43 +94,43 @@ class GEOM(StoredDataset):
         if conformers is not None and conformers < 1:
             raise ValueError(f"conformers must be at least 1, or None for all; got {conformers}.")
         self.subset, self.conformers = subset, conformers
-        super().__init__(root, transform, pre_transform, pre_filter, force_reload, skip_broken)
+        super().__init__(root, transform, pre_transform, pre_filter, force_reload=force_reload, skip_broken=skip_broken)
 
     @property
     def processed_dir(self) -> str:
-        """One folder for each subset and number of conformers."""
+        """Folder of the stored molecules, one for each subset and number of conformers."""
         return str(Path(self.root) / "processed" / f"{self.subset}_{self.conformers or 'all'}")
 
     @property
     def raw_file_names(self) -> list[str]:
-        """The published archive, or what is in it, if somebody has unpacked it."""
+        """Name of the published archive, or of the file in it, if it has been unpacked."""
         unpacked = _FILES[self.subset].removesuffix(".tar.gz")
         return [unpacked if (Path(self.raw_dir) / unpacked).is_file() else _FILES[self.subset]]
 
     def download(self) -> None:
-        """Fetch the published archive; refuse the folder of pickles first, as it may have been fetched in its place."""
+        """Fetch the published archive, unless the folder of pickles was put in its place, which is refused."""
         for name in ("rdkit_folder", "rdkit_folder.tar.gz"):
             _refuse_pickles(Path(self.raw_dir) / name)
-        _import_msgpack()  # rather now than after hours
+        _import_msgpack()  # fails now, not after hours of downloading
         download(_URLS[self.subset], self.raw_paths[0])
 
     def molecules(self) -> Iterator[Data]:
-        """Conformers, molecule by molecule."""
+        """Read the conformers, molecule by molecule."""
         path = Path(self.raw_paths[0])
         for number, (smiles, record) in enumerate(read_geom(path), start=1):
             try:
                 conformers = _conformers(smiles, record, self.conformers)
-            except BROKEN as error:
+            except ValueError as error:
                 self.broken(path, f"{number} ({smiles})", error)
                 continue
             yield from conformers
 
 
 def read_geom(path: str | Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The molecules of one of GEOM's MessagePack files, one at a time, as they are in it.
+    """Read the molecules of one of GEOM's MessagePack files, one at a time, unchanged.
 
     Args:
-        path: A `.msgpack`, or a `.tar.gz` that holds one, which is read without being unpacked.
+        path: A `.msgpack` file, or a `.tar.gz` archive with one, which is not unpacked.
 
     Yields:
         SMILES and record: `conformers`, a list of dictionaries with `xyz` (rows of atomic number, x, y, z in Å),
@@ -139,21 +140,22 @@ def read_geom(path: str | Path) -> Iterator[tuple[str, dict[str, Any]]]:
     Raises:
         FileNotFoundError: there is no such file.
         ImportError: msgpack is not installed.
-        ValueError: the file is damaged, truncated or of another kind; the message names the last molecule that was
-            whole. For pickles: they are refused, with the reason.
+        ValueError: the file is damaged, truncated or of another format (the message names the last molecule before
+            the damage), or has pickles.
     """
     path = Path(path)
     _refuse_pickles(path)
-    last = ["none"]
+    last = "none"
     try:
-        with _opened(path) as (stream, size):
-            yield from _stream(stream, size, last)
-    except FileNotFoundError:
-        raise
-    except (*_BROKEN, ValueError) as error:
+        with refuse_damage(path), contextlib.closing(_streams(path)) as streams:
+            for stream, size in streams:
+                for smiles, record in _entries(stream, size):
+                    last = repr(smiles)
+                    yield smiles, record
+    except ValueError as error:
         raise ValueError(
-            f"{path} is damaged, truncated or no MessagePack file of GEOM: {error or type(error).__name__}. The "
-            f"last molecule read was {last[0]}. Fetch it again from {GEOM.source}."
+            f"{path} is damaged, truncated or no MessagePack file of GEOM: {error} The last molecule read was {last}. "
+            f"Fetch it again from {GEOM.source}."
         ) from error
 
 
@@ -161,32 +163,24 @@ def _refuse_pickles(path: Path) -> None:
     is_pickled = path.name.startswith("rdkit_folder") or path.suffix in (".pickle", ".pkl")
     if is_pickled and (path.exists() or path.suffix in (".pickle", ".pkl")):
         raise ValueError(
-            f"{path} holds pickled RDKit molecules, which are not read: to unpickle a file is to run whatever program "
-            f"it holds. The same conformers are in {' and '.join(_FILES.values())} at {GEOM.source}: put one there in "
+            f"{path} holds pickled RDKit molecules, which are not read: unpickling a file runs whatever program it "
+            f"holds. The same conformers are in {' and '.join(_FILES.values())} at {GEOM.source}: put one there in "
             "its place, or move the pickles away to have it downloaded."
         )
 
 
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[tuple[Any, int]]:
-    """The MessagePack stream and its length in bytes."""
-    if not path.name.endswith((".tar.gz", ".tgz")):
+def _streams(path: Path) -> Generator[tuple[BufferedIOBase, int], None, None]:
+    """Open the MessagePack file, or each of those in an archive: stream and length in bytes."""
+    if path.name.endswith((".tar.gz", ".tgz")):
+        for _, stream, size in tar_members(path, ".msgpack"):
+            yield stream, size
+    else:
         with path.open("rb") as plain:
             yield plain, path.stat().st_size
-        return
-    with gzip.open(path) as unzipped, tarfile.open(fileobj=unzipped, mode="r|") as archive:
-        for member in archive:
-            stream = archive.extractfile(member) if member.name.endswith(".msgpack") else None
-            if stream is not None:
-                yield stream, member.size
-                while unzipped.read(1 << 20):  # the checksum is at the end
-                    pass
-                return
-    raise ValueError("it holds no .msgpack")
 
 
-def _stream(stream: Any, size: int, last: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Entries of the maps in a stream. They hold a thousand molecules each: too many to be taken out as a whole."""
+def _entries(stream: BufferedIOBase, size: int) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Read the entries of the maps in a stream one by one, as a map of a thousand molecules takes too much memory."""
     msgpack = _import_msgpack()
     unpacker = msgpack.Unpacker(stream, strict_map_key=False)
     try:
@@ -194,13 +188,12 @@ def _stream(stream: Any, size: int, last: list[str]) -> Iterator[tuple[str, dict
             for _ in range(unpacker.read_map_header()):
                 smiles, record = unpacker.unpack(), unpacker.unpack()
                 if not isinstance(smiles, str) or not isinstance(record, dict):
-                    raise ValueError("it must map SMILES to records")
-                last[0] = repr(smiles)
+                    raise ValueError("it must map SMILES to records.")
                 yield smiles, record
     except msgpack.OutOfData as error:
-        raise ValueError(f"it ends in the middle of a molecule, after {unpacker.tell()} bytes") from error
+        raise ValueError(f"it ends in the middle of a molecule, after {unpacker.tell()} bytes.") from error
     except msgpack.UnpackException as error:
-        raise ValueError(f"no MessagePack at byte {unpacker.tell()}") from error
+        raise ValueError(f"no MessagePack at byte {unpacker.tell()}.") from error
 
 
 def _import_msgpack() -> Any:
@@ -217,10 +210,10 @@ def _conformers(smiles: str, record: dict[str, Any], limit: int | None) -> list[
         raise ValueError("it must have a list of conformers.")
     if missing := sorted({key for c in found for key in _NEEDED if key not in c}):
         raise ValueError(f"its conformers lack {missing}.")
-    if not all(math.isfinite(float(conformer["totalenergy"])) for conformer in found):
+    if not all(math.isfinite(_number(conformer, "totalenergy")) for conformer in found):
         raise ValueError("its energies must be finite, as conformers are sorted by them.")
-    found = sorted(found, key=lambda conformer: float(conformer["totalenergy"]))
-    charge = torch.tensor([int(record.get("charge", 0))])
+    found = sorted(found, key=lambda conformer: _number(conformer, "totalenergy"))
+    charge = torch.tensor([_integer(record, "charge", 0)])
     molecules = [_conformer(smiles, conformer, charge) for conformer in found[:limit]]
     if any(not torch.equal(data.z.sort().values, molecules[0].z.sort().values) for data in molecules):
         raise ValueError("its conformers are of different atoms.")
@@ -228,14 +221,12 @@ def _conformers(smiles: str, record: dict[str, Any], limit: int | None) -> list[
 
 
 def _conformer(smiles: str, conformer: dict[str, Any], charge: Tensor) -> Data:
-    table = torch.tensor(conformer["xyz"], dtype=torch.float64)
-    if table.dim() != 2 or table.shape[1] != 4:
-        raise ValueError(f"xyz must have rows of atomic number, x, y, z; got shape {tuple(table.shape)}.")
+    table = _table(conformer["xyz"])
     z, pos = table[:, 0].round().long(), table[:, 1:].float()
     if not torch.equal(z.double(), table[:, 0]):
-        raise ValueError(f"atomic numbers must be whole; got {table[:, 0].tolist()}.")
+        raise ValueError(f"atomic numbers must be integers; got {table[:, 0].tolist()}.")
     check_molecules(z, pos, batch=None, values=True)
-    energy, relative, weight = (float(conformer[key]) for key in _NEEDED[1:])
+    energy, relative, weight = (_number(conformer, key) for key in _NEEDED[1:])
     if not (math.isfinite(energy) and math.isfinite(relative) and 0 <= weight <= 1):
         raise ValueError(f"energies must be finite and weights lie in 0..1; got {energy}, {relative}, {weight}.")
     return Data(
@@ -244,7 +235,32 @@ def _conformer(smiles: str, conformer: dict[str, Any], charge: Tensor) -> Data:
         energy=torch.tensor([energy * HARTREE], dtype=torch.float64),
         relative_energy=torch.tensor([relative * KCAL_PER_MOL]),
         boltzmann_weight=torch.tensor([weight]),
-        degeneracy=torch.tensor([int(conformer.get("degeneracy", 1))]),
+        degeneracy=torch.tensor([_integer(conformer, "degeneracy", 1)]),
         charge=charge.clone(),
         smiles=smiles,
     )
+
+
+def _number(record: dict[str, Any], key: str, default: float | None = None) -> float:
+    value = record.get(key, default)
+    if not isinstance(value, int | float):
+        raise ValueError(f"{key} must be a number; got {value!r}.")
+    return value
+
+
+def _integer(record: dict[str, Any], key: str, default: int) -> int:
+    value = _number(record, key, default)
+    if not abs(value) < 2**31:  # also false for NaN
+        raise ValueError(f"{key} must be an integer; got {value}.")
+    return int(value)
+
+
+def _table(rows: Any) -> Tensor:
+    """Convert rows of atomic number, x, y and z, (N, 4) float64."""
+    try:
+        table = torch.tensor(rows, dtype=torch.float64)
+    except (TypeError, ValueError, RuntimeError) as error:  # rows of different lengths, or text among the numbers
+        raise ValueError(f"xyz must have rows of atomic number, x, y, z: {error}.") from error
+    if table.dim() != 2 or table.shape[1] != 4:
+        raise ValueError(f"xyz must have rows of atomic number, x, y, z; got shape {tuple(table.shape)}.")
+    return table

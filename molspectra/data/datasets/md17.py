@@ -1,10 +1,8 @@
 """MD17 and revised MD17: frames of ab initio molecular dynamics with energies and forces."""
 
 import re
-import shutil
-import tarfile
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -16,6 +14,7 @@ from torch_geometric.data import Data
 from molspectra._download import download
 from molspectra.data.datasets.stored import StoredDataset
 from molspectra.data.datasets.trajectory import ENERGY_UNITS, Trajectory, read_trajectories
+from molspectra.data.io.archives import unpack
 
 _URL = "http://www.quantum-machine.org/gdml/data/npz/"
 _REVISED_URL = "https://archive.materialscloud.org/record/file?filename=rmd17.tar.bz2&record_id=466"
@@ -56,28 +55,29 @@ class MD17(StoredDataset):
     `forces`   (N, 3)       kcal/mol/Å or eV/Å; minus the gradient of `energy`
     =========  ===========  ====================================================
 
-    Frames come in the published order. They are correlated in time in MD17, so that a random split tests less than it
-    seems to; those of revised MD17 were drawn from there at random. The files have no bonds. The authors of revised
-    MD17 ask to train on no more than 1000 frames.
+    Frames are in the published order. In MD17 they are correlated in time, so that a random split tests less than it
+    seems to. Those of revised MD17 were drawn from MD17 at random. The files have no bonds. The authors of revised MD17
+    ask to train on no more than 1000 frames.
 
     Args:
-        root: Folder of the data set; the published files are expected, or downloaded, in `<root>/raw`.
+        root: Folder of the data set. The published files are expected, or downloaded, in `<root>/raw`.
         name: "aspirin", "azobenzene", "benzene", "ethanol", "malonaldehyde", "naphthalene", "paracetamol", "salicylic
-            acid", "toluene" or "uracil"; and, of MD17 alone, "benzene FHI-aims", "aspirin CCSD", and "benzene",
-            "ethanol", "malonaldehyde" or "toluene" with " CCSD(T)" added. Of these coupled-cluster sets the published
-            training frames come first, then the test frames.
-        revised: Whether to take revised MD17, the same geometries with tightly converged PBE/def2-SVP.
+            acid", "toluene" or "uracil". In MD17 alone also "benzene FHI-aims", "aspirin CCSD", and "benzene",
+            "ethanol", "malonaldehyde" or "toluene" followed by " CCSD(T)". In these coupled-cluster sets the published
+            training frames precede the test frames.
+        transform: Called with each molecule whenever it is accessed.
+        pre_transform: Called once with each molecule before it is stored.
+        pre_filter: Called once with each molecule. Those for which it returns False are left out.
+        revised: Take revised MD17, the same geometries with tightly converged PBE/def2-SVP.
         unit: "kcal/mol", as published, or "eV".
-        transform: See :class:`molspectra.data.datasets.stored.StoredDataset`, as of the other arguments.
-        pre_transform: See there.
-        pre_filter: See there.
-        force_reload: See there.
+        force_reload: Read the published files again in any case.
+        skip_broken: List frames with numbers that are not finite in `skipped` instead of raising an error.
 
     Raises:
-        ValueError: there is no such molecule or unit, or a file is damaged.
+        ValueError: the molecule or unit is unknown, or a file is damaged.
     """
 
-    licence: ClassVar[str] = "as stated by the source"
+    license: ClassVar[str] = "as stated by the source"
     source: ClassVar[str] = "http://www.sgdml.org/#datasets"
     citation: ClassVar[str] = (
         "S. Chmiela et al., Sci. Adv. 3, e1603015 (2017), doi:10.1126/sciadv.1603015; Nat. Commun. 9, 3887 (2018), "
@@ -90,35 +90,41 @@ class MD17(StoredDataset):
         self,
         root: str | Path,
         name: str = "ethanol",
-        revised: bool = False,
-        unit: str = "kcal/mol",
         transform: Callable[[Data], Any] | None = None,
         pre_transform: Callable[[Data], Data] | None = None,
         pre_filter: Callable[[Data], bool] | None = None,
+        *,
+        revised: bool = False,
+        unit: str = "kcal/mol",
         force_reload: bool = False,
+        skip_broken: bool = False,
     ) -> None:
         known = _REVISED_FILES if revised else _FILES
         if name not in known:
             raise ValueError(f"name must be one of {list(known)}{' where revised=True' * revised}; got {name!r}.")
         _check_unit(unit)
         self.name, self.revised, self.unit = name, revised, unit
-        # The unit of a class attribute is that of the files; what an object holds may be another.
+        # The class attribute states the unit of the files, the attribute of the object its own.
         self.units = {"pos": "Å", "energy": unit, "forces": f"{unit}/Å"}  # type: ignore[misc]
-        super().__init__(root, transform, pre_transform, pre_filter, force_reload)
+        super().__init__(root, transform, pre_transform, pre_filter, force_reload=force_reload, skip_broken=skip_broken)
 
     @classmethod
     def from_file(cls, path: str | Path, unit: str = "kcal/mol") -> Trajectory:
-        """All frames of one file: an .npz in the layout of MD17 or revised MD17, or a zip of -train.npz and -test.npz.
+        """Read the frames of one file: an .npz in the layout of MD17 or revised MD17, or a zip of two such.
 
         Args:
-            path: The file. Energies and forces in it must be in kcal/mol and Å, as they are wherever MD17's layout is
-                used (a file may say so by `e_unit` and `r_unit`).
+            path: The file. Energies and forces in it must be in kcal/mol and Å, as usual in MD17's layout. A file may
+                state its units as `e_unit` and `r_unit`, which are then checked. A zip has a -train.npz and a
+                -test.npz.
             unit: Unit of the energies wanted, "kcal/mol" or "eV".
+
+        Returns:
+            All frames, in memory.
 
         Raises:
             FileNotFoundError: there is no such file.
-            ValueError: it is damaged or truncated, lacks an array, has arrays that do not fit together or values that
-                make no sense; the message names the file and the frame.
+            ValueError: it is damaged or truncated, lacks an array, or has arrays of inconsistent shapes or impossible
+                values; the message names the file and the frame.
 
         Example:
             >>> import numpy as np
@@ -128,27 +134,26 @@ class MD17(StoredDataset):
             Trajectory: 5 frames of 1 atoms, energies in kcal/mol
         """
         _check_unit(unit)
-        parts = read_trajectories(Path(path), unit)
-        if any(not torch.equal(part.z, parts[0].z) for part in parts):
-            raise ValueError(f"{path} must hold one molecule; its parts have different atoms. Fetch the file again.")
-        pos, energy, forces = (torch.cat([getattr(part, key) for part in parts]) for key in ("pos", "energy", "forces"))
-        return Trajectory(parts[0].z, pos, energy, forces, unit)
+        frames = _read_frames(Path(path), unit)
+        for number, fault in frames.faults().items():
+            raise ValueError(f"{path} must be finite; in frame {number} {fault} Fetch the file again.")
+        return frames
 
     @property
     def processed_dir(self) -> str:
-        """One folder for each molecule, version and unit."""
+        """Folder of the stored frames, one for each molecule, version and unit."""
         version = "revised " * self.revised + f"{self.name} {self.unit}"
         return str(Path(self.root) / "processed" / re.sub(r"\W+", "_", version))
 
     @property
     def raw_file_names(self) -> list[str]:
-        """The molecule's file and, of revised MD17, its splits."""
+        """Names of the molecule's file and, for revised MD17, of its splits."""
         if not self.revised:
             return [_FILES[self.name]]
         return [_REVISED_FILES[self.name], *(_split_file(part, k) for k in _SPLITS for part in ("train", "test"))]
 
     def download(self) -> None:
-        """Fetch the molecule's file; of revised MD17 the archive of all molecules, which must be taken apart."""
+        """Fetch the molecule's file; for revised MD17 fetch the archive of all molecules and extract the files."""
         raw = Path(self.raw_dir)
         if not self.revised:
             download(_URL + _FILES[self.name], raw / _FILES[self.name])
@@ -156,30 +161,36 @@ class MD17(StoredDataset):
         archive = raw / "rmd17.tar.bz2"
         if not archive.exists():
             download(_REVISED_URL, archive)
-        _extract(archive, set(self.raw_file_names), raw)
+        unpack(archive, raw, self.raw_file_names)
 
     def molecules(self) -> Iterator[Data]:
-        """Frames in the published order; the arrays of one file are in memory meanwhile."""
-        yield from self.from_file(self.raw_paths[0], self.unit)
+        """Read the frames in the published order. The arrays of one file are in memory meanwhile."""
+        frames = _read_frames(Path(self.raw_paths[0]), self.unit)
+        faults = frames.faults()
+        for number, data in enumerate(frames):
+            if number in faults:
+                self.broken(self.raw_paths[0], f"frame {number}", faults[number])
+            else:
+                yield data
 
     def split(self, k: int = 1) -> tuple[Int64[Tensor, " train"], Int64[Tensor, " test"]]:
-        """The published splits: `dataset[train], dataset[test]`.
+        """Return the published splits: `dataset[train], dataset[test]`.
 
         Args:
-            k: Of revised MD17, which of the five splits, 1 to 5 (1000 frames each for training and for testing). The
-                coupled-cluster sets have one, 1.
+            k: Number of the split: 1 to 5 for revised MD17 (1000 frames each for training and for testing), 1 for the
+                coupled-cluster sets.
 
         Returns:
             Indices of frames for training and for testing.
 
         Raises:
-            ValueError: there are no such splits, or their file is damaged; or frames were left out by `pre_filter`, so
-                that their numbers mean others.
+            ValueError: the split does not exist, its file is damaged, or frames were left out, so that the published
+                numbers point at other frames.
         """
-        if self.pre_filter is not None or len(self) != self.len():
+        if self.pre_filter is not None or self.skipped or len(self) != self.len():
             raise ValueError(
-                f"split needs all {self.len()} published frames, in their order; some were left out, by pre_filter or "
-                "by selecting. Split the whole data set."
+                f"split needs all {self.len()} published frames, in their order; some were left out, by pre_filter, by "
+                "skip_broken or by selecting. Split the whole data set."
             )
         if self.revised and k in _SPLITS:
             files = [self._published(_split_file(part, k)) for part in ("train", "test")]
@@ -191,7 +202,7 @@ class MD17(StoredDataset):
         raise ValueError(f"k must be the number of a published split ({published}); got {k} for {self.name!r}.")
 
     def _published(self, name: str) -> Path:
-        """A published file, which splits are read from."""
+        """Return the path of a published file that a split needs."""
         path = Path(self.raw_dir) / name
         if not path.is_file():
             raise FileNotFoundError(
@@ -203,6 +214,15 @@ class MD17(StoredDataset):
 def _check_unit(unit: str) -> None:
     if unit not in ENERGY_UNITS:
         raise ValueError(f"unit must be one of {list(ENERGY_UNITS)}; got {unit!r}.")
+
+
+def _read_frames(path: Path, unit: str) -> Trajectory:
+    """Read all frames of a file, those with numbers that are not finite included."""
+    parts = read_trajectories(path, unit)
+    if any(not torch.equal(part.z, parts[0].z) for part in parts):
+        raise ValueError(f"{path} must hold one molecule; its parts have different atoms. Fetch the file again.")
+    pos, energy, forces = (torch.cat([getattr(part, key) for part in parts]) for key in ("pos", "energy", "forces"))
+    return Trajectory(parts[0].z, pos, energy, forces, unit)
 
 
 def _split_file(part: str, k: int) -> str:
@@ -219,28 +239,3 @@ def _read_split(path: Path, total: int) -> Tensor:
     if len(set(frames)) != len(frames) or not frames:
         raise ValueError(f"{path} must list frames, each once; it lists {len(frames)}, {len(set(frames))} different.")
     return torch.tensor(frames)
-
-
-def _extract(archive: Path, names: set[str], folder: Path) -> None:
-    """Take some files out of a tar; nothing else of it is written anywhere."""
-    missing = set(names)
-    try:
-        with tarfile.open(archive, "r|bz2") as members:
-            for member in members:
-                name = str(PurePosixPath(member.name))
-                source = members.extractfile(member) if name in missing else None
-                if source is None:
-                    continue
-                target = folder / name
-                target.parent.mkdir(parents=True, exist_ok=True)
-                part = target.with_name(target.name + ".part")
-                with part.open("wb") as file:
-                    shutil.copyfileobj(source, file)
-                part.replace(target)
-                missing.remove(name)
-    except FileNotFoundError:
-        raise
-    except (tarfile.TarError, EOFError, OSError) as error:
-        raise ValueError(f"{archive} is damaged or truncated: {error}. Delete it, and it is fetched again.") from error
-    if missing:
-        raise ValueError(f"{archive} lacks {sorted(missing)}. Delete it, and it is fetched again.")

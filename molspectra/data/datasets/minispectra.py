@@ -1,4 +1,4 @@
-"""MiniSpectra: the sample data set that comes with the package."""
+"""MiniSpectra: the sample data set that is shipped with the package."""
 
 import copy
 import functools
@@ -22,15 +22,15 @@ _SPECTRA = {"uv_vis": "uv", "ir": "ir", "raman": "raman"}  # field → key in th
 _STICKS = {"uv_vis": ("exc", "energy", "f"), "ir": ("vib", "freq", "ir"), "raman": ("vib", "freq", "raman")}
 _LABELS = ("homo", "lumo", "gap", "mu", "alpha", "zpve", "cv")
 _PBE0_LABELS = ("pbe0_homo", "pbe0_lumo", "pbe0_gap", "pbe0_mu", "pbe0_alpha", "pbe0_r2")
-_TOTALS = ("energy", "u0", "u298", "h298", "g298")  # float64: in float32 a total is good to 0.06 meV at best
+_TOTALS = ("energy", "u0", "u298", "h298", "g298")  # float64: float32 resolves no more than 0.06 meV of a total energy
 
 
 class MiniSpectra(Sequence[Data]):
     """735 small organic molecules with computed 3D structures, UV-Vis, IR and Raman spectra and properties.
 
     C, H, N, O, F; 1 to 9 heavy atoms; neutral, closed shell; one conformer each. Structures, vibrations and most
-    properties are GFN2-xTB, UV-Vis and the `pbe0_` properties PBE0/def2-SVP. For examples and tests, not as reference
-    data for chemistry. How each number was computed is in the README beside the data; licence CC0 1.0.
+    properties are GFN2-xTB, UV-Vis and the `pbe0_` properties PBE0/def2-SVP. The data set serves examples and tests,
+    not as reference data for chemistry. The README beside the data tells how each number was computed.
 
     ==================================  ==============  ==========================================================
     field                               shape           unit, meaning
@@ -49,19 +49,21 @@ class MiniSpectra(Sequence[Data]):
     `smiles`                            str             canonical, without stereochemistry
     ==================================  ==============  ==========================================================
 
-    A sequence of `Data`, for `torch_geometric.loader.DataLoader`. An integer index gives a molecule; a slice, a list or
-    tensor of integers or a mask gives a view of the data set. The file is read once a process, when first needed.
+    A sequence of `Data`, for `torch_geometric.loader.DataLoader`. An integer index gives a molecule. A slice, a list or
+    tensor of integers or a mask gives a view of the data set. Each process reads the file once, on first use.
 
     Args:
         split: "train" (584 molecules), "validation" or "val" (78), "test" (73), or "all" (735). The split is by a hash
             of the SMILES.
-        transform: Called with each molecule whenever it is taken out.
-        pre_transform: Called with each molecule once in a process, when it is first taken out, ahead of `transform`:
-            for what never changes, such as topology and force constants. Workers of a data loader remember it if they
-            are kept (`persistent_workers=True`).
+        transform: Called with each molecule whenever it is accessed.
+        pre_transform: Called with each molecule once per process, on first access, before `transform`: for constant
+            fields such as topology and force constants. Workers of a data loader keep the result if they are kept
+            themselves (`persistent_workers=True`).
+        pre_filter: Called once with each molecule, before `pre_transform`. Those for which it returns False are left
+            out.
 
     Raises:
-        ValueError: there is no such split.
+        ValueError: `split` is unknown.
 
     Example:
         >>> dataset = MiniSpectra("validation")
@@ -88,11 +90,15 @@ class MiniSpectra(Sequence[Data]):
     )
     """Field → its unit."""
 
+    license: ClassVar[str] = "CC0 1.0"
+    """Terms under which the data are published."""
+
     def __init__(
         self,
         split: str = "train",
-        transform: Callable[[Data], Data] | None = None,
+        transform: Callable[[Data], Any] | None = None,
         pre_transform: Callable[[Data], Data] | None = None,
+        pre_filter: Callable[[Data], bool] | None = None,
     ) -> None:
         if split not in _SPLITS:
             raise ValueError(f"split must be one of {list(_SPLITS)}; got {split!r}.")
@@ -101,6 +107,8 @@ class MiniSpectra(Sequence[Data]):
         self.pre_transform = pre_transform
         self._pre_transformed: dict[Any, Data] = {}  # shared with the views of this data set
         self._rows = np.flatnonzero(np.isin(_arrays()["split"], _SPLITS[split]))
+        if pre_filter is not None:
+            self._rows = np.array([row for row in self._rows if pre_filter(_molecule(int(row)))], dtype=np.int64)
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -126,20 +134,20 @@ class MiniSpectra(Sequence[Data]):
         return data if self.transform is None else self.transform(data)
 
     def sticks(self, index: int, kind: str) -> tuple[Tensor, Tensor]:
-        """The calculated lines under a spectrum, which :func:`molspectra.data.broaden` turns into one of any width.
+        """Return the calculated lines of a spectrum, which :func:`molspectra.data.broaden` turns into one of any width.
 
         The stored spectra are Gaussian, fwhm 0.35 eV ("uv_vis") and Lorentzian, fwhm 16 cm^-1 ("ir", "raman").
 
         Args:
-            index: Number of the molecule in this view.
+            index: Position of the molecule in this view.
             kind: "uv_vis", "ir" or "raman".
 
         Returns:
             Positions (K,) and intensities (K,), float32: eV and oscillator strength f, up to 14.5 eV; cm^-1 and km/mol;
-            cm^-1 and Å^4/amu. A few soft vibrations have negative, that is imaginary, wavenumbers.
+            cm^-1 and Å^4/amu. Negative wavenumbers of a few soft vibrations stand for imaginary ones.
 
         Raises:
-            ValueError: there is no such kind.
+            ValueError: `kind` is unknown.
         """
         if kind not in _STICKS:
             raise ValueError(f"kind must be one of {list(_STICKS)}; got {kind!r}.")
@@ -171,7 +179,7 @@ class MiniSpectra(Sequence[Data]):
         if index.ndim != 1 or index.dtype.kind not in "biu":
             raise TypeError(f"index must be one-dimensional, of integers or booleans; got {index.dtype} {index.shape}.")
         if index.dtype.kind == "b" and len(index) != len(self):
-            raise IndexError(f"A mask must have {len(self)} entries, one a molecule; got {len(index)}.")
+            raise IndexError(f"A mask must have {len(self)} entries, one per molecule; got {len(index)}.")
         return self._rows[index] if index.dtype.kind == "b" else np.array([self._row(int(i)) for i in index])
 
     def _view(self, rows: np.ndarray) -> "MiniSpectra":
@@ -182,20 +190,20 @@ class MiniSpectra(Sequence[Data]):
 
 @functools.lru_cache(maxsize=1)
 def _arrays() -> dict[str, np.ndarray]:
-    """The whole file, about 20 MB, shared by all data sets of a process and never written to."""
+    """Read the whole file, about 20 MB, which all data sets of a process share and never change."""
     file = resources.files(__package__) / "minispectra" / "minispec.npz"
     with file.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
         return dict(archive)
 
 
 def _slice(table: str, row: int) -> slice:
-    """Where a molecule's part of a ragged array is."""
+    """Locate the part of a ragged array that belongs to a molecule."""
     offset = _arrays()[f"{table}_offset"]
     return slice(int(offset[row]), int(offset[row + 1]))
 
 
 def _tensor(key: str, part: slice, dtype: torch.dtype = torch.float32) -> Tensor:
-    return torch.tensor(_arrays()[key][part], dtype=dtype)  # a copy: what a user changes does not change the data set
+    return torch.tensor(_arrays()[key][part], dtype=dtype)  # a copy, which a user may change
 
 
 def _molecule(row: int) -> Data:

@@ -2,7 +2,6 @@
 
 import re
 import shutil
-import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
@@ -16,14 +15,15 @@ from torch_geometric.data import Data
 
 from molspectra._download import download
 from molspectra.data.chemistry.smiles import from_smiles
-from molspectra.data.datasets.stored import BROKEN, StoredDataset
+from molspectra.data.datasets.stored import StoredDataset
+from molspectra.data.io.archives import ZipArchive, unpack
 from molspectra.spectra.axis import SpectrumAxis
 
 _ARCHIVE = "multimodal_spectroscopic_dataset.zip"
 _URL = f"https://zenodo.org/records/11611178/files/{_ARCHIVE}"
 _UNPACKED, _UNFINISHED = "shards", "shards.part"
-_ROWS = 64  # at a time: a row of all kinds is 0.2 MB
-# The published grids have both ends and 1800 or 10000 points; those of NMR are published from high to low shift.
+_ROWS = 64  # rows in memory: a row of all kinds has 0.2 MB
+# The published grids include both ends. Those of NMR run from high to low shift.
 _CURVES = {"ir": "ir_spectra", "h_nmr": "h_nmr_spectra", "c_nmr": "c_nmr_spectra"}
 _DESCENDING = ("h_nmr", "c_nmr")
 _PEAKS = {
@@ -54,37 +54,38 @@ class MultimodalSpectra(StoredDataset):
 
     and `z`, `pos`, `bond_index`, `bond_order`, `formal_charge`, `smiles` as :func:`molspectra.data.from_smiles` makes
     them: **the published files have no geometries**. Positions are one conformer from RDKit, MMFF94 or UFF, the same
-    for the same seed and version of RDKit; they are not those that spectra were computed for.
+    for the same seed and version of RDKit. The spectra were computed for other geometries.
 
     Intensities are in arbitrary units: `ir` is scaled to a maximum of 1 for each molecule (and slightly negative in
-    places), mass spectra to a strongest peak of 100. A peak of a mass spectrum is added to the nearest sample. A
+    places), mass spectra to a strongest peak of 100. Each peak of a mass spectrum is added to the nearest sample. A
     spectrum that is missing, or has no peaks, is a row of NaN. The two-dimensional HSQC spectra, tables of peaks and
-    fragments are not read. Spectra are taken as published: of the two published samples of 100 molecules each, 18
-    `c_nmr` spectra lack most of the peaks that the file's own tables list for them.
+    fragments are not read. Spectra are not corrected: in the two published samples of 100 molecules each, 18 `c_nmr`
+    spectra lack most of the peaks that the file's own tables list for them.
 
-    A molecule with all kinds takes about 0.12 MB on disk (95 GB in all), half of it the NMR spectra: choose `kinds`.
+    A molecule with all kinds takes about 0.12 MB on disk (95 GB in total), half of it for NMR spectra: choose `kinds`.
 
     Args:
-        root: Folder of the data set. The published shards (`*.parquet`) are expected anywhere in `<root>/raw`, as many
-            as you like, or the published archive (`multimodal_spectroscopic_dataset.zip`) is downloaded there and
-            unpacked.
-        kinds: Names of the spectra wanted, of those above; None for all.
+        root: Folder of the data set. The published shards (`*.parquet`), all or some of them, are expected anywhere in
+            `<root>/raw`. Otherwise the published archive (`multimodal_spectroscopic_dataset.zip`) is downloaded there
+            and unpacked.
+        transform: Called with each molecule whenever it is accessed.
+        pre_transform: Called once with each molecule before it is stored.
+        pre_filter: Called once with each molecule. Those for which it returns False are left out.
+            The conformer is made before.
+        kinds: Names of the spectra wanted; None for all.
         mass_axis: Axis of the mass spectra. A peak beyond it is an error.
         seed: Seed of the conformers.
-        transform: See :class:`molspectra.data.datasets.stored.StoredDataset`, as of the other arguments.
-        pre_transform: See there.
-        pre_filter: See there. Called after the conformer is made.
-        force_reload: See there.
-        skip_broken: See there; a record is a row of a shard, with its SMILES. Without, a molecule that RDKit finds no
-            conformer for is an error.
+        force_reload: Read the published files again in any case.
+        skip_broken: List broken records in `skipped` instead of raising an error. A record is a row of a shard, with
+            its SMILES, and is also broken if RDKit finds no conformer.
 
     Raises:
         ImportError: pyarrow or RDKit is not installed.
         ValueError: a kind is unknown; a shard is damaged or lacks a column; a spectrum is broken, or a molecule cannot
-            be made; the message names the shard and the row.
+            be made. The message names the shard and the row.
     """
 
-    licence: ClassVar[str] = "as stated by the source"
+    license: ClassVar[str] = "as stated by the source"
     source: ClassVar[str] = "https://doi.org/10.5281/zenodo.11611178"
     citation: ClassVar[str] = (
         "M. Alberts, O. Schilter, F. Zipoli, N. Hartrampf, T. Laino, Unraveling Molecular Structure: A Multimodal "
@@ -103,12 +104,13 @@ class MultimodalSpectra(StoredDataset):
     def __init__(
         self,
         root: str | Path,
-        kinds: Sequence[str] | None = None,
-        mass_axis: SpectrumAxis = _MASS,
-        seed: int = 0,
         transform: Callable[[Data], Any] | None = None,
         pre_transform: Callable[[Data], Data] | None = None,
         pre_filter: Callable[[Data], bool] | None = None,
+        *,
+        kinds: Sequence[str] | None = None,
+        mass_axis: SpectrumAxis = _MASS,
+        seed: int = 0,
         force_reload: bool = False,
         skip_broken: bool = False,
     ) -> None:
@@ -118,14 +120,14 @@ class MultimodalSpectra(StoredDataset):
         if mass_axis.unit != _MASS.unit:
             raise ValueError(f"mass_axis must be in {_MASS.unit}; got {mass_axis.unit!r}.")
         self.kinds, self.mass_axis, self.seed = tuple(kind for kind in _COLUMNS if kind in kinds), mass_axis, seed
-        # The class attribute is that of the defaults; an object has what it was asked for.
+        # The class attribute has the axes of all kinds by default, the attribute of the object those it reads.
         own = {kind: self.axes[kind] if kind in _CURVES else _named(kind, mass_axis) for kind in self.kinds}
         self.axes = own  # type: ignore[misc]
-        super().__init__(root, transform, pre_transform, pre_filter, force_reload, skip_broken)
+        super().__init__(root, transform, pre_transform, pre_filter, force_reload=force_reload, skip_broken=skip_broken)
 
     @property
     def processed_dir(self) -> str:
-        """One folder for each choice of kinds, axis and seed."""
+        """Folder of the stored molecules, one for each choice of kinds, axis and seed."""
         axis = self.mass_axis
         grid = f"{axis.start:g}_{axis.stop:g}_{axis.step:g}" if set(self.kinds) & set(_PEAKS) else ""
         kinds = "all" if self.kinds == tuple(_COLUMNS) else "-".join(self.kinds)
@@ -133,7 +135,7 @@ class MultimodalSpectra(StoredDataset):
 
     @property
     def raw_file_names(self) -> list[str]:
-        """The shards that are there; the archive, if there are none."""
+        """Names of the shards in the folder; of the archive, if it has none."""
         raw = Path(self.raw_dir)
         found = (path for path in raw.rglob("*.parquet") if path.parent.name != _UNFINISHED)
         shards = sorted((str(path.relative_to(raw)) for path in found), key=_by_number)
@@ -145,20 +147,20 @@ class MultimodalSpectra(StoredDataset):
         _unpack(download(_URL, Path(self.raw_dir) / _ARCHIVE), Path(self.raw_dir))
 
     def molecules(self) -> Iterator[Data]:
-        """Molecules shard by shard, a few rows in memory at a time."""
+        """Read the molecules shard by shard, with a few rows in memory at a time."""
         if self.raw_file_names == [_ARCHIVE]:  # put there by hand
             self.download()
         for path in map(Path, self.raw_paths):
             for row, record in enumerate(_rows(path, ["smiles", *(_COLUMNS[kind] for kind in self.kinds)])):
                 try:
                     data = self._molecule(record)
-                except BROKEN as error:
+                except ValueError as error:
                     self.broken(path, f"{row} ({record['smiles']})", error)
                     continue
                 yield data
 
     def _molecule(self, record: Mapping[str, Any]) -> Data:
-        if record["smiles"] is None:
+        if not isinstance(record["smiles"], str):
             raise ValueError("it has no SMILES.")
         spectra = {kind: _spectrum(kind, record[_COLUMNS[kind]], self.axes[kind]) for kind in self.kinds}
         data = from_smiles(record["smiles"], seed=self.seed)
@@ -168,14 +170,14 @@ class MultimodalSpectra(StoredDataset):
 
 
 def bin_peaks(peaks: Sequence[Sequence[float]] | np.ndarray, axis: SpectrumAxis) -> Float32[Tensor, "1 length"]:
-    """A list of peaks on an axis: each is added to the sample that is nearest to it.
+    """Add each peak of a list to the sample of an axis that is nearest to it.
 
     Args:
         peaks: Position and intensity of each peak, (K, 2).
         axis: The axis wanted.
 
     Returns:
-        (1, L), whose sum is that of the intensities.
+        (1, L), with the sum of the intensities.
 
     Raises:
         ValueError: `peaks` has another shape, or a peak is not finite, negative or beyond the axis (by more than half a
@@ -202,11 +204,12 @@ def bin_peaks(peaks: Sequence[Sequence[float]] | np.ndarray, axis: SpectrumAxis)
 
 
 def _spectrum(kind: str, values: Any, axis: SpectrumAxis) -> Tensor:
-    if values is None or len(values) == 0:
+    numbers = None if values is None else _floats(values, _COLUMNS[kind])
+    if numbers is None or numbers.size == 0:
         return torch.full((1, axis.length), torch.nan)
     if kind in _PEAKS:
-        return bin_peaks(values, axis)
-    spectrum = torch.tensor(values, dtype=torch.float32)
+        return bin_peaks(numbers, axis)
+    spectrum = torch.as_tensor(numbers).float()
     if spectrum.shape != (axis.length,):
         raise ValueError(f"{_CURVES[kind]} must have {axis.length} values; got shape {tuple(spectrum.shape)}.")
     if not bool(spectrum.isfinite().all()):
@@ -214,8 +217,15 @@ def _spectrum(kind: str, values: Any, axis: SpectrumAxis) -> Tensor:
     return (spectrum.flip(0) if kind in _DESCENDING else spectrum).reshape(1, -1)
 
 
+def _floats(values: Any, column: str) -> np.ndarray:
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:  # as of empty cells, text or peaks of different lengths
+        raise ValueError(f"{column} must hold numbers, and peaks pairs of numbers: {error}.") from error
+
+
 def _rows(path: Path, columns: list[str]) -> Iterator[dict[str, Any]]:
-    """The rows of a shard, a few in memory at a time."""
+    """Read the rows of a shard, a few in memory at a time."""
     pyarrow = _import_pyarrow()
     row = 0
     try:
@@ -248,25 +258,18 @@ def _named(kind: str, axis: SpectrumAxis) -> SpectrumAxis:
 
 
 def _by_number(name: str) -> list[tuple[int, int, str]]:
-    """Sorts chunk_2 before chunk_10."""
+    """Return a key that sorts chunk_2 before chunk_10."""
     parts = re.findall(r"\d+|\D+", name)
     return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts]
 
 
 def _unpack(archive: Path, folder: Path) -> None:
-    """Take the shards out of a zip into a folder below, which appears when all are there."""
-    part = folder / _UNFINISHED
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir()
-    try:
-        with zipfile.ZipFile(archive) as members:
-            names = [name for name in members.namelist() if name.endswith(".parquet") and "__MACOSX" not in name]
-            for name in names:
-                target = part / PurePosixPath(name).name  # nothing is written outside of the folder
-                with members.open(name) as source, target.open("wb") as file:
-                    shutil.copyfileobj(source, file)
-    except (zipfile.BadZipFile, EOFError) as error:
-        raise ValueError(f"{archive} is damaged or truncated: {error}. Delete it, and it is fetched again.") from error
+    """Extract the shards of a zip archive to a folder, which gets its name when all are complete."""
+    with ZipArchive(archive) as opened:
+        names = {PurePosixPath(name).name for name in opened.names if name.endswith(".parquet")}
     if not names:
         raise ValueError(f"{archive} holds no .parquet. Delete it, and it is fetched again.")
+    part = folder / _UNFINISHED
+    shutil.rmtree(part, ignore_errors=True)
+    unpack(archive, part, names)
     part.replace(folder / _UNPACKED)

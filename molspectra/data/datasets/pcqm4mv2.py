@@ -1,10 +1,8 @@
 """PCQM4Mv2: the 3.4 million molecules of its training set that have a structure, with their HOMO-LUMO gap."""
 
 import functools
-import io
 import math
 import os
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
@@ -15,8 +13,8 @@ from torch_geometric.data import Data
 
 from molspectra._download import download
 from molspectra.data.chemistry.elements import SYMBOLS, heavy_atoms
-from molspectra.data.datasets.stored import BROKEN, StoredDataset, check_count
-from molspectra.data.io.archives import file_lines, refuse_damage, tar_files, text_lines, unpack
+from molspectra.data.datasets.stored import StoredDataset, check_count
+from molspectra.data.io.archives import ZipArchive, file_lines, tar_files, unpack
 from molspectra.data.io.sdf import parse_record, read_records
 from molspectra.data.io.xyz import parse_xyz
 
@@ -41,22 +39,22 @@ class PCQM4Mv2(StoredDataset):
     =========================  ============  ===============================================
 
     Only the molecules of the training split were published with a structure, and only they are read. Structure i
-    belongs to row i of the table; that it has the heavy atoms of the row's SMILES is checked. Atoms are those of the
-    file: its authors have said of a release of the SD file that it lacks hydrogens (snap-stanford/ogb, issue 336), so
-    look at a molecule before training a method that needs them all, or take "xyz".
+    belongs to row i of the table, which is checked by the heavy atoms of the row's SMILES. Atoms are those of the file.
+    Its authors say that one release of the SD file lacks hydrogens (snap-stanford/ogb, issue 336): look at a molecule
+    before training a method that needs all hydrogens, or take "xyz".
 
     Args:
         root: Folder of the data set; the published files are below `<root>/raw`.
-        transform: See :class:`StoredDataset`, as for all that follows.
+        transform: Called with each molecule whenever it is accessed.
         pre_transform: Called once with each molecule before it is stored.
-        pre_filter: Called once with each molecule; what it returns False for is left out.
-        force_reload: Whether to read the published files again in any case.
-        skip_broken: Whether to list broken records in `skipped` instead of refusing them.
-        layout: Where structures come from: "sdf", `pcqm4m-v2-train.sdf.tar.gz`; or "xyz", `pcqm4m-v2_xyz.zip`, which
+        pre_filter: Called once with each molecule. Those for which it returns False are left out.
+        layout: Source of the structures: "sdf", `pcqm4m-v2-train.sdf.tar.gz`; or "xyz", `pcqm4m-v2_xyz.zip`, which
             has no bonds (its list of files takes about 2 GB of memory while it is read).
+        force_reload: Read the published files again in any case.
+        skip_broken: List broken records in `skipped` instead of raising an error.
 
     Raises:
-        ValueError: a file is damaged, truncated or out of order, or there is no such layout.
+        ValueError: a file is damaged, truncated or out of order, or `layout` is unknown.
 
     Example:
         >>> PCQM4Mv2.units["gap"], PCQM4Mv2.num_molecules
@@ -64,7 +62,7 @@ class PCQM4Mv2(StoredDataset):
     """
 
     units: ClassVar[Mapping[str, str]] = MappingProxyType({"pos": "Å", "gap": "eV", "formal_charge": "e"})
-    licence: ClassVar[str] = "CC BY 4.0"
+    license: ClassVar[str] = "CC BY 4.0"
     source: ClassVar[str] = "https://ogb.stanford.edu/docs/lsc/pcqm4mv2/"
     citation: ClassVar[str] = (
         "W. Hu, M. Fey, H. Ren, M. Nakata, Y. Dong, J. Leskovec, OGB-LSC: A large-scale challenge for machine learning "
@@ -79,35 +77,36 @@ class PCQM4Mv2(StoredDataset):
         transform: Callable[[Data], Any] | None = None,
         pre_transform: Callable[[Data], Data] | None = None,
         pre_filter: Callable[[Data], bool] | None = None,
+        *,
+        layout: str = "sdf",
         force_reload: bool = False,
         skip_broken: bool = False,
-        layout: str = "sdf",
     ) -> None:
         if layout not in ("sdf", "xyz"):
             raise ValueError(f"layout must be 'sdf' or 'xyz'; got {layout!r}.")
         self.layout = layout
-        super().__init__(root, transform, pre_transform, pre_filter, force_reload, skip_broken)
+        super().__init__(root, transform, pre_transform, pre_filter, force_reload=force_reload, skip_broken=skip_broken)
 
     @property
     def raw_file_names(self) -> list[str]:
-        """The published files."""
+        """Names of the published files."""
         return [_SDF if self.layout == "sdf" else _XYZ, _CSV]
 
     @property
     def processed_dir(self) -> str:
-        """Where the molecules are stored, apart for each layout."""
+        """Folder of the stored molecules, one for each layout."""
         return os.path.join(self.root, "processed", self.layout)
 
     def download(self) -> None:
-        """Fetch the published files that are not there."""
+        """Fetch the published files that are missing."""
         raw = Path(self.raw_dir)
         geometry = self.raw_file_names[0]
         if not (raw / _CSV).is_file():
-            unpack(download(_URL, raw / "pcqm4m-v2.zip"), raw, [_CSV])
+            unpack(download(_URL, raw / "pcqm4m-v2.zip"), raw, [_CSV], delete=True)
         download(_GEOMETRY_URL + geometry, raw / geometry)
 
     def molecules(self) -> Iterator[Data]:
-        """Read the published files, a molecule at a time, in the order of the table."""
+        """Read the published files, one molecule at a time, in the order of the table."""
         geometry, table = self.raw_paths
         found = 0
         rows = _read_rows(table)
@@ -121,7 +120,7 @@ class PCQM4Mv2(StoredDataset):
             found += 1
             try:
                 data = _with_labels(parse(), row)
-            except BROKEN as error:
+            except ValueError as error:
                 self.broken(geometry, index, error)
                 continue
             yield data
@@ -129,7 +128,7 @@ class PCQM4Mv2(StoredDataset):
 
 
 class _Row(NamedTuple):
-    """A row of the table."""
+    """Row of the table."""
 
     number: int
     smiles: str
@@ -152,19 +151,17 @@ def _read_rows(path: str) -> Iterator[_Row]:
 
 
 def _read_sdf(path: str) -> Iterator[tuple[int, Callable[[], Data]]]:
-    """Number of each structure, and what makes a molecule of it."""
+    """Yield the number of each structure, and a function that parses it."""
     for _, lines in tar_files(path, ".sdf"):
         for record in read_records(lines, path):
             yield record.number - 1, functools.partial(parse_record, record)
 
 
 def _read_xyz(path: str) -> Iterator[tuple[int, Callable[[], Data]]]:
-    """The same from the archive of XYZ files, in the order of their numbers, which is not that of their names."""
-    with refuse_damage(path):
-        archive = zipfile.ZipFile(path)
-    with archive:
+    """Yield the same from the archive of XYZ files, in order of their numbers, not of their names."""
+    with ZipArchive(path) as archive:
         numbered = {}
-        for name in archive.namelist():
+        for name in archive.names:
             if name.endswith(".xyz"):
                 stem = PurePosixPath(name).stem
                 if not stem.isdecimal() or int(stem) in numbered:
@@ -173,13 +170,11 @@ def _read_xyz(path: str) -> Iterator[tuple[int, Callable[[], Data]]]:
                     )
                 numbered[int(stem)] = name
         for number in sorted(numbered):
-            with refuse_damage(path):
-                content = archive.read(numbered[number])
-            yield number, functools.partial(parse_xyz, list(text_lines(io.BytesIO(content), path)))
+            yield number, functools.partial(parse_xyz, archive.lines(numbered[number]))
 
 
 def _with_labels(data: Data, row: _Row) -> Data:
-    """Add what the table says, after a look at whether it is about this molecule."""
+    """Add the labels of a row of the table, and check that it describes this molecule."""
     gap = float(row.gap or "nan")
     if not math.isfinite(gap):
         raise ValueError(f"homolumogap of row {row.number} must be finite; got {row.gap!r}.")

@@ -13,7 +13,7 @@ import torch
 from torch_geometric.data import Data
 
 from molspectra._download import download
-from molspectra.data.datasets.stored import BROKEN, StoredDataset, check_count
+from molspectra.data.datasets.stored import StoredDataset, check_count
 from molspectra.data.io.archives import file_lines, tar_files, unpack
 from molspectra.data.io.sdf import SDFRecord, parse_record, read_records
 from molspectra.data.io.xyz import parse_xyz, to_float
@@ -25,7 +25,7 @@ _SDF, _CSV, _UNCHARACTERIZED, _XYZ = "gdb9.sdf", "gdb9.sdf.csv", "uncharacterize
 _NUM_RECORDS, _NUM_UNCHARACTERIZED = 133_885, 3_054
 _UNCHARACTERIZED_HEADER = 9  # lines
 
-# In the order of PyG's y (1, 19): field → its name in gdb9.sdf.csv, its unit here, and what that is of the file's.
+# In the order of PyG's y (1, 19): field → its name in gdb9.sdf.csv, its unit here, and the factor from the file's unit.
 _TARGETS = {
     "mu": ("mu", "Debye", 1.0),
     "alpha": ("alpha", "a0^3", 1.0),
@@ -36,7 +36,7 @@ _TARGETS = {
     **{name: (name, "eV", KCAL_PER_MOL) for name in ("u0_atom", "u298_atom", "h298_atom", "g298_atom")},
     **{f"rotational_{name.lower()}": (name, "GHz", 1.0) for name in "ABC"},
 }
-_TOTALS = ("u0", "u298", "h298", "g298")  # float64: in float32 a total is good to 1 meV at best
+_TOTALS = ("u0", "u298", "h298", "g298")  # float64: float32 resolves no more than 1 meV of a total energy
 _COLUMNS = (
     *("mol_id", "A", "B", "C", "mu", "alpha", "homo", "lumo", "gap", "r2", "zpve", "u0", "u298", "h298", "g298", "cv"),
     *("u0_atom", "u298_atom", "h298_atom", "g298_atom"),
@@ -55,32 +55,32 @@ class QM9(StoredDataset):
     `mu` `alpha` `r2`                                  (1,)           Debye; a0^3; a0^2
     `homo` `lumo` `gap` `zpve`                         (1,)           eV
     `u0` `u298` `h298` `g298`                          (1,)           eV, float64; totals at 0 K and 298.15 K
-    `u0_atom` `u298_atom` `h298_atom` `g298_atom`      (1,)           eV; the same less those of the free atoms
+    `u0_atom` `u298_atom` `h298_atom` `g298_atom`      (1,)           eV; the same minus those of the free atoms
     `cv`                                               (1,)           cal/mol/K, at 298.15 K
     `rotational_a` `rotational_b` `rotational_c`       (1,)           GHz
     `name`                                             str            "gdb_1" to "gdb_133885"
     =================================================  =============  ===============================================
 
-    The 3,054 molecules of `uncharacterized.txt`, whose geometry may be of another molecule, are left out, as
-    :class:`torch_geometric.datasets.QM9` does; :func:`read_uncharacterized` lists them. Units are PyG's, too, and
+    The 3,054 molecules of `uncharacterized.txt`, whose geometry may belong to another molecule, are left out, as in
+    :class:`torch_geometric.datasets.QM9`. :func:`read_uncharacterized` lists them. Units agree with PyG, and
     `QM9.targets[i]` names target i of its `y`. PyG's factor for kcal/mol has seven digits, so that its atomization
-    energies are larger by 8e-7 of themselves. Zwitterions are written without charges in the file: no `formal_charge`.
+    energies are larger by a fraction of 8e-7. The file writes zwitterions without charges: no `formal_charge`.
 
-    From the original archive (`layout="xyz"`) come the same molecules with neither bonds nor the `_atom` fields, and
-    with `mulliken_charge` (N,), e, and `smiles` instead.
+    The original archive (`layout="xyz"`) has the same molecules without bonds and without the `_atom` fields. It adds
+    `mulliken_charge` (N,), e, and `smiles`.
 
     Args:
         root: Folder of the data set; the published files are below `<root>/raw`.
-        transform: See :class:`StoredDataset`, as for all that follows.
+        transform: Called with each molecule whenever it is accessed.
         pre_transform: Called once with each molecule before it is stored.
-        pre_filter: Called once with each molecule; what it returns False for is left out.
-        force_reload: Whether to read the published files again in any case.
-        skip_broken: Whether to list broken records in `skipped` instead of refusing them.
-        keep_uncharacterized: Whether to keep all 133,885 molecules.
+        pre_filter: Called once with each molecule. Those for which it returns False are left out.
+        keep_uncharacterized: Keep all 133,885 molecules.
         layout: "sdf", the files `gdb9.sdf` and `gdb9.sdf.csv`; or "xyz", the archive `dsgdb9nsd.xyz.tar.bz2`.
+        force_reload: Read the published files again in any case.
+        skip_broken: List broken records in `skipped` instead of raising an error.
 
     Raises:
-        ValueError: a file is damaged, truncated or out of order, or there is no such layout.
+        ValueError: a file is damaged, truncated or out of order, or `layout` is unknown.
 
     Example:
         >>> QM9.targets[7], QM9.units["u0"], QM9.num_molecules
@@ -90,7 +90,7 @@ class QM9(StoredDataset):
     units: ClassVar[Mapping[str, str]] = MappingProxyType(
         {"pos": "Å", **{name: unit for name, (_, unit, _) in _TARGETS.items()}, "mulliken_charge": "e"}
     )
-    licence: ClassVar[str] = "as stated at `source`"
+    license: ClassVar[str] = "as stated at `source`"
     source: ClassVar[str] = "https://doi.org/10.6084/m9.figshare.c.978904"
     citation: ClassVar[str] = (
         "R. Ramakrishnan, P. O. Dral, M. Rupp, O. A. von Lilienfeld, Quantum chemistry structures and properties of "
@@ -106,40 +106,41 @@ class QM9(StoredDataset):
         transform: Callable[[Data], Any] | None = None,
         pre_transform: Callable[[Data], Data] | None = None,
         pre_filter: Callable[[Data], bool] | None = None,
-        force_reload: bool = False,
-        skip_broken: bool = False,
+        *,
         keep_uncharacterized: bool = False,
         layout: str = "sdf",
+        force_reload: bool = False,
+        skip_broken: bool = False,
     ) -> None:
         if layout not in ("sdf", "xyz"):
             raise ValueError(f"layout must be 'sdf' or 'xyz'; got {layout!r}.")
         self.layout = layout
         self.keep_uncharacterized = keep_uncharacterized
-        super().__init__(root, transform, pre_transform, pre_filter, force_reload, skip_broken)
+        super().__init__(root, transform, pre_transform, pre_filter, force_reload=force_reload, skip_broken=skip_broken)
 
     @property
     def raw_file_names(self) -> list[str]:
-        """The published files."""
+        """Names of the published files."""
         files = [_SDF, _CSV] if self.layout == "sdf" else [_XYZ]
         return files if self.keep_uncharacterized else [*files, _UNCHARACTERIZED]
 
     @property
     def processed_dir(self) -> str:
-        """Where the molecules are stored; another folder for another choice of them."""
+        """Folder of the stored molecules, one for each choice of them."""
         return os.path.join(self.root, "processed", self.layout + ("_all" if self.keep_uncharacterized else ""))
 
     def download(self) -> None:
-        """Fetch the published files that are not there."""
+        """Fetch the published files that are missing."""
         raw = Path(self.raw_dir)
         if not all((raw / name).is_file() for name in self.raw_file_names if name in (_SDF, _CSV)):
-            unpack(download(_URL, raw / "qm9.zip"), raw, [_SDF, _CSV])
+            unpack(download(_URL, raw / "qm9.zip"), raw, [_SDF, _CSV], delete=True)
         if self.layout == "xyz":
             download(f"{_FIGSHARE}3195389", raw / _XYZ)
         if not self.keep_uncharacterized:
             download(f"{_FIGSHARE}3195404", raw / _UNCHARACTERIZED)
 
     def molecules(self) -> Iterator[Data]:
-        """Read the published files, a molecule at a time, in their order, which is that of the numbers."""
+        """Read the published files, one molecule at a time, in order of their numbers."""
         excluded: frozenset[int] = frozenset()
         if not self.keep_uncharacterized:
             excluded = read_uncharacterized(Path(self.raw_dir) / _UNCHARACTERIZED)
@@ -150,7 +151,7 @@ class QM9(StoredDataset):
             kept += 1
             try:
                 data = read()
-            except BROKEN as error:
+            except ValueError as error:
                 self.broken(self.raw_paths[0], f"gdb_{number}", error)
                 continue
             yield data
@@ -160,7 +161,7 @@ class QM9(StoredDataset):
         check_count(", ".join(self.raw_paths), kept, expected)
 
     def _read_sdf(self) -> Iterator[tuple[int, Callable[[], Data]]]:
-        """Number of each molecule, and what makes a molecule of it."""
+        """Yield the number of each molecule, and a function that parses it."""
         sdf, csv = self.raw_paths[:2]
         rows = (line.strip() for line in file_lines(csv))
         _check_header(csv, next(rows, ""))
@@ -177,7 +178,7 @@ class QM9(StoredDataset):
             )
 
     def _read_xyz(self) -> Iterator[tuple[int, Callable[[], Data]]]:
-        """The same from the original archive."""
+        """Yield the same from the original archive."""
         for name, lines in tar_files(self.raw_paths[0], ".xyz"):
             number = re.search(r"_(\d+)\.xyz$", name)
             if number is None:
@@ -188,7 +189,7 @@ class QM9(StoredDataset):
 
 
 def read_uncharacterized(path: str | Path) -> frozenset[int]:
-    """Numbers of the molecules that QM9's authors could not map back to what they started from.
+    """Read the numbers of the molecules whose relaxed geometry QM9's authors could not map back to the original SMILES.
 
     Args:
         path: `uncharacterized.txt`, as published: nine lines of header, then rows that begin with a number.
@@ -197,7 +198,7 @@ def read_uncharacterized(path: str | Path) -> frozenset[int]:
         Numbers n of "gdb_n".
 
     Raises:
-        ValueError: there are none.
+        ValueError: the file lists none.
     """
     rows = list(file_lines(path))[_UNCHARACTERIZED_HEADER:]
     numbers = frozenset(int(row.split()[0]) for row in rows if re.match(r"\s*\d+\s", row))
@@ -216,7 +217,7 @@ def _check_header(file: str, header: str) -> None:
 
 
 def _check_order(sdf: str, csv: str, record: SDFRecord, name: str) -> None:
-    """Refuse files that are not about the same molecules. A title that is none is the record's own problem."""
+    """Refuse files of different molecules. A damaged title makes a broken record, and is reported later."""
     line = record.number + 1
     if not re.fullmatch(r"gdb_\d+", name):
         raise ValueError(
@@ -249,9 +250,12 @@ def _from_xyz(number: int, lines: Sequence[str]) -> Data:
             f"Line 2 must be gdb {number} and {len(_XYZ_COLUMNS)} numbers, and {num_atoms + 4} or more lines must "
             f"follow; got {lines[1].strip()!r} and {len(lines)} lines."
         )
-    charges = [to_float(line.split()[4]) for line in lines[2 : num_atoms + 2]]
+    try:
+        charges = [to_float(line.split()[4]) for line in lines[2 : num_atoms + 2]]
+        data.smiles = lines[num_atoms + 3].split()[-1]  # of the relaxed geometry; the first SMILES is the original one
+    except IndexError as error:
+        raise ValueError(f"gdb_{number} lacks a column: of charges, or of SMILES in line {num_atoms + 4}.") from error
     data.mulliken_charge = torch.tensor(charges, dtype=torch.float32)
-    data.smiles = lines[num_atoms + 3].split()[-1]  # of the relaxed geometry; the first is of where it began
     return _with_targets(data, f"gdb_{number}", dict(zip(_XYZ_COLUMNS, values, strict=True)))
 
 

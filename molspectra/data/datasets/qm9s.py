@@ -1,9 +1,8 @@
 """QM9S: the molecules of QM9 with computed UV-Vis, IR and Raman spectra and tensorial properties."""
 
 import functools
-import io
+import math
 import os
-import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
@@ -15,9 +14,9 @@ from torch_geometric.data import Data
 
 from molspectra._download import download
 from molspectra._validation import check_molecules
-from molspectra.data.datasets.stored import BROKEN, StoredDataset, check_count
-from molspectra.data.io.archives import refuse_damage, text_lines, unpack
-from molspectra.data.io.pickled import fields_of, read_pickled
+from molspectra.data.datasets.stored import StoredDataset, check_count
+from molspectra.data.io.archives import ZipArchive, unpack
+from molspectra.data.io.pickled import fields_of, numbers_of, read_pickled
 from molspectra.data.io.spectrum_rows import parse_intensities, read_rows
 from molspectra.spectra.axis import IR, RAMAN, UV_VIS_QM9S, SpectrumAxis
 
@@ -40,7 +39,7 @@ _FIELDS: Mapping[str, tuple[str, tuple[int, ...]]] = MappingProxyType(
     }
 )
 _SYMMETRIC = [0, 1, 3, 1, 2, 4, 3, 4, 5]  # xx, xy, yy, zx, zy, zz as the nine elements of a matrix
-# Lines of a molecule's table: what each holds, and how many numbers.
+# Field → its row in the table of a molecule, and the count of its numbers.
 _TABLE_ROWS = {"energy": (1, 1), "dipole": (3, 3), "quadrupole": (4, 6), "polarizability": (6, 6)}
 _TABLE_ROWS |= {"transition_energy": (8, 10), "transition_dipole": (9, 30)}
 _FIRST_ATOM = 10
@@ -65,24 +64,24 @@ class QM9S(StoredDataset):
     `smiles` `number`            str, int      as published; n of QM9's "gdb_n"
     ===========================  ============  ==============================================================
 
-    There are no bonds in the files: for methods that need them set `bond_index` and `bond_order` in `pre_transform`,
-    for example by :func:`molspectra.data.perceive_bonds`. Octupoles, hyperpolarizabilities and Hessians are left out.
-    Spectra are joined to molecules by their place: row i of each table belongs to molecule i of `qm9s.pt`, which is
+    The files have no bonds. For methods that need them set `bond_index` and `bond_order` in `pre_transform`, for
+    example by :func:`molspectra.data.perceive_bonds`. Octupoles, hyperpolarizabilities and Hessians are left out.
+    Spectra are joined to molecules by position: row i of each table belongs to molecule i of `qm9s.pt`, which is
     `<i + 1>.csv` of `qm9s_csv.zip`. The tables may be named `*_boraden.csv`, as published, or `*_broaden.csv`.
 
     Args:
         root: Folder of the data set; the published files, 20 GB, are below `<root>/raw`. Stored molecules take 5 GB.
-        transform: See :class:`StoredDataset`, as for all that follows.
+        transform: Called with each molecule whenever it is accessed.
         pre_transform: Called once with each molecule before it is stored.
-        pre_filter: Called once with each molecule; what it returns False for is left out.
-        force_reload: Whether to read the published files again in any case.
-        skip_broken: Whether to list broken records in `skipped` instead of refusing them.
-        layout: Where molecules come from: "csv", `qm9s_csv.zip`, read one by one; or "pt", `qm9s.pt`, which is a
-            pickle, read without running code from it, and has to be loaded as a whole.
-        kinds: Spectra to be read; each needs its table.
+        pre_filter: Called once with each molecule. Those for which it returns False are left out.
+        layout: Source of the molecules: "csv", `qm9s_csv.zip`, read one by one; or "pt", `qm9s.pt`, a pickle, which is
+            read as a whole, without running code from it.
+        kinds: Spectra to read. Each needs its table.
+        force_reload: Read the published files again in any case.
+        skip_broken: List broken records in `skipped` instead of raising an error.
 
     Raises:
-        ValueError: a file is damaged, truncated or out of order; or there is no such layout or kind.
+        ValueError: a file is damaged, truncated or out of order, or `layout` or a kind is unknown.
 
     Example:
         >>> QM9S.axes["uv_vis"].length, QM9S.units["polarizability"], QM9S.num_molecules
@@ -103,7 +102,7 @@ class QM9S(StoredDataset):
             "polarizability_derivative": "a0^3/Å",
         }
     )
-    licence: ClassVar[str] = "as stated at `source`"
+    license: ClassVar[str] = "as stated at `source`"
     source: ClassVar[str] = "https://doi.org/10.6084/m9.figshare.24235333"
     citation: ClassVar[str] = (
         "Z. Zou, Y. Zhang, L. Liang, M. Wei, J. Leng, J. Jiang, Y. Luo, W. Hu, A deep learning model for predicting "
@@ -117,10 +116,11 @@ class QM9S(StoredDataset):
         transform: Callable[[Data], Any] | None = None,
         pre_transform: Callable[[Data], Data] | None = None,
         pre_filter: Callable[[Data], bool] | None = None,
-        force_reload: bool = False,
-        skip_broken: bool = False,
+        *,
         layout: str = "csv",
         kinds: Sequence[str] = ("uv_vis", "ir", "raman"),
+        force_reload: bool = False,
+        skip_broken: bool = False,
     ) -> None:
         if layout not in _MOLECULES:
             raise ValueError(f"layout must be one of {list(_MOLECULES)}; got {layout!r}.")
@@ -128,26 +128,26 @@ class QM9S(StoredDataset):
             raise ValueError(f"kinds must be some of {list(_TABLES)}; got {sorted(unknown)}.")
         self.layout = layout
         self.kinds = tuple(kind for kind in _TABLES if kind in kinds)
-        super().__init__(root, transform, pre_transform, pre_filter, force_reload, skip_broken)
+        super().__init__(root, transform, pre_transform, pre_filter, force_reload=force_reload, skip_broken=skip_broken)
 
     @property
     def raw_file_names(self) -> list[str]:
-        """The published files, by the names they have here."""
+        """Names of the published files, as they are on this machine."""
         return [_MOLECULES[self.layout], *map(self._table, self.kinds)]
 
     @property
     def processed_dir(self) -> str:
-        """Where the molecules are stored, apart for each layout and choice of spectra."""
+        """Folder of the stored molecules, one for each layout and choice of spectra."""
         return os.path.join(self.root, "processed", "_".join((self.layout, *self.kinds)))
 
     def download(self) -> None:
-        """Fetch the archive of all published files, and take out those that are not there."""
+        """Fetch the archive of all published files, and extract those that are missing."""
         raw = Path(self.raw_dir)
         missing = [name for name in self.raw_file_names if not (raw / name).is_file()]
-        unpack(download(_URL, raw / "qm9s_figshare.zip"), raw, missing)
+        unpack(download(_URL, raw / "qm9s_figshare.zip"), raw, missing, delete=True)
 
     def molecules(self) -> Iterator[Data]:
-        """Read the published files, a molecule at a time, in their order."""
+        """Read the published files, one molecule at a time, in their order."""
         path, *tables = self.raw_paths
         molecules = _CSVMolecules(path) if self.layout == "csv" else _PickledMolecules(path)
         check_count(path, len(molecules), self.num_molecules)
@@ -161,7 +161,7 @@ class QM9S(StoredDataset):
                 for kind, table, axis, intensities in zip(self.kinds, tables, axes, cells, strict=True):
                     file, record = table, f"in line {index + 2}"
                     data[kind] = parse_intensities(intensities, axis)
-            except BROKEN as error:
+            except ValueError as error:
                 self.broken(file, record, error)
                 continue
             yield data
@@ -172,7 +172,7 @@ class QM9S(StoredDataset):
 
 
 class _PickledMolecules:
-    """The list in qm9s.pt."""
+    """List of molecules in qm9s.pt."""
 
     def __init__(self, path: str) -> None:
         self._molecules = read_pickled(path)
@@ -190,21 +190,21 @@ class _PickledMolecules:
         names = ("z", "pos", "smile", "number", *(name for name, _ in _FIELDS.values()))
         if missing := [name for name in names if name not in fields]:
             raise ValueError(f"It lacks the fields {missing}; it has {sorted(fields)}.")
-        data = Data(z=fields["z"].long().reshape(-1), pos=fields["pos"].float())
-        number = int(fields["number"])
-        return _with_labels(
-            data, {field: fields[name] for field, (name, _) in _FIELDS.items()}, fields["smile"], number
-        )
+        data = Data(z=numbers_of(fields, "z").long().reshape(-1), pos=numbers_of(fields, "pos").float())
+        labels = {field: numbers_of(fields, name) for field, (name, _) in _FIELDS.items()}
+        try:
+            number = int(fields["number"])
+        except (TypeError, ValueError, RuntimeError) as error:  # a list, or a tensor of several numbers
+            raise ValueError(f"number must be one integer; got {fields['number']!r}.") from error
+        return _with_labels(data, labels, str(fields["smile"]), number)
 
 
 class _CSVMolecules:
-    """The tables in qm9s_csv.zip, one a molecule."""
+    """Tables in qm9s_csv.zip, one per molecule."""
 
     def __init__(self, path: str) -> None:
-        self._path = path
-        with refuse_damage(path):
-            self._archive = zipfile.ZipFile(path)
-        stems = {name: PurePosixPath(name).stem for name in self._archive.namelist() if name.endswith(".csv")}
+        self._archive = ZipArchive(path)
+        stems = {name: PurePosixPath(name).stem for name in self._archive.names if name.endswith(".csv")}
         self._names = {int(stem): name for name, stem in stems.items() if stem.isdecimal()}
         if sorted(self._names) != list(range(1, len(stems) + 1)):
             gap = next(number for number in range(1, len(stems) + 2) if number not in self._names)
@@ -220,20 +220,18 @@ class _CSVMolecules:
         return self._names[index + 1]
 
     def read(self, index: int) -> Data:
-        with refuse_damage(self._path):
-            content = self._archive.read(self.name(index))
-        return _parse_table(list(text_lines(io.BytesIO(content), self._path)), index + 1)
+        return _parse_table(self._archive.lines(self.name(index)), index + 1)
 
 
 def _parse_table(lines: Sequence[str], number: int) -> Data:
-    """A molecule of qm9s_csv.zip: a header, then rows that begin with their number and end in empty cells."""
+    """Parse a table of qm9s_csv.zip: a header, then rows that begin with their number and end in empty cells."""
     rows = [_cells(line, row) for row, line in enumerate(lines[1:]) if line.strip()]
-    if not rows or len(rows[0]) != 4 or int(float(rows[0][0])) != number:
+    if not rows or len(rows[0]) != 4 or _whole(rows[0][0]) != number:
         got = rows[0] if rows else "nothing"
         raise ValueError(f"Line 2 must be QM9S's number {number}, QM9's, SMILES and the number of atoms; got {got}.")
     _, index, smiles, num_atoms = rows[0]
-    n = int(float(num_atoms))
-    if len(rows) < _FIRST_ATOM + 3 * n:
+    n = _whole(num_atoms)
+    if n < 1 or len(rows) < _FIRST_ATOM + 3 * n:
         raise ValueError(f"The table has {len(rows)} rows; expected at least {_FIRST_ATOM + 3 * n}, for {n} atoms.")
     take = functools.partial(_numbers, rows)
     values = {field: take(row, row + 1, count).reshape(-1) for field, (row, count) in _TABLE_ROWS.items()}
@@ -245,7 +243,15 @@ def _parse_table(lines: Sequence[str], number: int) -> Data:
     values["polarizability_derivative"] = take(polarizabilities, polarizabilities + n, 18)
     geometry = take(atoms, atoms + n, 4)
     data = Data(z=geometry[:, 0].round().long(), pos=geometry[:, 1:].float())
-    return _with_labels(data, values, smiles, int(float(index)))
+    return _with_labels(data, values, smiles, _whole(index))
+
+
+def _whole(text: str) -> int:
+    """Convert an integer, which the tables write as a float."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"expected an integer; got {text!r}.")
+    return int(number)
 
 
 def _cells(line: str, row: int) -> list[str]:
@@ -256,21 +262,22 @@ def _cells(line: str, row: int) -> list[str]:
 
 
 def _numbers(rows: Sequence[Sequence[str]], start: int, stop: int, count: int) -> Tensor:
-    """Rows start to stop - 1 as numbers, `count` in each, (stop - start, count) float64."""
+    """Convert rows start to stop - 1, with `count` numbers each, (stop - start, count) float64."""
     for row in range(start, stop):
         if len(rows[row]) != count:
             raise ValueError(f"Line {row + 2} must have {count} numbers; got {len(rows[row])}.")
     return torch.tensor([list(map(float, rows[row])) for row in range(start, stop)], dtype=torch.float64)
 
 
-def _with_labels(data: Data, values: Mapping[str, Any], smiles: str, number: int) -> Data:
-    for field, (_, shape) in _FIELDS.items():
-        dtype = torch.float64 if field == "energy" else torch.float32
-        data[field] = torch.as_tensor(values[field], dtype=dtype).reshape(shape).clone()
-        if shape[0] == -1 and len(data[field]) != len(data.z):
-            raise ValueError(f"{field} has {len(data[field])} rows; expected one for each of {len(data.z)} atoms.")
+def _with_labels(data: Data, values: Mapping[str, Tensor], smiles: str, number: int) -> Data:
+    check_molecules(data.z, data.pos, batch=None)
+    for field, (_, (rows, *row)) in _FIELDS.items():
+        shape = (len(data.z) if rows == -1 else rows, *row)
+        value = values[field].to(torch.float64 if field == "energy" else torch.float32)
+        if value.numel() != math.prod(shape):
+            raise ValueError(f"{field} has shape {tuple(value.shape)}; expected {shape}, for {len(data.z)} atoms.")
+        data[field] = value.reshape(shape).clone()
         if not bool(data[field].isfinite().all()):
             raise ValueError(f"{field} is not finite.")
-    check_molecules(data.z, data.pos, batch=None)
     data.smiles, data.number = smiles, number
     return data

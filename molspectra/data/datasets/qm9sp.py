@@ -1,4 +1,4 @@
-"""QM9SP: QM9S as MolSpectra's authors have prepared it, joined with the properties of QM9."""
+"""QM9SP: QM9S as prepared by the authors of MolSpectra, joined with the properties of QM9."""
 
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
@@ -9,8 +9,8 @@ from torch_geometric.data import Data
 
 from molspectra._validation import check_molecules
 from molspectra.data.datasets.qm9 import QM9
-from molspectra.data.datasets.stored import BROKEN, StoredDataset, check_count
-from molspectra.data.io.pickled import read_collated
+from molspectra.data.datasets.stored import StoredDataset, check_count
+from molspectra.data.io.pickled import numbers_of, read_collated
 from molspectra.spectra.axis import IR, RAMAN, UV_VIS_QM9S, SpectrumAxis
 
 _FILE = "data_with_uv_ir_raman.pt"
@@ -29,15 +29,14 @@ class QM9SP(StoredDataset):
     `name`                                str           "gdb_<n>"
     ====================================  ============  ============================================
 
-    The file is a pickle of torch_geometric objects; it is read without running code from it, its tensors staying on
-    disk. Its graph is not read, as in copies of it the edges are of all pairs and the edge types of bonds: for methods
-    that need bonds set `bond_index` and `bond_order` in `pre_transform`, for example by
-    :func:`molspectra.data.perceive_bonds`. The file cannot be downloaded by this class: put
-    `data_with_uv_ir_raman.pt` out of `qm9sp.zip` (https://osf.io/wrvcn) into `<root>/raw`. The arguments are those of
-    :class:`StoredDataset`.
+    The file is a pickle of torch_geometric objects. It is read without running code from it, and its tensors stay on
+    disk. Its graph is not read, because in known copies the edges join all pairs of atoms while the edge types belong
+    to bonds. For methods that need bonds set `bond_index` and `bond_order` in `pre_transform`, for example by
+    :func:`molspectra.data.perceive_bonds`. This class cannot download the file: put `data_with_uv_ir_raman.pt` of
+    `qm9sp.zip` (https://osf.io/wrvcn) into `<root>/raw`. The arguments are those of :class:`StoredDataset`.
 
     Raises:
-        FileNotFoundError: the file is not there.
+        FileNotFoundError: the file is missing.
         ValueError: the file is damaged, lacks fields, or would have to run code to be read.
 
     Example:
@@ -51,7 +50,7 @@ class QM9SP(StoredDataset):
     units: ClassVar[Mapping[str, str]] = MappingProxyType(
         {"pos": "Å", **dict.fromkeys(_SPECTRA, "as published"), **{name: QM9.units[name] for name in QM9.targets}}
     )
-    licence: ClassVar[str] = "as stated at `source`"
+    license: ClassVar[str] = "as stated at `source`"
     source: ClassVar[str] = "https://osf.io/wrvcn"
     citation: ClassVar[str] = (
         "L. Wang et al., MolSpectra: Pre-training 3D molecular representation with multi-modal energy spectra, ICLR "
@@ -61,17 +60,17 @@ class QM9SP(StoredDataset):
 
     @property
     def raw_file_names(self) -> list[str]:
-        """The published file."""
+        """Name of the published file."""
         return [_FILE]
 
     def molecules(self) -> Iterator[Data]:
-        """Read the file, a molecule at a time, in its order."""
+        """Read the file, one molecule at a time, in its order."""
         (path,) = self.raw_paths
         found = 0
         for found, fields in enumerate(read_collated(path, ("z", "pos", "y", "name", *_SPECTRA.values())), 1):
             try:
                 data = _molecule(fields, self.axes)
-            except BROKEN as error:
+            except ValueError as error:
                 self.broken(path, found - 1, error)
                 continue
             yield data
@@ -79,17 +78,18 @@ class QM9SP(StoredDataset):
 
 
 def _molecule(fields: Mapping[str, Any], axes: Mapping[str, SpectrumAxis]) -> Data:
-    data = Data(z=fields["z"].long(), pos=fields["pos"].float())
+    values = {name: numbers_of(fields, name) for name in ("z", "pos", "y", *_SPECTRA.values())}
+    data = Data(z=values["z"].long(), pos=values["pos"].float())
     check_molecules(data.z, data.pos, batch=None)
     for kind, name in _SPECTRA.items():
-        spectrum = fields[name].float().reshape(1, -1)  # (1, L) or (L,) in the file
+        spectrum = values[name].float().reshape(1, -1)  # (1, L) or (L,) in the file
         if spectrum.shape[1] != axes[kind].length or not bool(spectrum.isfinite().all()):
             raise ValueError(
                 f"{name} must have {axes[kind].length} finite intensities; got {spectrum.shape[1]}, of which "
                 f"{int(spectrum.isfinite().sum())} are finite."
             )
         data[kind] = spectrum
-    y = fields["y"].float().reshape(-1)
+    y = values["y"].float().reshape(-1)
     if len(y) != len(QM9.targets) or not bool(torch.isfinite(y).all()):
         raise ValueError(f"y must have {len(QM9.targets)} finite numbers; got {y.tolist()}.")
     for name, value in zip(QM9.targets, y, strict=True):

@@ -1,6 +1,5 @@
-"""What the large data sets have in common: published files in, a memory-mapped store of molecules out."""
+"""Base of the large data sets: published files are read once into a memory-mapped store of molecules."""
 
-import contextlib
 import json
 import os
 import shutil
@@ -10,61 +9,54 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-from torch_geometric.data import Data, Dataset
+from torch_geometric.data import Data
 
-from molspectra.data.datasets.fingerprint import fingerprint
+from molspectra._download import locked
+from molspectra.data._pyg import TwoStepDataset
+from molspectra.data.datasets.description import describe
 from molspectra.data.store.molecule_store import MoleculeStore
 from molspectra.data.store.writer import write_store
 from molspectra.spectra.axis import SpectrumAxis
 
-try:
-    import fcntl
-except ImportError:  # Windows: processes are not kept apart there
-    fcntl = None  # type: ignore[assignment]
-
-
-# What reading a record of another shape or type than it should have can end in.
-BROKEN = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
-
 
 class Skipped(NamedTuple):
-    """A record that could not be read."""
+    """Record that could not be read."""
 
     file: str
     """Name of the published file."""
     record: str
-    """Which record of it, as the data set counts them."""
+    """Record of that file, as the data set counts them."""
     reason: str
-    """What is wrong with it."""
+    """Fault of the record."""
 
 
-class StoredDataset(Dataset):
-    """Base of data sets that are read once from their published files and then served from disk.
+class StoredDataset(TwoStepDataset):
+    """Base of data sets that read their published files once and then serve molecules from disk.
 
-    On first use the published files in `<root>/raw` (downloaded if they are not there; put by hand, they are taken as
-    they are) are streamed, molecule by molecule, through `pre_filter` and `pre_transform` into a
-    :class:`~molspectra.data.MoleculeStore` below `<root>/processed`. Memory stays bounded, and an interrupted run
-    leaves nothing that looks finished. From then on molecules are slices of memory-mapped files, which the workers of a
-    `DataLoader` and several processes of a machine share; the published files may be deleted. A progress bar is
-    shown in a terminal if tqdm is installed. A `torch.utils.data.DataLoader` with :class:`molspectra.data.Collate` cuts
-    batches from the files as a whole.
+    On first use the published files in `<root>/raw` are downloaded, unless they were put there by hand, and streamed,
+    molecule by molecule, through `pre_filter` and `pre_transform` into a :class:`~molspectra.data.MoleculeStore` below
+    `<root>/processed`. Memory stays bounded, and an interrupted run leaves nothing that looks finished. From then on
+    molecules are slices of memory-mapped files, which the workers of a `DataLoader` and several processes of a machine
+    share, and the published files may be deleted. A terminal shows a progress bar if tqdm is installed. A
+    `torch.utils.data.DataLoader` with :class:`molspectra.data.Collate` cuts whole batches from the files.
 
-    To make a data set of your own, name its files in `raw_file_names` and yield molecules from `molecules`; where the
-    files can be fetched, write `download`, too, and say what the numbers mean in the class attributes.
+    To write a data set, name its files in `raw_file_names` and yield molecules from `molecules`. If the files can be
+    fetched, write `download` as well. Describe the numbers in the class attributes.
 
     Args:
         root: Folder of the data set.
-        transform: Called with each molecule whenever it is taken out.
-        pre_transform: Called once with each molecule before it is stored. With another one than the stored molecules
-            have seen there is a warning; `force_reload=True` reads the published files again.
-        pre_filter: Called once with each molecule before `pre_transform`; what it returns False for is left out.
-        force_reload: Whether to read the published files again in any case.
-        skip_broken: Whether to go on after a broken record, which is then listed in `skipped`, instead of refusing it.
+        transform: Called with each molecule whenever it is accessed.
+        pre_transform: Called once with each molecule before it is stored. If its description differs from the one that
+            the stored molecules have passed through, a warning says so. `force_reload=True` reads the files again.
+        pre_filter: Called once with each molecule before `pre_transform`. Molecules for which it returns False are left
+            out.
+        force_reload: Read the published files again in any case.
+        skip_broken: Leave out broken records and list them in `skipped`, instead of raising an error.
 
     Raises:
-        FileNotFoundError: the files are not there and the data set cannot download them.
-        ValueError: a file is damaged, truncated or out of order (the message names it and the place), or holds no
-            molecule.
+        FileNotFoundError: files are missing, and the data set cannot download them.
+        ValueError: a file is damaged, truncated or out of order (the message names it and the place), or no molecule
+            is left.
 
     Example:
         >>> class Waters(StoredDataset):
@@ -77,12 +69,12 @@ class StoredDataset(Dataset):
 
     units: ClassVar[Mapping[str, str]] = {}
     """Field → its unit."""
-    licence: ClassVar[str] = ""
-    """Under what terms the files are published."""
+    license: ClassVar[str] = ""
+    """Terms under which the files are published."""
     source: ClassVar[str] = ""
     """URL that describes the files."""
     citation: ClassVar[str] = ""
-    """What to cite."""
+    """Reference to cite."""
     num_molecules: ClassVar[int | None] = None
     """Molecules in the published files, where known."""
     axes: ClassVar[Mapping[str, SpectrumAxis]] = {}
@@ -94,12 +86,13 @@ class StoredDataset(Dataset):
         transform: Callable[[Data], Any] | None = None,
         pre_transform: Callable[[Data], Data] | None = None,
         pre_filter: Callable[[Data], bool] | None = None,
+        *,
         force_reload: bool = False,
         skip_broken: bool = False,
     ) -> None:
         self.skip_broken = skip_broken
         self._skipped: list[Skipped] = []
-        # This downloads and processes, so what a subclass's molecules() needs is set before it calls this constructor.
+        # This downloads and processes: a subclass sets everything that its molecules() needs before it comes here.
         super().__init__(str(root), transform, pre_transform, pre_filter, log=False, force_reload=force_reload)
         self._store = MoleculeStore(self._store_directory)
         self._skipped = [Skipped(*record) for record in json.loads(self._skipped_file.read_text(encoding="utf-8"))]
@@ -112,8 +105,8 @@ class StoredDataset(Dataset):
 
     @property
     def processed_file_names(self) -> list[str]:
-        """What must be there for the data set to be complete."""
-        return ["molecules/index.json", "skipped.json", "functions.json"]
+        """Files of a complete data set, below its folder of processed files."""
+        return ["molecules/index.json", "skipped.json"]
 
     @property
     def skipped(self) -> tuple[Skipped, ...]:
@@ -121,10 +114,10 @@ class StoredDataset(Dataset):
         return tuple(self._skipped)
 
     def download(self) -> None:
-        """Put the published files into `raw_dir`; called if some of `raw_file_names` are not there.
+        """Put the published files into `raw_dir`; called if some of `raw_file_names` are missing.
 
         Raises:
-            FileNotFoundError: the data set does not know how to; the message lists what is missing.
+            FileNotFoundError: the data set has no way to fetch them; the message lists the missing files.
         """
         missing = [path for path in self.raw_paths if not os.path.exists(path)]
         raise FileNotFoundError(
@@ -133,12 +126,13 @@ class StoredDataset(Dataset):
         )
 
     def molecules(self) -> Iterator[Data]:
-        """Read molecules from the published files, one after the other, in the order they are stored in.
+        """Read molecules from the published files, one after the other, in the order of the store.
 
-        For a record that cannot be read call :meth:`broken`, which raises or, with `skip_broken=True`, takes note.
+        Parsers report a record that cannot be read by a `ValueError`. Catch it, and no other, and call :meth:`broken`,
+        which raises an error or, with `skip_broken=True`, takes note.
 
         Yields:
-            A molecule with the fields of :mod:`molspectra.data.molecule`; the same fields for all.
+            A molecule with the fields of :mod:`molspectra.data.molecule`, the same for all.
         """
         raise NotImplementedError(f"{type(self).__name__} must implement molecules(), which yields its molecules.")
 
@@ -147,11 +141,11 @@ class StoredDataset(Dataset):
 
         Args:
             file: The published file.
-            record: Which record of it: a number, name or line.
-            reason: What is wrong; an exception will do.
+            record: Number, name or line of the record.
+            reason: Fault of the record, such as the exception of its parser.
 
         Raises:
-            ValueError: broken records are not to be skipped.
+            ValueError: broken records are not skipped.
         """
         skipped = Skipped(Path(file).name, str(record), str(reason))
         if not self.skip_broken:
@@ -162,14 +156,15 @@ class StoredDataset(Dataset):
         self._skipped.append(skipped)
 
     def process(self) -> None:
-        """Stream the published files into the store; called when there is none yet.
+        """Stream the published files into the store; called if there is none yet.
 
         Raises:
             ValueError: a file is damaged, or no molecule is left.
         """
-        with _one_at_a_time(Path(self.processed_dir) / "molecules.lock"):
+        # Of several processes, such as those of a distributed training, one does the work.
+        with locked(Path(self.processed_dir) / "molecules.lock"):
             if not self._must_process():
-                return  # another process has done it meanwhile
+                return  # another process has finished it in the meantime
             self._skipped = []
             for left_behind in Path(self.processed_dir).glob("molecules.*.part"):  # by a process that was killed
                 shutil.rmtree(left_behind, ignore_errors=True)
@@ -183,15 +178,15 @@ class StoredDataset(Dataset):
             )
 
     def len(self) -> int:
-        """Number of molecules in the store."""
+        """Return the number of molecules in the store."""
         return len(self._store)
 
     def get(self, idx: int) -> Data:
-        """Molecule number `idx` of the store, before `transform`; `dataset[index]` transforms it."""
+        """Read molecule number `idx` of the store, without `transform`, which `dataset[index]` applies."""
         return self._store[idx]
 
     def __getitems__(self, indices: Sequence[int]) -> Sequence[Any]:
-        """Molecules that a data loader asks for; as a whole, for `Collate` to cut a batch, if there is no transform."""
+        """Return molecules for a data loader; without `transform`, as a selection that `Collate` cuts a batch from."""
         if self.transform is not None:
             return [self[index] for index in indices]
         stored = self.indices()
@@ -200,24 +195,27 @@ class StoredDataset(Dataset):
     @property
     def sizes(self) -> np.ndarray:
         """Number of atoms of each molecule, (M,) int64, read from offsets; for :class:`AtomBudgetSampler`."""
-        sizes = self._store.sizes
-        return sizes if self._indices is None else sizes[np.asarray(self._indices, dtype=np.int64)]
+        selected = self.indices()
+        if isinstance(selected, range):  # NumPy converts a range one number at a time
+            return self._store.sizes[selected.start : selected.stop : selected.step]
+        return self._store.sizes[np.asarray(selected, dtype=np.int64)]
 
-    def _download(self) -> None:
-        # As PyG has it, except that the published files may be deleted once the molecules are stored, and that one of
-        # several processes does it.
+    def fetch(self) -> None:
+        """Download the published files, unless they are there or the molecules are stored already."""
         if not self._must_process() or all(map(os.path.exists, self.raw_paths)):
             return
         os.makedirs(self.raw_dir, exist_ok=True)
-        with _one_at_a_time(Path(self.root) / "download.lock"):
+        with locked(Path(self.root) / "download.lock"):
             if self._must_process() and not all(map(os.path.exists, self.raw_paths)):
                 self.download()
 
-    def _process(self) -> None:
-        # In place of PyG's, which would unpickle what it finds in the folder, and cannot tell functions apart.
+    def prepare(self) -> None:
+        """Store the molecules, unless they are stored already; then compare the functions they have passed through."""
         os.makedirs(self.processed_dir, exist_ok=True)
         if self._must_process():
             self.process()
+            return
+        if not self._functions_file.is_file():
             return
         stored = json.loads(self._functions_file.read_text(encoding="utf-8"))
         for name, given in self._functions().items():
@@ -225,11 +223,11 @@ class StoredDataset(Dataset):
                 warnings.warn(
                     f"The molecules of {type(self).__name__} were stored with {name}={stored.get(name)}; it is now "
                     f"{given}. Pass force_reload=True to read the published files again.",
-                    stacklevel=4,
+                    stacklevel=5,
                 )
 
     def _functions(self) -> dict[str, str]:
-        return {"pre_transform": fingerprint(self.pre_transform), "pre_filter": fingerprint(self.pre_filter)}
+        return {"pre_transform": describe(self.pre_transform), "pre_filter": describe(self.pre_filter)}
 
     def _must_process(self) -> bool:
         return bool(self.force_reload) or not all(map(os.path.exists, self.processed_paths))
@@ -244,10 +242,10 @@ class StoredDataset(Dataset):
 
     @property
     def _functions_file(self) -> Path:
-        return Path(self.processed_dir) / "functions.json"
+        return Path(self.processed_dir) / "described_functions.json"
 
     def _prepared(self) -> Iterator[Data]:
-        """Molecules as they are stored. What was skipped is written down before the store is given its name."""
+        """Yield molecules as they are stored. The skipped records are written down before the store is complete."""
         empty = True
         for data in _with_progress(self.molecules(), type(self).__name__, self.num_molecules):
             if self.pre_filter is not None and not self.pre_filter(data):
@@ -267,12 +265,12 @@ class StoredDataset(Dataset):
 
 
 def check_count(files: str | Path, found: int, expected: int | None) -> None:
-    """Refuse published files that hold another number of molecules than was published.
+    """Check that published files hold as many molecules as were published.
 
     Args:
-        files: Where the molecules come from, for the message.
-        found: How many there are, broken ones included.
-        expected: How many there should be; None if that is not known.
+        files: Files that the molecules come from, for the message.
+        found: Number of molecules, broken ones included.
+        expected: Number of published molecules; None if it is not known.
 
     Raises:
         ValueError: the numbers differ.
@@ -282,15 +280,6 @@ def check_count(files: str | Path, found: int, expected: int | None) -> None:
             f"{files}: found {found} molecules; {expected} were published, so a file is truncated or of another "
             "release. Fetch it anew; to read a part on purpose, make a subclass with num_molecules = None."
         )
-
-
-@contextlib.contextmanager
-def _one_at_a_time(lock: Path) -> Iterator[None]:
-    """Hold back other processes, such as those of a distributed training, that would do the same work."""
-    with lock.open("w") as stream:
-        if fcntl is not None:
-            fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
 
 
 def _with_progress(molecules: Iterator[Data], name: str, total: int | None) -> Iterator[Data]:

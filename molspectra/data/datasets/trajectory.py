@@ -1,7 +1,5 @@
-"""Frames of molecular dynamics with energies and forces, as MD17 and its relatives publish them: .npz and zip files."""
+"""Frames of molecular dynamics with energies and forces, in the .npz and zip layouts of MD17 and its relatives."""
 
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, overload
@@ -12,26 +10,26 @@ from jaxtyping import Float32, Float64, Int64
 from torch import Tensor
 from torch_geometric.data import Data
 
+from molspectra.data.io.archives import ZipArchive, refuse_damage
 from molspectra.data.units import ENERGY, KCAL_PER_MOL
 
 ENERGY_UNITS = ("kcal/mol", "eV")
-"""Units of energy that the frames can be in."""
+"""Units that the energies of the frames can have."""
 _ORIGINAL = {"z": "z", "pos": "R", "energy": "E", "forces": "F"}
 _REVISED = {"z": "nuclear_charges", "pos": "coords", "energy": "energies", "forces": "forces"}
-_ZIPPED = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, KeyError)
 
 
 class Trajectory(Sequence[Data]):
-    """The frames of one molecule, in memory, as a sequence of `Data` with `z`, `pos`, `energy` and `forces`.
+    """Frames of one molecule, in memory, as a sequence of `Data` with `z`, `pos`, `energy` and `forces`.
 
-    An integer index gives a frame; a slice, or a list or tensor of integers, gives a `Trajectory` of some frames. The
-    arrays are attributes, too.
+    An integer index gives a frame. A slice, or a list or tensor of integers, gives a `Trajectory` of some frames. The
+    arrays are attributes as well.
 
     Args:
         z: Atomic numbers, (N,).
         pos: Positions, Å, (T, N, 3).
         energy: Energies, (T,).
-        forces: Forces, in the unit of energy by Å, (T, N, 3).
+        forces: Forces, in the unit of energy per Å, (T, N, 3).
         unit: Unit of energy.
 
     Example:
@@ -57,6 +55,15 @@ class Trajectory(Sequence[Data]):
         """Field → its unit."""
         return {"pos": "Å", "energy": self.unit, "forces": f"{self.unit}/Å"}
 
+    def faults(self) -> dict[int, str]:
+        """Find frames with numbers that are not finite: number of the frame → its first fault."""
+        faults: dict[int, str] = {}
+        for name, array in (("position", self.pos), ("energy", self.energy), ("force", self.forces)):
+            finite = array.reshape(len(self), -1).isfinite().all(dim=1)
+            for frame in (~finite).nonzero().flatten().tolist():
+                faults.setdefault(frame, f"the {name} is not finite.")
+        return dict(sorted(faults.items()))
+
     def __len__(self) -> int:
         return self.pos.shape[0]
 
@@ -72,7 +79,7 @@ class Trajectory(Sequence[Data]):
             return Trajectory(self.z, self.pos[part], self.energy[part], self.forces[part], self.unit)
         if not -len(self) <= index < len(self):
             raise IndexError(f"index must lie in 0..{len(self) - 1} (or count from the end, as -1); got {index}.")
-        # Copies: what a user changes does not change the trajectory.
+        # Copies, so that changing a frame does not change the trajectory.
         return Data(
             z=self.z.clone(),
             pos=self.pos[index].clone(),
@@ -85,20 +92,25 @@ class Trajectory(Sequence[Data]):
 
 
 def read_trajectories(path: Path, unit: str) -> list[Trajectory]:
-    """The one trajectory of an .npz; those for training and for testing of a zip of two.
+    """Read the trajectory of an .npz, or those for training and testing from a zip of two.
+
+    Numbers may be infinite or NaN: see :meth:`Trajectory.faults`.
 
     Args:
         path: The file, in kcal/mol and Å.
         unit: Unit of the energies wanted, one of `ENERGY_UNITS`.
 
+    Returns:
+        One trajectory, or two.
+
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is damaged or of another layout, or in other units.
+        ValueError: it is damaged, has another layout or other units.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            names = [n for n in archive.namelist() if n.endswith((".npz", ".npy")) and not n.startswith("__MACOSX")]
-            if not names or any(name.endswith(".npy") for name in names):
+        with refuse_damage(path), ZipArchive(path) as archive:
+            names = [name for name in archive.names if name.endswith((".npz", ".npy"))]
+            if not names or any(name.endswith(".npy") for name in names):  # an .npz is itself a zip of .npy files
                 return [_trajectory(path, path.name, unit)]
             parts = [next((n for n in names if n.endswith(f"-{part}.npz")), None) for part in ("train", "test")]
             if None in parts:
@@ -108,9 +120,7 @@ def read_trajectories(path: Path, unit: str) -> list[Trajectory]:
                 with archive.open(str(name)) as stream:
                     trajectories.append(_trajectory(stream, f"{path.name}/{name}", unit))
             return trajectories
-    except FileNotFoundError:
-        raise
-    except _ZIPPED as error:
+    except ValueError as error:
         raise ValueError(
             f"{path} must be an .npz with the arrays {list(_ORIGINAL.values())} or {list(_REVISED.values())}, or a "
             f"zip of two such; {str(error).strip() or type(error).__name__}. If it is damaged, fetch it again."
@@ -127,7 +137,7 @@ def _trajectory(file: Any, name: str, unit: str) -> Trajectory:
                 raise ValueError(f"{name} has {key} {_text(arrays[key])!r}, expected {expected!r}; convert it")
         z, pos, energy, forces = (np.asarray(arrays[key]) for key in keys.values())
     energy = energy.reshape(-1)  # (T, 1) in MD17
-    _check_arrays(name, z, pos, energy, forces)
+    _check_shapes(name, z, pos, energy, forces)
     factor = KCAL_PER_MOL / ENERGY[unit]
     return Trajectory(
         torch.from_numpy(z.astype(np.int64)),
@@ -138,7 +148,7 @@ def _trajectory(file: Any, name: str, unit: str) -> Trajectory:
     )
 
 
-def _check_arrays(name: str, z: np.ndarray, pos: np.ndarray, energy: np.ndarray, forces: np.ndarray) -> None:
+def _check_shapes(name: str, z: np.ndarray, pos: np.ndarray, energy: np.ndarray, forces: np.ndarray) -> None:
     shape = (len(energy), len(z), 3)
     if z.ndim != 1 or pos.shape != shape or forces.shape != shape or 0 in shape:
         raise ValueError(
@@ -147,10 +157,8 @@ def _check_arrays(name: str, z: np.ndarray, pos: np.ndarray, energy: np.ndarray,
         )
     if z.dtype.kind not in "iu" or z.min() < 1 or z.max() > 118:
         raise ValueError(f"{name} has atomic numbers {z.tolist()}, which must be integers in 1..118")
-    for key, array in (("position", pos), ("energy", energy), ("force", forces)):
-        finite = np.isfinite(array).reshape(len(energy), -1).all(axis=1)
-        if not finite.all():
-            raise ValueError(f"{name} must be finite; the {key} in frame {int(np.argmin(finite))} is not")
+    if any(array.dtype.kind not in "fiu" for array in (pos, energy, forces)):
+        raise ValueError(f"{name} has arrays of {pos.dtype}, {energy.dtype} and {forces.dtype}, which must be numbers")
 
 
 def _text(array: np.ndarray) -> str:

@@ -1,9 +1,9 @@
-"""A line of JCAMP-DX's (X++(Y..Y)): a position, then values in one of the forms that squeeze digits.
+"""Data lines of JCAMP-DX's (X++(Y..Y)): a position, then values in one of the forms that squeeze digits.
 
 R. S. McDonald and P. A. Wilks, Appl. Spectrosc. 42, 151 (1988), section 5: the first digit of a number, with its sign,
 is written as a letter, which also separates it from the number before. AFFN: plain numbers. PAC: signs separate. SQZ:
-"@" and "A" to "I" are 0 to 9, "a" to "i" -1 to -9. DIF: "%", "J" to "R", "j" to "r", likewise, of the difference to
-the value before. DUP: "S" to "Z", "s", 1 to 9, say how often what is before stands there, itself included.
+"@" and "A" to "I" are 0 to 9, "a" to "i" -1 to -9. DIF: "%", "J" to "R", "j" to "r", likewise, for the difference from
+the value before. DUP: "S" to "Z", "s", 1 to 9, count how often the value before occurs, itself included.
 """
 
 import re
@@ -16,14 +16,16 @@ _DIFFERENCE = {"%": "0"} | {letter: str(digit) for digit, letter in enumerate("J
 _DIFFERENCE |= {letter: f"-{digit}" for digit, letter in enumerate("jklmnopqr", start=1)}
 _DUPLICATE = {letter: str(digit) for digit, letter in enumerate("STUVWXYZs", start=1)}
 
+_MOST_REPEATS = 10_000_000  # far more points than a spectrum has; a damaged count could fill the memory
+
 _FLOAT = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
-# Where letters are digits, an exponent must have its sign.
+# Letters may be digits here, so that an exponent needs a sign to be told from one.
 _POSITION = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]\d+)?")
 _TOKEN = re.compile(r"([@A-Ia-i%J-Rj-rS-Zs])(\d*)|([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]\d+)?)|([\s,]+)")
 
 
 class Ordinates(NamedTuple):
-    """A line's position, as written, its values, and whether the last of them was written as a difference."""
+    """Position of a line, as written, its values, and a flag for a last value that was written as a difference."""
 
     position: str
     values: list[float]
@@ -31,7 +33,7 @@ class Ordinates(NamedTuple):
 
 
 def is_affn(cells: Sequence[str]) -> bool:
-    """Whether these are all plain numbers."""
+    """Check that these are all plain numbers."""
     return all(_FLOAT.fullmatch(cell) for cell in cells)
 
 
@@ -39,14 +41,14 @@ def parse_line(text: str) -> Ordinates:
     """Read one line.
 
     Raises:
-        ValueError: there is no position, no value, a character that is none of the format's, or a missing value ("?").
+        ValueError: the line has no position, no value, a character foreign to the format, or a missing value ("?").
 
     Example:
         >>> parse_line("10A2TJk5")  # 12, twice; 1 more; 25 less
         Ordinates(position='10', values=[12.0, 12.0, 13.0, -12.0], ends_in_difference=True)
     """
     cells = text.split()
-    if len(cells) > 1 and is_affn(cells):  # "1.5E3" is meant so; in "15E3" with nothing apart, E is a digit
+    if len(cells) > 1 and is_affn(cells):  # E is an exponent between blanks, and a digit in a squeezed line
         return Ordinates(cells[0], [float(cell) for cell in cells[1:]], False)
     text = text.strip()
     position = _POSITION.match(text)
@@ -58,13 +60,10 @@ def parse_line(text: str) -> Ordinates:
     return Ordinates(position.group(), values, differs)
 
 
-_MOST_REPEATS = 10_000_000  # far more than a spectrum has points; a damaged count could fill the memory
-
-
 def _values(text: str, start: int) -> tuple[list[float], bool]:
-    """The values from a place in the line on, and whether the last is a difference."""
+    """Parse the values from a place in the line on, and tell if the last one is a difference."""
     values: list[float] = []
-    difference: float | None = None  # of the last value to the one before, where it was written so
+    difference: float | None = None  # from the value before, if the last value was written as one
     at = start
     while at < len(text):
         token = _TOKEN.match(text, at)

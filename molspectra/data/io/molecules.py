@@ -1,40 +1,43 @@
-"""Molecules from whatever a user has: SMILES, RDKit and ASE objects, files of them, and what is ready already."""
+"""Molecules from any source: SMILES, RDKit and ASE objects, files of them, and `Data` itself."""
 
-import io
-from collections.abc import Iterable, Iterator
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from torch_geometric.data import Batch, Data
 
-from molspectra.data.chemistry._rdkit import import_rdkit
 from molspectra.data.chemistry.ase import from_ase
 from molspectra.data.chemistry.rdkit import from_rdkit
 from molspectra.data.chemistry.smiles import from_smiles
-from molspectra.data.io.sdf import read_records
+from molspectra.data.io.sdf import convert_record, read_records
+from molspectra.data.io.text import open_text
+from molspectra.data.io.xyz import read_frames
 from molspectra.data.molecule import validate
 
-_STRUCTURE_FILES = (".sdf", ".sd", ".mol", ".xyz", ".extxyz")
-_NAMELESS = ("Data", "RDKit molecule")
+_SDF_FILES = (".sdf", ".sd", ".mol")
+_XYZ_FILES = (".xyz", ".extxyz")
 _SMILES_FILES = (".smi", ".smiles")
+_FILES = _SDF_FILES + _XYZ_FILES + _SMILES_FILES
+# Names of molecules that have none; in a sequence, their place is a better one.
+_NAMELESS = ("Data", "RDKit molecule")
 
 
 class ReadMolecule(NamedTuple):
-    """One molecule of a source, or why it could not be read."""
+    """One molecule of a source, or the reason why it could not be read."""
 
     name: str
     """Its SMILES, its title in a file, or its place in the source."""
     molecule: Data | None
     """The molecule; None if it could not be read."""
     problem: str | None
-    """What is wrong with it; None if nothing is."""
+    """The reason why it could not be read; None otherwise."""
 
 
 def read_molecules(source: Any, *, seed: int = 0) -> Iterator[ReadMolecule]:
-    """Molecules one after the other, each with its name, or with the reason why it could not be read.
+    """Read molecules one after the other, each with its name, or with the reason why it could not be read.
 
-    What is wrong with one molecule stops none of the others. What is no source at all is refused.
+    A faulty molecule does not stop the others. A source of an unknown type is refused.
 
     Args:
         source: A SMILES string; an RDKit molecule with a conformer; an ASE `Atoms`; a `Data` or `Batch`; the path of a
@@ -54,21 +57,21 @@ def read_molecules(source: Any, *, seed: int = 0) -> Iterator[ReadMolecule]:
         >>> [(read.name, read.problem is None) for read in read_molecules(["O", "C1CC"])]
         [('O', True), ('C1CC', False)]
     """
-    if isinstance(source, str) and not source.lower().endswith(_STRUCTURE_FILES + _SMILES_FILES):
-        yield _attempt(source, from_smiles, source, seed=seed)
+    if isinstance(source, str) and not source.lower().endswith(_FILES):
+        yield _attempt(source, partial(from_smiles, source, seed=seed))
     elif isinstance(source, str | Path):
         yield from _read_file(Path(source), seed)
     elif isinstance(source, Batch):
         yield from read_molecules(source.to_data_list(), seed=seed)
     elif isinstance(source, Data):
-        yield _attempt(_name_of(source), _checked, source)
+        yield _attempt(_name_of(source), partial(_checked, source))
     elif _comes_from(source, "rdkit.Chem") and hasattr(source, "GetConformers"):
-        yield _attempt(_title(source) or _NAMELESS[1], from_rdkit, source)
+        yield _attempt(_title(source) or _NAMELESS[1], partial(from_rdkit, source))
     elif _comes_from(source, "ase.atoms"):
-        yield _attempt(source.get_chemical_formula(), from_ase, source)
+        yield _attempt(source.get_chemical_formula(), partial(from_ase, source))
     elif isinstance(source, Iterable):
         for place, entry in enumerate(source):
-            if entry is None or isinstance(entry, float):  # RDKit's readers and tables of pandas say so
+            if entry is None or isinstance(entry, float):  # a missing entry, in RDKit's readers or pandas' tables
                 yield ReadMolecule(f"entry {place}", None, f"There is no molecule: got {entry}.")
             else:
                 yield from _named_by_place(read_molecules(entry, seed=seed), place)
@@ -79,23 +82,27 @@ def read_molecules(source: Any, *, seed: int = 0) -> Iterator[ReadMolecule]:
         )
 
 
-def _named_by_place(reads: Iterator[ReadMolecule], place: int) -> Iterator[ReadMolecule]:
-    for read in reads:
-        yield read._replace(name=f"entry {place}") if read.name in _NAMELESS else read
-
-
-def _attempt(name: str, make: Any, *arguments: Any, **keywords: Any) -> ReadMolecule:
+def _attempt(name: str, make: Callable[[], Data]) -> ReadMolecule:
+    """Make a molecule. A faulty one raises ValueError; any other error is a bug, and passes through."""
     try:
-        return ReadMolecule(name, make(*arguments, **keywords), None)
-    except (TypeError, ValueError) as error:
+        return ReadMolecule(name, make(), None)
+    except ValueError as error:
         return ReadMolecule(name, None, str(error))
 
 
 def _checked(data: Data) -> Data:
-    validate(data, kinds=())
+    try:
+        validate(data, kinds=())
+    except TypeError as error:  # a field of wrong dtype is a fault of this molecule
+        raise ValueError(str(error)) from error
     if data.batch is not None and bool((data.batch != data.batch[0]).any()):
         raise ValueError("A Data must be one molecule; its field batch has several. Make it a Batch, or take it apart.")
     return data
+
+
+def _named_by_place(reads: Iterator[ReadMolecule], place: int) -> Iterator[ReadMolecule]:
+    for read in reads:
+        yield read._replace(name=f"entry {place}") if read.name in _NAMELESS else read
 
 
 def _name_of(data: Data) -> str:
@@ -106,7 +113,7 @@ def _name_of(data: Data) -> str:
 
 
 def _comes_from(entry: Any, package: str) -> bool:
-    """Whether one of the entry's classes is of a package, which need not be installed."""
+    """Check that one of the entry's classes belongs to a package, which need not be installed."""
     return any(cls.__module__.startswith(package) for cls in type(entry).__mro__)
 
 
@@ -119,75 +126,40 @@ def _read_file(path: Path, seed: int) -> Iterator[ReadMolecule]:
         raise FileNotFoundError(f"There is no file {path}. A string that ends in {path.suffix} is taken for a path.")
     suffix = path.suffix.lower()
     if suffix in _SMILES_FILES:
-        return _read_smiles_file(path, seed)
-    if suffix in (".xyz", ".extxyz"):
+        return _read_smiles(path, seed)
+    if suffix in _XYZ_FILES:
         return _read_xyz(path)
-    if suffix in _STRUCTURE_FILES:
+    if suffix in _SDF_FILES:
         return _read_sdf(path)
-    raise ValueError(f"{path} must end in one of {', '.join(_STRUCTURE_FILES + _SMILES_FILES)}; got {suffix!r}.")
+    raise ValueError(f"{path} must end in one of {', '.join(_FILES)}; got {suffix!r}.")
 
 
-def _read_smiles_file(path: Path, seed: int) -> Iterator[ReadMolecule]:
-    with _open_text(path) as lines:
+def _read_smiles(path: Path, seed: int) -> Iterator[ReadMolecule]:
+    with open_text(path) as lines:
         for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue
             smiles, *title = line.split(maxsplit=1)
             name = title[0].strip() if title else smiles
-            read = _attempt(name, from_smiles, smiles, seed=seed)
+            read = _attempt(name, partial(from_smiles, smiles, seed=seed))
             yield read if read.problem is None else read._replace(name=f"{path.name}, line {number}: {name}")
 
 
 def _read_sdf(path: Path) -> Iterator[ReadMolecule]:
-    chem = import_rdkit("Reading .sdf").Chem
-    # Cut up here: RDKit, having lost its place in a damaged record, reads on into the next one.
-    with _open_text(path) as lines:
+    # Records are split here, because RDKit reads from a damaged record on into the next one.
+    with open_text(path) as lines:
         for record in read_records(lines, path, open_ended=True):
             place, title = f"{path.name}, record {record.number}", record.title
-            read = _attempt(title or place, _from_mol_block, "\n".join(record.lines) + "\n", chem)
+            read = _attempt(title or place, partial(convert_record, record))
             yield read if read.problem is None else read._replace(name=f"{place}: {title}" if title else place)
 
 
-def _from_mol_block(record: str, chem: Any) -> Data:
-    with import_rdkit("Reading .sdf").rdBase.BlockLogs():
-        mol = chem.MolFromMolBlock(record, removeHs=False)
-    if mol is None:
-        raise ValueError("RDKit cannot read the record, or its valences are impossible.")
-    return from_rdkit(mol)
-
-
 def _read_xyz(path: Path) -> Iterator[ReadMolecule]:
-    try:
-        import ase.io
-    except ImportError as error:
-        raise ImportError("Reading .xyz needs ASE; install it with `pip install molspectra[ase]`.") from error
-
-    def parse(text: str) -> Data:
+    number = 0
+    with open_text(path) as lines:
         try:
-            return from_ase(ase.io.read(io.StringIO(text), format="extxyz"))
-        except (KeyError, IndexError, OSError) as error:
-            raise ValueError(f"ASE cannot read the frame: {error}") from error
-
-    with _open_text(path) as lines:
-        number = frame = 0
-        for line in lines:
-            number += 1
-            if not line.strip():
-                continue
-            frame += 1
-            place = f"{path.name}, frame {frame}"
-            if not line.strip().isdecimal():
-                wrong = f"Line {number} must hold the number of atoms; got {line.strip()!r}."
-                yield ReadMolecule(place, None, f"{wrong} Nothing after it was read.")
-                return
-            body = list(islice(lines, int(line) + 1))
-            number += len(body)
-            if len(body) < int(line) + 1:
-                yield ReadMolecule(place, None, f"The file ends within the frame, which should have {int(line)} atoms.")
-                return
-            yield _attempt(place, parse, line + "".join(body))
-
-
-def _open_text(path: Path) -> IO[str]:
-    """Names and comments in other encodings than UTF-8 lose a letter, and nothing else."""
-    return path.open(encoding="utf-8-sig", errors="replace")
+            for frame in read_frames(lines):
+                number = frame.number
+                yield _attempt(f"{path.name}, frame {number}", frame.parse)
+        except ValueError as error:  # frames cannot be told apart any longer
+            yield ReadMolecule(f"{path.name}, frame {number + 1}", None, str(error))

@@ -1,7 +1,6 @@
 """Guarded unpickling of molecules that torch.save has written as PyG objects: no code of the file is run."""
 
 import pickle
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 from torch_geometric.data import Data
 
 from molspectra.data._pyg import SAVED_CLASSES, saved_fields
+from molspectra.data.io.archives import check_zip
 
 
 def read_pickled(path: str | Path) -> Any:
@@ -32,9 +32,7 @@ def read_pickled(path: str | Path) -> Any:
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"No file at {path}.")
-    # torch.load maps tensors to memory without looking at checksums.
-    if zipfile.is_zipfile(path) and (name := zipfile.ZipFile(path).testzip()) is not None:
-        raise ValueError(f"{path} is damaged: the checksum of {name} in it is wrong. Fetch it anew.")
+    check_zip(path)  # torch.load maps tensors to memory without looking at checksums
     try:
         with safe_globals(list(SAVED_CLASSES)):
             refused = get_unsafe_globals_in_checkpoint(path)
@@ -61,6 +59,20 @@ def fields_of(record: object) -> Mapping[str, Any]:
     if not isinstance(record, Mapping):
         raise ValueError(f"expected a Data or a dictionary of fields; got a {type(record).__name__}.")
     return record
+
+
+def numbers_of(fields: Mapping[str, Any], name: str) -> Tensor:
+    """Return a field as a tensor of real numbers.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    value = fields[name]
+    if isinstance(value, bool | int | float):
+        return torch.tensor(value)
+    if not isinstance(value, Tensor) or value.is_complex():
+        raise ValueError(f"{name} must be a tensor of numbers; got a {type(value).__name__}.")
+    return value
 
 
 def read_collated(path: str | Path, fields: Sequence[str]) -> Iterator[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""SD files: molecules with positions and bonds, read record by record without RDKit."""
+"""SD files: molecules with positions and bonds, split into records and parsed with or without RDKit."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -8,37 +8,39 @@ from typing import NamedTuple
 import torch
 from torch_geometric.data import Data
 
+from molspectra.data.chemistry._rdkit import import_rdkit
 from molspectra.data.chemistry.elements import atomic_number
+from molspectra.data.chemistry.rdkit import from_rdkit
 
 _HEADER = 4  # title, program, comment, counts
 _AROMATIC = 4
 _ORDERS = {1: 1.0, 2: 2.0, 3: 3.0, _AROMATIC: 1.5}
-_CHARGES = {0: 0, 1: 3, 2: 2, 3: 1, 4: 0, 5: -1, 6: -2, 7: -3}  # of the atom block; 4 is a doublet radical
-_MAX_CHARGES_A_LINE = 8
+_CHARGES = {0: 0, 1: 3, 2: 2, 3: 1, 4: 0, 5: -1, 6: -2, 7: -3}  # codes of the atom block; 4 is a doublet radical
+_MAX_CHARGES_PER_LINE = 8
 
 
 class SDFRecord(NamedTuple):
-    """The lines of one molecule, without the `$$$$` that ends it."""
+    """Lines of one molecule, without the `$$$$` that ends it."""
 
     number: int
     """1, 2, …"""
     first_line: int
-    """Where it begins in the file, from 1."""
+    """Number of its first line in the file, from 1."""
     lines: list[str]
 
     @property
     def title(self) -> str:
-        """The first line."""
+        """First line of the record."""
         return self.lines[0].strip() if self.lines else ""
 
 
 def read_records(lines: Iterable[str], file: str | Path, open_ended: bool = False) -> Iterator[SDFRecord]:
-    """Take an SD file apart, holding one record at a time.
+    """Split an SD file into records, holding one at a time.
 
     Args:
         lines: Lines of the file.
         file: Its name, for the message.
-        open_ended: Whether the last record may lack the line that ends it, as a .mol file does.
+        open_ended: Accept a last record without the line that ends it, as in a .mol file.
 
     Yields:
         Records in the order of the file.
@@ -64,18 +66,18 @@ def read_records(lines: Iterable[str], file: str | Path, open_ended: bool = Fals
 
 
 def parse_record(record: SDFRecord) -> Data:
-    """The molecule of an SD record in the V2000 format.
+    """Convert an SD record in the V2000 format to a molecule, without RDKit.
 
-    Columns are fixed, as the format has them; properties below the molecule are not read.
+    The columns of the format are fixed. Properties below the molecule are not read.
 
     Args:
         record: From :func:`read_records`.
 
     Returns:
-        `z`, `pos` (float32, Å), `bond_index` (i < j), `bond_order` and `formal_charge`, as the record states them.
+        `z`, `pos` (float32, Å), `bond_index` (i < j), `bond_order` and `formal_charge`, as stated in the record.
 
     Raises:
-        ValueError: the record is damaged, or of another format; the message names the line.
+        ValueError: the record is damaged or in another format; the message names the line.
     """
     lines = record.lines
     if len(lines) < _HEADER:
@@ -101,8 +103,29 @@ def parse_record(record: SDFRecord) -> Data:
     )
 
 
+def convert_record(record: SDFRecord) -> Data:
+    """Convert an SD record in any format that RDKit reads, and check its valences.
+
+    Args:
+        record: From :func:`read_records`.
+
+    Returns:
+        The fields of :func:`molspectra.data.from_rdkit`.
+
+    Raises:
+        ImportError: RDKit is not installed.
+        ValueError: RDKit refuses the record, or it is a drawing without positions or hydrogens.
+    """
+    rdkit = import_rdkit("Reading .sdf")
+    with rdkit.rdBase.BlockLogs():
+        mol = rdkit.Chem.MolFromMolBlock("\n".join(record.lines) + "\n", removeHs=False)
+    if mol is None:
+        raise ValueError("RDKit cannot read the record, or its valences are impossible.")
+    return from_rdkit(mol)
+
+
 class _at:
-    """Turn what goes wrong with a line into an error that names it."""
+    """Context in which errors about a line become one that names it."""
 
     def __init__(self, record: SDFRecord, line: int, expected: str) -> None:
         self.record, self.line, self.expected = record, line, expected
@@ -148,7 +171,7 @@ def _parse_bonds(
 
 
 def _parse_charges(record: SDFRecord, first: int, charges: Sequence[int]) -> list[int]:
-    """Charges of `M  CHG` lines, which replace all of the atom block's where there are some."""
+    """Parse charges of `M  CHG` lines; if a record has such lines, charges of its atom block do not count."""
     stated = [number for number in range(first, len(record.lines)) if record.lines[number].startswith("M  CHG")]
     if not stated:
         return list(charges)
@@ -156,7 +179,7 @@ def _parse_charges(record: SDFRecord, first: int, charges: Sequence[int]) -> lis
     for number in stated:
         with _at(record, number, "charges: M  CHG, how many, and pairs of atom and charge"):
             count, *values = map(int, record.lines[number].split()[2:])
-            if len(values) != 2 * count or not 1 <= count <= _MAX_CHARGES_A_LINE:
+            if len(values) != 2 * count or not 1 <= count <= _MAX_CHARGES_PER_LINE:
                 raise ValueError("the number of pairs does not fit")
             for atom, charge in zip(values[::2], values[1::2], strict=True):
                 if not 1 <= atom <= len(replaced):

@@ -1,4 +1,8 @@
-"""Tables of spectra as pandas writes them: a column of row numbers, and one for each sample of the axis."""
+"""Many spectra per file: large published tables with one spectrum per row, streamed row by row.
+
+The layout is that of pandas: a column of row numbers, and one column for each sample of the axis. A file of a user with
+one measured spectrum is read by `spectrum_columns`.
+"""
 
 import math
 import os
@@ -16,20 +20,20 @@ _TAIL = 1 << 20  # bytes: a row of 3,500 numbers has a tenth of that
 
 
 def read_rows(path: str | Path, axis: SpectrumAxis, num_rows: int) -> Iterator[str]:
-    """The numbers of each row as text, after a look at whether the table is whole and its rows in order.
+    """Read the numbers of each row as text, and check that the table is whole and its rows are in order.
 
-    That the last row has the number it should have is checked first, as tables are of several GB.
+    The number of the last row is checked first, because tables have several GB.
 
     Args:
-        path: A CSV file: an empty cell and the grid; then a row number, from 0, and the intensities.
-        axis: The grid it should have.
-        num_rows: Rows it should have.
+        path: A CSV file. First line: an empty cell and the grid. Other lines: a row number, from 0, and intensities.
+        axis: The expected grid.
+        num_rows: The expected number of rows.
 
     Yields:
         The cells after the row number, for :func:`parse_intensities`.
 
     Raises:
-        ValueError: the grid is another, or rows are missing or out of order.
+        ValueError: the grid differs, or rows are missing or out of order.
     """
     lines = file_lines(path)
     _check_grid(path, next(lines, ""), axis)
@@ -50,10 +54,10 @@ def read_rows(path: str | Path, axis: SpectrumAxis, num_rows: int) -> Iterator[s
 
 
 def parse_intensities(cells: str, axis: SpectrumAxis) -> Float[Tensor, "1 length"]:
-    """The intensities of a row, (1, L) float32.
+    """Convert the intensities of a row, (1, L) float32.
 
     Raises:
-        ValueError: they are not so many, or not numbers, or not finite.
+        ValueError: their number differs from that of the axis, or one is not a finite number.
     """
     values = list(map(float, cells.split(",")))
     if len(values) != axis.length:
@@ -77,7 +81,7 @@ def _check_grid(path: str | Path, header: str, axis: SpectrumAxis) -> None:
 
 
 def _last_row(path: str | Path) -> int:
-    """The number in front of the last line; -1 if there is none, as below a header alone."""
+    """Return the row number at the beginning of the last line; -1 if it has none, as in a table without rows."""
     with open(path, "rb") as file:
         file.seek(max(0, os.path.getsize(path) - _TAIL))
         lines = file.read().rstrip().splitlines()
@@ -85,5 +89,5 @@ def _last_row(path: str | Path) -> int:
 
 
 def _integer(text: str) -> int:
-    """-1 for what is none."""
+    """Convert a row number; -1 if the text is not one."""
     return int(text) if text.isdecimal() else -1

@@ -215,7 +215,7 @@ def test_missing_files_are_fetched_and_unpacked(root, tmp_path, monkeypatch):
     (raw / "gdb9.sdf.csv").unlink()
     with zipfile.ZipFile(source / "qm9.zip", "w") as archive:
         archive.writestr("README", "")
-    with pytest.raises(ValueError, match=r"qm9\.zip has no gdb9\.sdf, but \['README'\]"):
+    with pytest.raises(ValueError, match=r"qm9\.zip has no gdb9\.sdf, gdb9\.sdf\.csv, but \['README'\]"):
         SomeQM9(root)
 
 

@@ -295,6 +295,26 @@ def test_a_molecule_without_a_field_is_named(root):
         SomeQM9S(root, layout="pt")
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "match"),
+    [
+        ("polar", "text", "polar must be a tensor of numbers; got a str"),
+        ("polar", torch.ones(2), r"polarizability has shape \(2,\); expected \(1, 3, 3\), for"),
+        ("dedipole", torch.ones(1, 3, 3), r"dipole_derivative has shape \(1, 3, 3\); expected"),
+        ("z", [1, 2], "z must be a tensor of numbers; got a list"),
+        ("number", torch.ones(3), "number must be one integer"),
+    ],
+)
+def test_a_field_of_another_type_is_named_or_skipped(root, field, value, match):
+    molecules = [pickled_molecule(index) for index in range(3)]
+    molecules[1][field] = value
+    torch.save(molecules, root / "raw" / "qm9s.pt")
+    with pytest.raises(ValueError, match=rf"qm9s\.pt, record 1: {match}"):
+        SomeQM9S(root, layout="pt")
+    with pytest.warns(UserWarning, match="skipped 1 broken record"):
+        assert len(SomeQM9S(root, layout="pt", skip_broken=True)) == 2
+
+
 def test_fields_of_objects_of_older_versions():
     """PyG 1 kept fields as attributes of the object, None where there are none."""
     old = Data.__new__(Data)

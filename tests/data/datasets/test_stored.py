@@ -1,5 +1,6 @@
 import copy
 import functools
+import inspect
 import multiprocessing
 import os
 import pickle
@@ -13,7 +14,8 @@ import torch
 from torch_geometric.data import Data
 from torch_geometric.transforms import Compose
 
-from molspectra.data.datasets.stored import StoredDataset, check_count
+from molspectra.data import GEOM, MD17, QM9, QM9S, QM9SP, MultimodalSpectra, PCQM4Mv2, StoredDataset
+from molspectra.data.datasets.stored import check_count
 
 
 class Lines(StoredDataset):
@@ -106,18 +108,21 @@ class Scale:
     def __call__(self, data):
         return scale(data, self.by)
 
+    def __repr__(self):
+        return f"Scale({self.by})"
+
 
 @pytest.mark.parametrize(
     ("one", "other"),
     [
-        (lambda data: scale(data, 2.0), lambda data: scale(data, 3.0)),
+        (scale, Scale(2.0)),
         (functools.partial(scale, by=2.0), functools.partial(scale, by=3.0)),
         (Scale(2.0), Scale(3.0)),
         (Compose([Scale(2.0)]), Compose([Scale(3.0)])),
     ],
     ids=["function", "partial", "object", "Compose"],
 )
-def test_functions_are_told_apart_by_what_they_do(root, one, other):
+def test_functions_are_told_apart_by_name_and_parameters(root, one, other):
     Lines(root, pre_transform=one)
     Lines(root, pre_transform=copy.deepcopy(one))  # without a warning
     with pytest.warns(UserWarning, match="were stored with pre_transform="):
@@ -125,10 +130,22 @@ def test_functions_are_told_apart_by_what_they_do(root, one, other):
 
 
 def test_a_function_is_the_same_in_another_process():
-    code = "import molspectra.data.datasets.fingerprint as f, json; print(f.fingerprint(json.JSONEncoder(indent=3)))"
-    prints = {subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True).stdout for _ in "ab"}
-    assert len(prints) == 1
-    assert b"JSONEncoder" in prints.pop()
+    code = "import functools, json; from molspectra.data.datasets.description import describe\n"
+    code += "for function in (json.dumps, json.JSONEncoder(), functools.partial(json.dumps, indent=3)):\n"
+    code += "    print(describe(function))"
+    run = [sys.executable, "-W", "ignore", "-c", code]
+    texts = {subprocess.run(run, capture_output=True, check=True, text=True).stdout for _ in "ab"}
+    assert texts == {
+        "json.dumps\n<json.encoder.JSONEncoder object>\nfunctools.partial(<function dumps>, indent=3)\n",
+    }
+
+
+def test_a_store_of_an_earlier_version_is_not_suspected(root):
+    """It has fingerprints of functions, which meant something else in each version of Python."""
+    Lines(root)
+    (root / "processed" / "described_functions.json").unlink()
+    (root / "processed" / "functions.json").write_text('{"pre_transform": "None", "pre_filter": "None"}')
+    Lines(root, pre_transform=scale)
 
 
 class Evil:
@@ -218,6 +235,41 @@ def test_broken_records_are_skipped_on_request_and_remembered(root):
     assert again.skipped == dataset.skipped
     with pytest.warns(UserWarning, match="lacks 2 broken records"):
         Lines(root)
+
+
+class Buggy(Lines):
+    def molecules(self):
+        for data in super().molecules():
+            try:
+                data.pos.no_such_method()
+            except ValueError as error:
+                self.broken(self.raw_paths[0], 1, error)
+            yield data
+
+
+def test_a_bug_is_no_broken_record(root):
+    with pytest.raises(AttributeError, match="no_such_method"):
+        Buggy(root, skip_broken=True)
+    for error in (TypeError, AttributeError, RuntimeError):
+
+        def wrong(data, error=error):
+            raise error("a wrong transform")
+
+        with pytest.raises(error, match="a wrong transform"):
+            Lines(root, pre_transform=wrong, skip_broken=True)
+        with pytest.raises(error, match="a wrong transform"):
+            Lines(root, pre_filter=wrong, skip_broken=True)
+
+
+@pytest.mark.parametrize("dataset", [GEOM, MD17, QM9, QM9S, QM9SP, MultimodalSpectra, PCQM4Mv2, StoredDataset])
+def test_constructors_agree(dataset):
+    """Root, perhaps which part of the data, then PyG's functions; all others by name."""
+    parameters = inspect.signature(dataset).parameters
+    positional = [name for name, p in parameters.items() if p.kind is not inspect.Parameter.KEYWORD_ONLY]
+    assert positional[0] == "root"
+    assert positional[-3:] == ["transform", "pre_transform", "pre_filter"]
+    assert positional[1:-3] in ([], ["name"], ["subset"])
+    assert list(parameters)[-2:] == ["force_reload", "skip_broken"]
 
 
 def test_no_molecule_at_all_is_refused(root):

@@ -3,12 +3,13 @@
 import gzip
 import io
 import tarfile
+import zipfile
 
 import pytest
 import torch
 from torch_geometric.data import Data
 
-from molspectra.data.io.archives import tar_files
+from molspectra.data.io.archives import ZipArchive, refuse_damage, tar_files, unpack
 from molspectra.data.io.pickled import read_pickled
 
 
@@ -49,6 +50,60 @@ def test_a_damaged_gzip_is_refused(tmp_path, damage):
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r"some.tar.gz is damaged or truncated"):
         contents(path)
+
+
+@pytest.fixture(params=["some.zip", "some.tar", "some.tar.gz", "some.tar.bz2"])
+def archive(request, tmp_path):
+    """Two files below a folder, and one whose name points out of it."""
+    path = tmp_path / request.param
+    contents = {"top/a.txt": "first", "top/b.txt": "second", "../../b.txt": "outside"}
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path, "w") as opened:
+            for name, text in contents.items():
+                opened.writestr(name, text)
+    else:
+        with tarfile.open(path, "w:" + path.suffix.removeprefix(".").replace("tar", "")) as opened:
+            for name, text in contents.items():
+                member = tarfile.TarInfo(name)
+                member.size = len(text)
+                opened.addfile(member, io.BytesIO(text.encode()))
+    return path
+
+
+def test_some_files_are_extracted(archive, tmp_path):
+    folder = tmp_path / "a" / "folder"
+    unpack(archive, folder, ["b.txt", "top/a.txt"])
+    assert {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*.txt")} == {"a/folder/b.txt", "a/folder/top/a.txt"}
+    assert [(folder / name).read_text() for name in ("top/a.txt", "b.txt")] == ["first", "second"]
+    with pytest.raises(ValueError, match=r"has no c\.txt, but \['../../b\.txt', 'top/a\.txt', 'top/b\.txt'\]"):
+        unpack(archive, folder, ["c.txt", "b.txt"], delete=True)
+    assert archive.exists()
+    unpack(archive, folder, ["b.txt"], delete=True)
+    assert not archive.exists()
+
+
+def test_a_damaged_zip_is_refused(tmp_path):
+    path = tmp_path / "some.zip"
+    with zipfile.ZipFile(path, "w") as opened:
+        opened.writestr("a.txt", "the value is 1.25")
+        opened.writestr("__MACOSX/a.txt", "fork")
+    content = path.read_bytes()
+    with ZipArchive(path) as opened:
+        assert opened.names == ("a.txt",)
+        assert opened.lines("a.txt") == ["the value is 1.25"]
+    path.write_bytes(content.replace(b"1.25", b"7.25"))
+    with ZipArchive(path) as opened, pytest.raises(ValueError, match=r"some.zip is damaged or truncated: Bad CRC"):
+        opened.lines("a.txt")
+    path.write_bytes(content[:-30])
+    with pytest.raises(ValueError, match=r"some.zip is damaged or truncated"):
+        ZipArchive(path)
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), FileNotFoundError(2, "No such file")])
+def test_errors_of_the_system_are_no_damage(error):
+    with pytest.raises(type(error)) as caught, refuse_damage("some.zip"):
+        raise error
+    assert caught.value is error
 
 
 def test_a_pickle_with_a_flipped_bit_is_refused(tmp_path):

@@ -1,4 +1,7 @@
-"""Spectra from tables of numbers: text files of two or more columns."""
+"""One measured spectrum per file: a text file of a user with a column of positions and a column of values.
+
+Tables with one spectrum per row, as published data sets have them, are read by `spectrum_rows`.
+"""
 
 import math
 import re
@@ -7,10 +10,11 @@ from pathlib import Path
 from jaxtyping import Float32
 from torch import Tensor
 
-from molspectra.data.io.measured import MeasuredSpectrum, read_lines
+from molspectra.data.io.measured_spectrum import MeasuredSpectrum
+from molspectra.data.io.text import read_lines
 from molspectra.spectra.axis import SpectrumAxis
 
-# A number that is written with a decimal comma, and nothing else that a comma could mean.
+# A cell that is one number with a decimal comma.
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+(?:[eE][+-]?\d+)?")
 
 
@@ -27,10 +31,10 @@ def read_spectrum_table(
     outside: str = "zero",
     conserve_area: bool = False,
 ) -> Float32[Tensor, "1 length"]:
-    r"""A spectrum from a text file with a point a line, brought onto an axis: the field of a molecule.
+    r"""Read a spectrum from a text file with one point per line, and resample it to an axis.
 
-    Positions may ascend or descend, at any spacing. Lines of text may precede the points; empty lines and lines that
-    begin with # are passed over everywhere. What else cannot be read is refused, by its line: nothing is skipped.
+    Positions may ascend or descend, at any spacing. Lines of text may precede the points. Empty lines and lines that
+    begin with # are ignored everywhere. Any other line that cannot be read is an error.
 
     Args:
         path: The file, in UTF-8 or Latin-1, with decimal points.
@@ -38,17 +42,17 @@ def read_spectrum_table(
         x_column: Column of the positions, counted from 0.
         y_column: Column of the values.
         x_unit: Unit of the positions, "cm^-1", "nm", "um" or "eV", which are converted into one another by their exact
-            constants; or whatever the unit of the axis is. By default, the unit of the axis. The value at a position
-            stays what it is (absorbance needs no factor; a density per nm would).
-        y_unit: "absorbance" and "intensity" are taken as they are; "transmittance" T (0 to 1) and
+            constants; or any unit, if it is the unit of the axis. By default the unit of the axis. Values are not
+            rescaled: absorbance needs no factor, a density per nm would.
+        y_unit: "absorbance" and "intensity" are not converted; "transmittance" T (0 to 1) and
             "percent_transmittance" (0 to 100) are turned into absorbance, -log10 T.
-        delimiter: What separates columns; by default semicolons, tabs, commas or blanks, whichever comes first in this
-            list and is in the line.
+        delimiter: Separator of columns. By default the first of semicolon, tab and comma that is in the line,
+            otherwise blanks.
         min_transmittance: Transmittances below are raised to this one (a fraction, also for percents), rather than
             refused when they are 0 or less. It limits the absorbance: 1e-3 to 3.
-        outside: What to put where the axis reaches beyond the measured range: "zero"; "nan", to see where (no input of
-            a model yet, which knows missing spectra, rows of NaN, but no partly missing ones); or "raise", an error.
-        conserve_area: Average over the bins of the axis rather than interpolate: for spectra much finer than the axis.
+        outside: Value where the axis reaches beyond the measured range: "zero"; "nan", to see where (models accept
+            missing spectra, rows of NaN, but not partly missing ones); or "raise", an error.
+        conserve_area: Average over the bins of the axis instead of interpolating: for spectra much finer than the axis.
             See :func:`molspectra.data.resample`.
 
     Returns:
@@ -57,8 +61,8 @@ def read_spectrum_table(
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: a line cannot be read, has too few columns, decimal commas, or a value that is not finite;
-            positions occur twice or are out of order; a value is no transmittance; there are fewer than two points; or
-            an argument is wrong. The message names file and line.
+            positions occur twice or are out of order; a value is not a transmittance; the file has fewer than two
+            points; or an argument is wrong. The message names file and line.
 
     Example:
         >>> file = tmp_path / "measured.csv"
@@ -90,7 +94,7 @@ def _parse(path: Path, x_column: int, y_column: int, delimiter: str | None) -> M
             spectrum.values.append(y)
             spectrum.lines.append(number)
         elif spectrum.lines or x is not None:
-            # A line of text ahead of the points has no position; one that has is a point that is damaged.
+            # A line of text before the points has no position. A line with a position is a damaged point.
             raise ValueError(
                 f"{path}, line {number}: expected numbers in columns {x_column} and {y_column}; got {line.strip()!r}, "
                 f"which splits into {cells}. Repair the line, mark it with #, or pass delimiter, x_column or y_column."
@@ -106,7 +110,7 @@ def _split(line: str, delimiter: str | None) -> list[str]:
 
 def _number(cells: list[str], column: int) -> float | None:
     try:
-        # Underscores, which Python allows in numbers, are none of a table's.
+        # Python accepts underscores in numbers, tables do not.
         return float(cells[column].replace("_", "?"))
     except (IndexError, ValueError):
         return None
@@ -122,7 +126,7 @@ def _refuse_decimal_commas(path: Path, number: int, line: str) -> None:
 
 
 def _is_number(cell: str) -> bool:
-    """Whether this is a number, with a decimal point or a decimal comma."""
+    """Check that a cell is a number, with a decimal point or a decimal comma."""
     try:
         return not math.isnan(float(cell.replace(",", ".")))
     except ValueError:

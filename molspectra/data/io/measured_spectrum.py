@@ -1,7 +1,6 @@
-"""Measured points, as a file lists them → a row of intensities on a `SpectrumAxis`."""
+"""Points of a measured spectrum, and their conversion to a row of intensities on a `SpectrumAxis`."""
 
 import math
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from molspectra.data.units import WAVENUMBERS_PER_EV
 from molspectra.spectra.axis import SpectrumAxis
 from molspectra.spectra.resampling import resample
 
-# Unit → its position in cm^-1; each of these functions, but for the factors of eV, is its own inverse.
+# Unit → conversion of a position to cm^-1. Each of these functions except that of eV is its own inverse.
 _TO_WAVENUMBER: dict[str, Callable[[Tensor], Tensor]] = {
     "cm^-1": lambda x: x,
     "eV": lambda x: x * WAVENUMBERS_PER_EV,
@@ -24,13 +23,13 @@ _TO_WAVENUMBER: dict[str, Callable[[Tensor], Tensor]] = {
 _FROM_WAVENUMBER = {**_TO_WAVENUMBER, "eV": lambda x: x / WAVENUMBERS_PER_EV}
 
 Y_UNITS = ("absorbance", "transmittance", "percent_transmittance", "intensity")
-"""What the values of a measured spectrum can be."""
-_LARGEST_TRANSMITTANCE = 2.0  # a baseline may lie above 1, but not so far
+"""Quantities that the values of a measured spectrum can be."""
+_LARGEST_TRANSMITTANCE = 2.0  # a baseline may lie above 1, but not above 2
 
 
 @dataclass
 class MeasuredSpectrum:
-    """The points of one spectrum and the lines of the file that they are from."""
+    """Points of one spectrum, and the lines of the file that they come from."""
 
     path: Path
     positions: list[float]
@@ -46,10 +45,11 @@ class MeasuredSpectrum:
         raise ValueError(f"{self.path}, line {self.lines[point]}: {problem}")
 
     def check(self) -> None:
-        """Refuse points that are no function of position.
+        """Check that the points are a function of position.
 
         Raises:
-            ValueError: there are fewer than two, one is not finite, or positions are neither ascending nor descending.
+            ValueError: a point is not finite, positions are neither ascending nor descending, or fewer than two points
+                are given.
         """
         x = self.positions
         if len(x) < 2:
@@ -83,21 +83,21 @@ class MeasuredSpectrum:
         outside: str = "zero",
         conserve_area: bool = False,
     ) -> Float32[Tensor, "1 length"]:
-        """Absorbances or intensities on an axis.
+        """Resample absorbances or intensities to an axis.
 
         Args:
             axis: The axis wanted.
             x_unit: Unit of the positions.
             y_unit: One of `Y_UNITS`.
-            min_transmittance: Transmittances below are raised to this one, as a fraction.
-            outside: What to put beyond the measured range; see :func:`molspectra.data.resample`.
-            conserve_area: Whether to average over the bins of the axis; see there, too.
+            min_transmittance: Raise transmittances below this fraction to it.
+            outside: Value beyond the measured range; see :func:`molspectra.data.resample`.
+            conserve_area: Average over the bins of the axis; see there, too.
 
         Returns:
             (1, L).
 
         Raises:
-            ValueError: a unit is unknown or does not fit, or a point is impossible; the message names its line.
+            ValueError: a unit is unknown or cannot be converted, or a point is impossible; the message names its line.
         """
         if y_unit not in Y_UNITS:
             raise ValueError(f"y_unit must be one of {Y_UNITS}; got {y_unit!r}.")
@@ -124,7 +124,7 @@ class MeasuredSpectrum:
         return _FROM_WAVENUMBER[axis.unit](_TO_WAVENUMBER[x_unit](positions))
 
     def _absorbance(self, values: Tensor, y_unit: str, min_transmittance: float | None) -> Tensor:
-        """A = -log10 T."""
+        """Convert transmittance to absorbance, A = -log10 T."""
         scale = 100.0 if y_unit == "percent_transmittance" else 1.0
         if min_transmittance is not None:
             if not 0 < min_transmittance < 1:
@@ -148,20 +148,3 @@ class MeasuredSpectrum:
         if bool(wrong.any()):
             point = int(wrong.nonzero()[0])
             self.refuse(point, f"{problem} {float(values[point]):g}.")
-
-
-def read_lines(path: str | Path) -> list[str]:
-    """The lines of a text file, in UTF-8 or, failing that, Latin-1.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is no text, or text in UTF-16.
-    """
-    content = Path(path).read_bytes()
-    if b"\0" in content:
-        raise ValueError(f"{path} must be a text file in UTF-8 or Latin-1; it has zero bytes. Save it as plain text.")
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = content.decode("latin-1")
-    return re.split(r"\r\n|\r|\n", text)  # not at all the other characters that splitlines breaks at

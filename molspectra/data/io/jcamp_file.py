@@ -1,0 +1,114 @@
+"""Structure of a JCAMP-DX file: labelled records, and the data lines of its one curve."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from molspectra.data.io.text import read_lines
+
+_CURVES = ("XYDATA", "XYPOINTS")
+_REFUSED = {
+    "NTUPLES": "several variables (NTUPLES). Export each as a spectrum of its own",
+    "PEAKTABLE": "a list of peaks (PEAK TABLE), no curve. Turn lines into a spectrum with molspectra.data.broaden",
+    "PEAKASSIGNMENTS": "a list of assigned peaks, no curve. Export the spectrum itself",
+    "RADATA": "an interferogram (RADATA). Export the spectrum itself",
+}
+
+
+@dataclass
+class JCAMPFile:
+    """Content of a JCAMP-DX file with one spectrum.
+
+    Attributes:
+        path: The file.
+        labels: Label, without blanks, slashes, hyphens and underscores → its text.
+        form: Arrangement of the points, such as "X++Y..Y".
+        data: Number and text of each data line of the curve.
+    """
+
+    path: Path
+    labels: dict[str, str] = field(default_factory=dict)
+    form: str = ""
+    data: list[tuple[int, str]] = field(default_factory=list)
+
+    def number(self, label: str, default: float | None = None) -> float:
+        """Return the number of a label.
+
+        Raises:
+            ValueError: the text is not a number, or the label is missing and has no default.
+        """
+        text = self.labels.get(label)
+        if text is None and default is not None:
+            return default
+        try:
+            return float(text)  # type: ignore[arg-type]
+        except (TypeError, ValueError):
+            problem = "it is missing" if text is None else f"got {text!r}"
+            raise ValueError(
+                f"{self.path} must have a number as ##{label}=; {problem}. Export the file anew."
+            ) from None
+
+    def unit(self, label: str, known: Mapping[str, str], argument: str) -> str:
+        """Return the unit of a label.
+
+        Args:
+            label: XUNITS or YUNITS.
+            known: Its text without blanks, in capitals → the unit.
+            argument: Argument with which the user can state the unit, for the message.
+
+        Raises:
+            ValueError: the unit is missing or unknown.
+        """
+        text = self.labels.get(label, "")
+        unit = known.get(re.sub(r"\s", "", text).upper())
+        if unit is None:
+            raise ValueError(
+                f"{self.path} must say its unit as ##{label}=, one of {sorted(known)}; got {text!r}. Pass {argument}, "
+                "in place of what the file says."
+            )
+        return unit
+
+
+def read_jcamp_file(path: Path) -> JCAMPFile:
+    """Read a file, and check that it is complete and holds one curve.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is truncated, or holds no curve or several.
+    """
+    file, reading, ended = JCAMPFile(path), False, False
+    for number, label, text in _records(path):
+        if label is None:
+            if reading:
+                file.data.append((number, text))
+            continue
+        reading = label in _CURVES
+        if label in _REFUSED:
+            raise ValueError(f"{path}, line {number}: expected one curve; got {_REFUSED[label]}.")
+        if reading and file.form or (label == "TITLE" and ended):
+            raise ValueError(f"{path}, line {number}: expected one spectrum; got another. Split the file.")
+        if label == "DATATYPE" and text.upper() == "LINK":
+            raise ValueError(f"{path}, line {number}: expected one spectrum; got a LINK of several. Split the file.")
+        if reading:
+            file.form = re.sub(r"[\s()]", "", text).upper()  # some programs forget a parenthesis
+        ended |= label == "END"
+        file.labels.setdefault(label, text)
+    if not file.form:
+        raise ValueError(f"{path} must be a JCAMP-DX file with XYDATA or XYPOINTS; found {list(file.labels)}.")
+    if not ended:
+        raise ValueError(f"{path} must end with ##END=; it does not. It is truncated: fetch it again.")
+    return file
+
+
+def _records(path: Path) -> Iterator[tuple[int, str | None, str]]:
+    """Yield line number, label (None for lines that continue a record) and text, without comments."""
+    for number, line in enumerate(read_lines(path), start=1):
+        text = line.split("$$")[0].strip()
+        if text.startswith("##"):
+            label, separator, text = text.removeprefix("##").partition("=")
+            if not separator:
+                raise ValueError(f"{path}, line {number}: a label must end with =; got {line.strip()!r}.")
+            yield number, re.sub(r"[\s/_-]", "", label).upper(), text.strip()
+        elif text:
+            yield number, None, text

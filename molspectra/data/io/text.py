@@ -1,0 +1,28 @@
+"""Text files of users, in whatever encoding and with whatever line ends."""
+
+import re
+from pathlib import Path
+from typing import IO
+
+
+def read_lines(path: str | Path) -> list[str]:
+    """Read the lines of a text file in UTF-8 or, failing that, Latin-1.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is binary, or text in UTF-16.
+    """
+    content = Path(path).read_bytes()
+    if b"\0" in content:
+        raise ValueError(f"{path} must be a text file in UTF-8 or Latin-1; it has zero bytes. Save it as plain text.")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = content.decode("latin-1")
+    # str.splitlines also breaks at control characters that are letters in old encodings.
+    return re.split(r"\r\n|\r|\n", text)
+
+
+def open_text(path: Path) -> IO[str]:
+    """Open a file of molecules. Names and comments in an encoding other than UTF-8 lose letters, and nothing else."""
+    return path.open(encoding="utf-8-sig", errors="replace")
