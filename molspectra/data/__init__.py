@@ -1,4 +1,4 @@
-"""What goes in: molecules as fields of a PyG `Data`, spectra on a `SpectrumAxis`, data sets of both."""
+"""Input: molecules as fields of a PyG `Data`, spectra on a `SpectrumAxis`, files, stores and data sets of both."""
 
 from molspectra.data import transforms
 from molspectra.data.chemistry import (

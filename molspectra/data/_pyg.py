@@ -26,7 +26,7 @@ class BatchStructure(NamedTuple):
     slices: dict[str, Tensor]
     """Field → boundaries of the molecules along the axis on which it is concatenated, (M + 1,)."""
     increments: dict[str, Tensor | None]
-    """Field → number added to the entries of each molecule, (M,); None for lists."""
+    """Field → number added to the entries of each molecule, (M,), or None for lists."""
     num_nodes: list[int] | None
     """Atoms of each molecule, if the molecules had the field `num_nodes`."""
 

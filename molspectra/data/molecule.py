@@ -1,4 +1,4 @@
-"""What a molecule is: the fields of a `torch_geometric.data.Data`, and a check that a data set keeps to them.
+"""Fields of a molecule in a `torch_geometric.data.Data`, and a check that a data set keeps to them.
 
 =====================  ==================  =====================================================================
 field                  shape, dtype        meaning
@@ -13,12 +13,12 @@ field                  shape, dtype        meaning
 `rotatable_index`      (4, R) int64        }
 `bond_k`               (B,) float          } force constants of these terms, by `transforms.ForceConstants`
 `angle_k` `torsion_k`  (A,) (T,) float     }
-`uv_vis` `ir` `raman`  (1, L) float        one field for each kind of spectrum; a missing spectrum is a row of NaN
-`y` `energy` `forces`                      labels; their units are stated by the data set
+`uv_vis` `ir` `raman`  (1, L) float        one field for each kind of spectrum, a missing one being a row of NaN
+`y` `energy` `forces`                      labels, in the units that the data set states
 =====================  ==================  =====================================================================
 
-A `Batch` holds the same fields: atoms and bonds one molecule after the other, spectra as (M, L). PyG offsets fields
-whose name contains `index` by itself. Any other field, and any other kind of spectrum, may be added.
+A `Batch` holds the same fields: atoms and bonds one molecule after the other, spectra as (M, L). PyG itself offsets
+fields whose name contains `index`. Any other field, and any other kind of spectrum, may be added.
 """
 
 from collections.abc import Sequence
@@ -33,17 +33,17 @@ from molspectra._validation import check_bonds, check_molecules, check_spectra, 
 def validate(data: Data, max_z: int = 118, kinds: Sequence[str] = ("uv_vis", "ir", "raman")) -> None:
     """Check one molecule, or a batch of them, against the field contract (see :mod:`molspectra.data.molecule`).
 
-    Looks at values too, on any device, which makes an accelerator wait: for use once, before training. Fields that are
-    absent are not missed, save for `z` and `pos`. The distances between atoms are not judged.
+    Values are checked as well, on any device. This makes an accelerator wait, so check once, before training. Only `z`
+    and `pos` are required. Distances between atoms are not checked.
 
     Args:
         data: A `Data`, or a `Batch` of them.
         max_z: Largest atomic number that the encoder knows.
-        kinds: Names of the fields that hold spectra.
+        kinds: Names of the fields with spectra.
 
     Raises:
         TypeError: `data` is not a `Data`, or a field has a wrong dtype.
-        ValueError: a field is missing, or has a wrong shape or value; the message names it and a remedy.
+        ValueError: a field is missing, or has a wrong shape or value. The message names it and a remedy.
 
     Example:
         >>> validate(Data(z=torch.tensor([6, 8]), pos=torch.rand(2, 3), bond_index=torch.tensor([[1], [0]])))

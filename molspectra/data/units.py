@@ -24,21 +24,21 @@ SPEED_OF_LIGHT = 299_792_458.0
 PLANCK = 6.62607015e-34
 """h in J s, exact."""
 ELEMENTARY_CHARGE = 1.602176634e-19
-"""e in C, exact; also the size of 1 eV in J."""
+"""e in C, exact, and the size of 1 eV in J."""
 AVOGADRO = 6.02214076e23
 """N_A in 1/mol, exact."""
 BOLTZMANN = 1.380649e-23 / ELEMENTARY_CHARGE
 """k_B in eV/K, exact."""
 
 HARTREE = 27.211386245988
-"""1 Hartree in eV; relative uncertainty 1.9e-12."""
+"""1 Hartree in eV, relative uncertainty 1.9e-12."""
 KCAL_PER_MOL = 4184 / (AVOGADRO * ELEMENTARY_CHARGE)
 """1 kcal/mol in eV, exact. A thermochemical calorie is 4.184 J."""
 ENERGY: Mapping[str, float] = MappingProxyType({"eV": 1.0, "kcal/mol": KCAL_PER_MOL, "Hartree": HARTREE})
 """Name of a unit of energy → its size in eV."""
 
 BOHR = 0.529177210903
-"""1 Bohr (a0) in Å; relative uncertainty 1.5e-10."""
+"""1 Bohr (a0) in Å, relative uncertainty 1.5e-10."""
 DEGREE = math.pi / 180
 """1 degree in rad."""
 

@@ -37,7 +37,7 @@ def assemble(
     Args:
         numbers: Atomic number of each atom. All hydrogens are among them: RDKit adds none.
         bonds: Atoms i and j, and order (1, 1.5 for aromatic, 2 or 3), of each bond.
-        charges: Formal charge of each atom; 0 by default.
+        charges: Formal charge of each atom. By default 0.
 
     Returns:
         An unsanitized `rdkit.Chem.RWMol` with atoms and bonds in the given order.

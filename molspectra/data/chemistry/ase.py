@@ -17,7 +17,7 @@ def from_ase(atoms: Any) -> Data:
 
     Returns:
         `z` and `pos` (float32, Å). If the calculator of `atoms` holds results for these positions, also `energy` (1,)
-        float64 in eV and `forces` (N, 3) float32 in eV/Å; nothing is computed here.
+        float64 in eV and `forces` (N, 3) float32 in eV/Å. Nothing is computed here.
 
     Raises:
         ImportError: ASE is not installed.

@@ -70,7 +70,7 @@ def perceive_bond_orders(
         ValueError: a field is wrong (see :func:`molspectra.data.validate`).
 
     Warns:
-        UserWarning: always; says where the orders come from and which charge was assumed.
+        UserWarning: always. It says where the orders come from and which charge was assumed.
 
     Example:
         >>> z, pos = torch.tensor([7, 6, 1]), torch.tensor([[1.16, 0, 0], [0, 0, 0], [-1.07, 0, 0]])

@@ -58,7 +58,7 @@ def perceive_bonds(
             tolerance is negative.
 
     Warns:
-        UserWarning: always; says how many bonds were found, where the orders come from and which charge was assumed.
+        UserWarning: always. It says how many bonds were found, where the orders come from and which charge was assumed.
 
     Example:
         >>> z, pos = torch.tensor([8, 6, 8]), torch.tensor([[1.16, 0, 0], [0, 0, 0], [-1.16, 0, 0]])

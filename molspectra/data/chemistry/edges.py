@@ -13,7 +13,7 @@ def bonds_from_edges(
     Args:
         edge_index: Edges (i, j), (2, E), in any order. One direction of each bond is enough.
         edge_attr: Types of the bonds, (E, ≥ 4), whose first four columns are a one-hot of single, double, triple,
-            aromatic; or their orders, (E,): 1, 1.5 (aromatic), 2 or 3.
+            aromatic. Alternatively their orders, (E,): 1, 1.5 (aromatic), 2 or 3.
 
     Returns:
         `bond_index` (2, B), i < j, sorted by (i, j), and `bond_order` (B,) float32.

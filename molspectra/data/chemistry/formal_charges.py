@@ -40,7 +40,7 @@ def infer_formal_charges(numbers: Sequence[int], bonds: Sequence[Bond]) -> list[
     * g up to 3 (and Zn, Cd, Hg): g - v, as for Na+ (no bonds), Mg2+, AlCl4-, BF4- and H+.
     * C, Si, Ge, Sn, Pb: -1 for v = 3 (carbanion, isocyanide, CO) and v = 5, -2 for v = 6, else 0 (v = 2: a carbene).
     * N, O, F and their groups: v + g - 8, the octet rule: +1 for N with 4 bonds, -1 for O with 1, Cl- for none.
-    * Hypervalent (v > 4; S, Se, Te with 4; I with 3): 0 where v - g is even, else -1 (PF6-) or +1 (sulfoxonium).
+    * Hypervalent (v > 4, and S, Se, Te with 4, I with 3): 0 where v - g is even, else -1 (PF6-) or +1 (sulfoxonium).
     * Transition metals, noble gases: 0.
 
     Aromatic systems get as few charges as allow double bonds to be placed and keep the system aromatic: on N and O
@@ -51,7 +51,7 @@ def infer_formal_charges(numbers: Sequence[int], bonds: Sequence[Bond]) -> list[
 
     Args:
         numbers: Atomic number of each atom.
-        bonds: Atoms i and j, and order (1, 1.5 for aromatic, 2, 3), of each bond; hydrogens included.
+        bonds: Atoms i and j, and order (1, 1.5 for aromatic, 2, 3), of each bond, hydrogens included.
 
     Returns:
         Formal charge of each atom.

@@ -17,7 +17,7 @@ def from_rdkit(mol: Any, conformer: int = -1) -> Data:
 
     Args:
         mol: An `rdkit.Chem.Mol` with explicit hydrogens and at least one 3D conformer.
-        conformer: Id of the conformer; -1 for the first.
+        conformer: Id of the conformer, or -1 for the first.
 
     Returns:
         `z`, `pos` (float32, Å), `bond_index`, `bond_order`, `formal_charge` (N,) int64 and `smiles` (canonical, without
@@ -108,7 +108,7 @@ def refuse_dummies(mol: Any) -> None:
     """Check that an RDKit molecule has no dummy atoms.
 
     Raises:
-        ValueError: it has one; the message names it.
+        ValueError: it has one. The message names it.
     """
     for atom in mol.GetAtoms():
         if atom.GetAtomicNum() == 0:

@@ -32,8 +32,8 @@ def from_smiles(smiles: str, seed: int = 0, optimize: bool = True) -> Data:
     Raises:
         ImportError: RDKit is not installed.
         TypeError: `smiles` is not a string.
-        ValueError: the SMILES cannot be parsed, has no atoms or has dummy atoms; no conformer is found; no force field
-            has parameters; or `seed` is negative.
+        ValueError: the SMILES cannot be parsed, has no atoms or has dummy atoms, no conformer is found, no force field
+            has parameters, or `seed` is negative.
 
     Example:
         >>> water = from_smiles("O")

@@ -34,7 +34,7 @@ class SmirnoffForceField:
 
     The format (https://openforcefield.github.io/standards/standards/smirnoff) lists SMARTS patterns with tagged atoms,
     from general to specific. The last one that matches a term gives its parameter. The OpenFF force fields
-    (openforcefield/openff-forcefields on GitHub; CC BY 4.0: name them where you use them) are such files. None is
+    (openforcefield/openff-forcefields on GitHub, CC BY 4.0: name them where you use them) are such files. None is
     shipped with this package. SliDe (Ni et al. 2024) takes its force constants from OpenFF 2.0.0. Constraints,
     impropers, charges and all non-bonded parameters are ignored.
 

@@ -32,7 +32,7 @@ class GEOM(StoredDataset):
     ==================  ===========  ===================================================================
     field               shape        unit, meaning
     ==================  ===========  ===================================================================
-    `z` `pos`           (N,) (N, 3)  atomic number; Å
+    `z` `pos`           (N,) (N, 3)  atomic number, Å
     `energy`            (1,)         eV, total energy of the conformer, float64
     `relative_energy`   (1,)         eV, above the molecule's lowest conformer
     `boltzmann_weight`  (1,)         share of the conformer in the molecule's whole ensemble at 298.15 K
@@ -55,8 +55,8 @@ class GEOM(StoredDataset):
         subset: "qm9" (133 thousand molecules of QM9) or "drugs" (304 thousand, drug-like).
         transform: Called with each molecule whenever it is accessed.
         pre_transform: Called once with each molecule before it is stored.
-        pre_filter: Called once with each molecule. Those for which it returns False are left out.
-        conformers: Limit of conformers per molecule, those of lowest energy; None for all (in total 37 million).
+        pre_filter: Called once with each molecule. If it returns False, the molecule is left out.
+        conformers: Limit of conformers per molecule, those of lowest energy, or None for all (in total 37 million).
         force_reload: Read the published files again in any case.
         skip_broken: List broken records in `skipped` instead of raising an error. A record is a molecule, by its number
             in the file and its SMILES.
@@ -134,7 +134,7 @@ def read_geom(path: str | Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
     Yields:
         SMILES and record: `conformers`, a list of dictionaries with `xyz` (rows of atomic number, x, y, z in Å),
-        `totalenergy` (Hartree), `relativeenergy` (kcal/mol), `boltzmannweight` and more; and
+        `totalenergy` (Hartree), `relativeenergy` (kcal/mol), `boltzmannweight` and more, and
         properties of the molecule, `charge` and others.
 
     Raises:

@@ -50,14 +50,14 @@ class MD17(StoredDataset):
     =========  ===========  ====================================================
     field      shape        unit, meaning
     =========  ===========  ====================================================
-    `z` `pos`  (N,) (N, 3)  atomic number; Å
-    `energy`   (1,)         kcal/mol as published, or eV; total energy, float64
-    `forces`   (N, 3)       kcal/mol/Å or eV/Å; minus the gradient of `energy`
+    `z` `pos`  (N,) (N, 3)  atomic number, Å
+    `energy`   (1,)         kcal/mol as published, or eV (total energy, float64)
+    `forces`   (N, 3)       kcal/mol/Å or eV/Å (minus the gradient of `energy`)
     =========  ===========  ====================================================
 
     Frames are in the published order. In MD17 they are correlated in time, so that a random split tests less than it
-    seems to. Those of revised MD17 were drawn from MD17 at random. The files have no bonds. The authors of revised MD17
-    ask to train on no more than 1000 frames.
+    seems to. The frames of revised MD17 were drawn from MD17 at random, and its authors ask to train on no more than
+    1000 of them. The files have no bonds.
 
     Args:
         root: Folder of the data set. The published files are expected, or downloaded, in `<root>/raw`.
@@ -67,7 +67,7 @@ class MD17(StoredDataset):
             training frames precede the test frames.
         transform: Called with each molecule whenever it is accessed.
         pre_transform: Called once with each molecule before it is stored.
-        pre_filter: Called once with each molecule. Those for which it returns False are left out.
+        pre_filter: Called once with each molecule. If it returns False, the molecule is left out.
         revised: Take revised MD17, the same geometries with tightly converged PBE/def2-SVP.
         unit: "kcal/mol", as published, or "eV".
         force_reload: Read the published files again in any case.
@@ -124,7 +124,7 @@ class MD17(StoredDataset):
         Raises:
             FileNotFoundError: there is no such file.
             ValueError: it is damaged or truncated, lacks an array, or has arrays of inconsistent shapes or impossible
-                values; the message names the file and the frame.
+                values. The message names the file and the frame.
 
         Example:
             >>> import numpy as np
@@ -153,7 +153,7 @@ class MD17(StoredDataset):
         return [_REVISED_FILES[self.name], *(_split_file(part, k) for k in _SPLITS for part in ("train", "test"))]
 
     def download(self) -> None:
-        """Fetch the molecule's file; for revised MD17 fetch the archive of all molecules and extract the files."""
+        """Fetch the molecule's file, or extract it from the archive of all molecules in the case of revised MD17."""
         raw = Path(self.raw_dir)
         if not self.revised:
             download(_URL + _FILES[self.name], raw / _FILES[self.name])

@@ -28,23 +28,23 @@ _TOTALS = ("energy", "u0", "u298", "h298", "g298")  # float64: float32 resolves 
 class MiniSpectra(Sequence[Data]):
     """735 small organic molecules with computed 3D structures, UV-Vis, IR and Raman spectra and properties.
 
-    C, H, N, O, F; 1 to 9 heavy atoms; neutral, closed shell; one conformer each. Structures, vibrations and most
+    1 to 9 heavy atoms of C, N, O and F, neutral, closed shell, one conformer each. Structures, vibrations and most
     properties are GFN2-xTB, UV-Vis and the `pbe0_` properties PBE0/def2-SVP. The data set serves examples and tests,
     not as reference data for chemistry. The README beside the data tells how each number was computed.
 
     ==================================  ==============  ==========================================================
     field                               shape           unit, meaning
     ==================================  ==============  ==========================================================
-    `z` `pos`                           (N,) (N, 3)     atomic number; Å
-    `bond_index` `bond_order`           (2, B) (B,)     i < j; 1, 1.5 (aromatic), 2, 3
-    `uv_vis` `ir` `raman`               (1, L)          f per eV; km/mol per cm^-1; Å^4/amu per cm^-1
-    `energy` `u0` `u298` `h298` `g298`  (1,)            eV, float64; GFN2-xTB totals, at 0 K and 298 K
+    `z` `pos`                           (N,) (N, 3)     atomic number, Å
+    `bond_index` `bond_order`           (2, B) (B,)     i < j, and 1, 1.5 (aromatic), 2, 3
+    `uv_vis` `ir` `raman`               (1, L)          f per eV, km/mol per cm^-1, Å^4/amu per cm^-1
+    `energy` `u0` `u298` `h298` `g298`  (1,)            eV, float64: GFN2-xTB totals, at 0 K and 298 K
     `homo` `lumo` `gap` `zpve`          (1,)            eV
     `mu` `dipole`                       (1,) (1, 3)     Debye
     `alpha`                             (1,)            a0^3, isotropic polarizability
     `cv`                                (1,)            cal/mol/K
     `pbe0_homo` `_lumo` `_gap`          (1,)            eV
-    `pbe0_mu` `pbe0_alpha` `pbe0_r2`    (1,)            Debye; a0^3; a0^2
+    `pbe0_mu` `pbe0_alpha` `pbe0_r2`    (1,)            Debye, a0^3, a0^2
     `mulliken_charge`                   (N,)            e
     `smiles`                            str             canonical, without stereochemistry
     ==================================  ==============  ==========================================================
@@ -59,8 +59,8 @@ class MiniSpectra(Sequence[Data]):
         pre_transform: Called with each molecule once per process, on first access, before `transform`: for constant
             fields such as topology and force constants. Workers of a data loader keep the result if they are kept
             themselves (`persistent_workers=True`).
-        pre_filter: Called once with each molecule, before `pre_transform`. Those for which it returns False are left
-            out.
+        pre_filter: Called once with each molecule, before `pre_transform`. If it returns False, the molecule is
+            left out.
 
     Raises:
         ValueError: `split` is unknown.
@@ -143,8 +143,8 @@ class MiniSpectra(Sequence[Data]):
             kind: "uv_vis", "ir" or "raman".
 
         Returns:
-            Positions (K,) and intensities (K,), float32: eV and oscillator strength f, up to 14.5 eV; cm^-1 and km/mol;
-            cm^-1 and Å^4/amu. Negative wavenumbers of a few soft vibrations stand for imaginary ones.
+            Positions (K,) and intensities (K,), float32. Units are eV and oscillator strength f (up to 14.5 eV), cm^-1
+            and km/mol, or cm^-1 and Å^4/amu. Negative wavenumbers of a few soft vibrations stand for imaginary ones.
 
         Raises:
             ValueError: `kind` is unknown.

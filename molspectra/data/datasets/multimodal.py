@@ -45,11 +45,11 @@ class MultimodalSpectra(StoredDataset):
     =======================  ==============================================================================
     field                    axis, meaning
     =======================  ==============================================================================
-    `ir`                     400 to 4000 cm^-1, 1800 samples (a step of 2.0011); from molecular dynamics
-    `h_nmr`                  -2 to 10 ppm, 10000 samples, ascending; 1H
-    `c_nmr`                  -20 to 230 ppm, 10000 samples, ascending; 13C
-    `msms_positive_10ev` …   `mass_axis`; CFM-ID at 10, 20 or 40 eV, `msms_negative_10ev` … likewise
-    `msms_iceberg` `_scarf`  `mass_axis`; positive ions, two more programs
+    `ir`                     400 to 4000 cm^-1, 1800 samples (a step of 2.0011), from molecular dynamics
+    `h_nmr`                  -2 to 10 ppm, 10000 samples, ascending, of 1H
+    `c_nmr`                  -20 to 230 ppm, 10000 samples, ascending, of 13C
+    `msms_positive_10ev` …   `mass_axis`, CFM-ID at 10, 20 or 40 eV, `msms_negative_10ev` … likewise
+    `msms_iceberg` `_scarf`  `mass_axis`, positive ions, two more programs
     =======================  ==============================================================================
 
     and `z`, `pos`, `bond_index`, `bond_order`, `formal_charge`, `smiles` as :func:`molspectra.data.from_smiles` makes
@@ -70,9 +70,9 @@ class MultimodalSpectra(StoredDataset):
             and unpacked.
         transform: Called with each molecule whenever it is accessed.
         pre_transform: Called once with each molecule before it is stored.
-        pre_filter: Called once with each molecule. Those for which it returns False are left out.
+        pre_filter: Called once with each molecule. If it returns False, the molecule is left out.
             The conformer is made before.
-        kinds: Names of the spectra wanted; None for all.
+        kinds: Names of the spectra wanted, or None for all.
         mass_axis: Axis of the mass spectra. A peak beyond it is an error.
         seed: Seed of the conformers.
         force_reload: Read the published files again in any case.
@@ -81,7 +81,7 @@ class MultimodalSpectra(StoredDataset):
 
     Raises:
         ImportError: pyarrow or RDKit is not installed.
-        ValueError: a kind is unknown; a shard is damaged or lacks a column; a spectrum is broken, or a molecule cannot
+        ValueError: a kind is unknown, a shard is damaged or lacks a column, a spectrum is broken, or a molecule cannot
             be made. The message names the shard and the row.
     """
 
@@ -135,7 +135,7 @@ class MultimodalSpectra(StoredDataset):
 
     @property
     def raw_file_names(self) -> list[str]:
-        """Names of the shards in the folder; of the archive, if it has none."""
+        """Names of the shards in the folder, or of the archive if it has none."""
         raw = Path(self.raw_dir)
         found = (path for path in raw.rglob("*.parquet") if path.parent.name != _UNFINISHED)
         shards = sorted((str(path.relative_to(raw)) for path in found), key=_by_number)

@@ -25,13 +25,13 @@ _COLUMNS = "idx,smiles,homolumogap"
 
 
 class PCQM4Mv2(StoredDataset):
-    """PCQM4Mv2 (Hu et al. 2021; PubChemQC, Nakata and Shimazaki 2017): B3LYP/6-31G* structures and HOMO-LUMO gaps.
+    """PCQM4Mv2 (Hu et al. 2021, PubChemQC: Nakata and Shimazaki 2017): B3LYP/6-31G* structures and HOMO-LUMO gaps.
 
     =========================  ============  ===============================================
     field                      shape         unit, meaning
     =========================  ============  ===============================================
-    `z` `pos`                  (N,) (N, 3)   atomic number; Å
-    `bond_index` `bond_order`  (2, B) (B,)   i < j; 1, 1.5 (aromatic), 2, 3 } with
+    `z` `pos`                  (N,) (N, 3)   atomic number, Å
+    `bond_index` `bond_order`  (2, B) (B,)   i < j, and 1, 1.5 (aromatic), 2, 3 } with
     `formal_charge`            (N,)          e                              } layout="sdf"
     `gap`                      (1,)          eV
     `smiles`                   str           as published, hydrogens implied
@@ -44,11 +44,11 @@ class PCQM4Mv2(StoredDataset):
     before training a method that needs all hydrogens, or take "xyz".
 
     Args:
-        root: Folder of the data set; the published files are below `<root>/raw`.
+        root: Folder of the data set. The published files are below `<root>/raw`.
         transform: Called with each molecule whenever it is accessed.
         pre_transform: Called once with each molecule before it is stored.
-        pre_filter: Called once with each molecule. Those for which it returns False are left out.
-        layout: Source of the structures: "sdf", `pcqm4m-v2-train.sdf.tar.gz`; or "xyz", `pcqm4m-v2_xyz.zip`, which
+        pre_filter: Called once with each molecule. If it returns False, the molecule is left out.
+        layout: Source of the structures: "sdf", `pcqm4m-v2-train.sdf.tar.gz`, or "xyz", `pcqm4m-v2_xyz.zip`, which
             has no bonds (its list of files takes about 2 GB of memory while it is read).
         force_reload: Read the published files again in any case.
         skip_broken: List broken records in `skipped` instead of raising an error.

@@ -50,12 +50,12 @@ class QM9(StoredDataset):
     =================================================  =============  ===============================================
     field                                              shape          unit, meaning
     =================================================  =============  ===============================================
-    `z` `pos`                                          (N,) (N, 3)    atomic number; Å
-    `bond_index` `bond_order`                          (2, B) (B,)    i < j; 1, 2, 3 (no aromatic bonds)
-    `mu` `alpha` `r2`                                  (1,)           Debye; a0^3; a0^2
+    `z` `pos`                                          (N,) (N, 3)    atomic number, Å
+    `bond_index` `bond_order`                          (2, B) (B,)    i < j, and 1, 2, 3 (no aromatic bonds)
+    `mu` `alpha` `r2`                                  (1,)           Debye, a0^3, a0^2
     `homo` `lumo` `gap` `zpve`                         (1,)           eV
-    `u0` `u298` `h298` `g298`                          (1,)           eV, float64; totals at 0 K and 298.15 K
-    `u0_atom` `u298_atom` `h298_atom` `g298_atom`      (1,)           eV; the same minus those of the free atoms
+    `u0` `u298` `h298` `g298`                          (1,)           eV, float64: totals at 0 K and 298.15 K
+    `u0_atom` `u298_atom` `h298_atom` `g298_atom`      (1,)           eV: the same minus those of the free atoms
     `cv`                                               (1,)           cal/mol/K, at 298.15 K
     `rotational_a` `rotational_b` `rotational_c`       (1,)           GHz
     `name`                                             str            "gdb_1" to "gdb_133885"
@@ -70,12 +70,12 @@ class QM9(StoredDataset):
     `mulliken_charge` (N,), e, and `smiles`.
 
     Args:
-        root: Folder of the data set; the published files are below `<root>/raw`.
+        root: Folder of the data set. The published files are below `<root>/raw`.
         transform: Called with each molecule whenever it is accessed.
         pre_transform: Called once with each molecule before it is stored.
-        pre_filter: Called once with each molecule. Those for which it returns False are left out.
+        pre_filter: Called once with each molecule. If it returns False, the molecule is left out.
         keep_uncharacterized: Keep all 133,885 molecules.
-        layout: "sdf", the files `gdb9.sdf` and `gdb9.sdf.csv`; or "xyz", the archive `dsgdb9nsd.xyz.tar.bz2`.
+        layout: "sdf", the files `gdb9.sdf` and `gdb9.sdf.csv`, or "xyz", the archive `dsgdb9nsd.xyz.tar.bz2`.
         force_reload: Read the published files again in any case.
         skip_broken: List broken records in `skipped` instead of raising an error.
 

@@ -51,17 +51,17 @@ class QM9S(StoredDataset):
     ===========================  ============  ==============================================================
     field                        shape         unit, meaning
     ===========================  ============  ==============================================================
-    `z` `pos`                    (N,) (N, 3)   atomic number; Å
+    `z` `pos`                    (N,) (N, 3)   atomic number, Å
     `uv_vis` `ir` `raman`        (1, L)        intensities as published, on `QM9S.axes` (701, 3501, 3501)
-    `energy`                     (1,)          eV, float64; total energy
+    `energy`                     (1,)          eV, float64: total energy
     `npa_charge`                 (N,)          e, natural population analysis
-    `dipole` `quadrupole`        (1, 3[, 3])   Debye; Debye Å
+    `dipole` `quadrupole`        (1, 3[, 3])   Debye, Debye Å
     `polarizability`             (1, 3, 3)     a0^3
-    `transition_energy`          (1, 10)       eV; of the ten lowest excited states
+    `transition_energy`          (1, 10)       eV, of the ten lowest excited states
     `transition_dipole`          (1, 10, 3)    Debye
     `dipole_derivative`          (N, 3, 3)     Debye/Å, in the published order
-    `polarizability_derivative`  (N, 3, 6)     a0^3/Å; last axis xx, xy, yy, zx, zy, zz
-    `smiles` `number`            str, int      as published; n of QM9's "gdb_n"
+    `polarizability_derivative`  (N, 3, 6)     a0^3/Å, last axis xx, xy, yy, zx, zy, zz
+    `smiles` `number`            str, int      as published, n of QM9's "gdb_n"
     ===========================  ============  ==============================================================
 
     The files have no bonds. For methods that need them set `bond_index` and `bond_order` in `pre_transform`, for
@@ -70,11 +70,11 @@ class QM9S(StoredDataset):
     `<i + 1>.csv` of `qm9s_csv.zip`. The tables may be named `*_boraden.csv`, as published, or `*_broaden.csv`.
 
     Args:
-        root: Folder of the data set; the published files, 20 GB, are below `<root>/raw`. Stored molecules take 5 GB.
+        root: Folder of the data set. The published files, 20 GB, are below `<root>/raw`. Stored molecules take 5 GB.
         transform: Called with each molecule whenever it is accessed.
         pre_transform: Called once with each molecule before it is stored.
-        pre_filter: Called once with each molecule. Those for which it returns False are left out.
-        layout: Source of the molecules: "csv", `qm9s_csv.zip`, read one by one; or "pt", `qm9s.pt`, a pickle, which is
+        pre_filter: Called once with each molecule. If it returns False, the molecule is left out.
+        layout: Source of the molecules: "csv", `qm9s_csv.zip`, read one by one, or "pt", `qm9s.pt`, a pickle, which is
             read as a whole, without running code from it.
         kinds: Spectra to read. Each needs its table.
         force_reload: Read the published files again in any case.

@@ -23,9 +23,9 @@ class QM9SP(StoredDataset):
     ====================================  ============  ============================================
     field                                 shape         unit, meaning
     ====================================  ============  ============================================
-    `z` `pos`                             (N,) (N, 3)   atomic number; Å
+    `z` `pos`                             (N,) (N, 3)   atomic number, Å
     `uv_vis` `ir` `raman`                 (1, L)        as in the file, on `axes` (701, 3501, 3501)
-    `mu` … `rotational_c`, see `targets`  (1,)          in the units of :class:`QM9`; float32
+    `mu` … `rotational_c`, see `targets`  (1,)          in the units of :class:`QM9`, float32
     `name`                                str           "gdb_<n>"
     ====================================  ============  ============================================
 

@@ -114,10 +114,10 @@ class StoredDataset(TwoStepDataset):
         return tuple(self._skipped)
 
     def download(self) -> None:
-        """Put the published files into `raw_dir`; called if some of `raw_file_names` are missing.
+        """Put the published files into `raw_dir`, called if some of `raw_file_names` are missing.
 
         Raises:
-            FileNotFoundError: the data set has no way to fetch them; the message lists the missing files.
+            FileNotFoundError: the data set has no way to fetch them. The message lists the missing files.
         """
         missing = [path for path in self.raw_paths if not os.path.exists(path)]
         raise FileNotFoundError(
@@ -156,7 +156,7 @@ class StoredDataset(TwoStepDataset):
         self._skipped.append(skipped)
 
     def process(self) -> None:
-        """Stream the published files into the store; called if there is none yet.
+        """Stream the published files into the store, called if there is none yet.
 
         Raises:
             ValueError: a file is damaged, or no molecule is left.
@@ -186,7 +186,7 @@ class StoredDataset(TwoStepDataset):
         return self._store[idx]
 
     def __getitems__(self, indices: Sequence[int]) -> Sequence[Any]:
-        """Return molecules for a data loader; without `transform`, as a selection that `Collate` cuts a batch from."""
+        """Return molecules for a data loader, without `transform` as a selection that `Collate` cuts a batch from."""
         if self.transform is not None:
             return [self[index] for index in indices]
         stored = self.indices()
@@ -194,7 +194,7 @@ class StoredDataset(TwoStepDataset):
 
     @property
     def sizes(self) -> np.ndarray:
-        """Number of atoms of each molecule, (M,) int64, read from offsets; for :class:`AtomBudgetSampler`."""
+        """Number of atoms of each molecule, (M,) int64, read from offsets, for :class:`AtomBudgetSampler`."""
         selected = self.indices()
         if isinstance(selected, range):  # NumPy converts a range one number at a time
             return self._store.sizes[selected.start : selected.stop : selected.step]
@@ -210,7 +210,7 @@ class StoredDataset(TwoStepDataset):
                 self.download()
 
     def prepare(self) -> None:
-        """Store the molecules, unless they are stored already; then compare the functions they have passed through."""
+        """Store the molecules, or compare the functions that the stored ones have passed through."""
         os.makedirs(self.processed_dir, exist_ok=True)
         if self._must_process():
             self.process()
@@ -270,7 +270,7 @@ def check_count(files: str | Path, found: int, expected: int | None) -> None:
     Args:
         files: Files that the molecules come from, for the message.
         found: Number of molecules, broken ones included.
-        expected: Number of published molecules; None if it is not known.
+        expected: Number of published molecules, or None if it is not known.
 
     Raises:
         ValueError: the numbers differ.

@@ -105,7 +105,7 @@ def tar_members(path: str | Path, suffix: str) -> Iterator[tuple[str, BufferedIO
 
 
 def tar_files(path: str | Path, suffix: str) -> Iterator[tuple[str, Iterator[str]]]:
-    """Read names and lines of the text files in a tar archive whose names have a suffix; see :func:`tar_members`.
+    """Read names and lines of the text files in a tar archive whose names have a suffix. See :func:`tar_members`.
 
     Raises:
         ValueError: the archive is damaged, or has no such file.
@@ -175,7 +175,7 @@ def check_zip(path: str | Path) -> None:
 
 
 def unpack(archive: str | Path, directory: str | Path, names: Collection[str], delete: bool = False) -> None:
-    """Extract some files of a zip or tar archive, wherever in it they are; each appears under its name when complete.
+    """Extract some files of a zip or tar archive, wherever in it they are. Each appears under its name when complete.
 
     Args:
         archive: The archive.

@@ -61,15 +61,15 @@ def read_jcamp(
             "intensity", instead of the file's YUNITS. Many files call percents TRANSMITTANCE: they are refused with
             the advice to pass "percent_transmittance".
         min_transmittance: Raise transmittances below this fraction to it, instead of refusing those of 0 or less.
-        outside: Value beyond the measured range: "zero", "nan" or "raise"; see :func:`molspectra.data.resample`.
-        conserve_area: Average over the bins of the axis instead of interpolating; see there, too.
+        outside: Value beyond the measured range: "zero", "nan" or "raise". See :func:`molspectra.data.resample`.
+        conserve_area: Average over the bins of the axis instead of interpolating. See there, too.
 
     Returns:
         Absorbance or intensity on the axis, (1, L) float32: the field of a molecule.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is damaged or truncated, holds no curve or several, or has unknown units; the message names
+        ValueError: it is damaged or truncated, holds no curve or several, or has unknown units. The message names
             the file, the line and the remedy.
 
     Example:
@@ -110,7 +110,7 @@ def read_jcamp(
 
 
 def _equidistant(file: JCAMPFile) -> MeasuredSpectrum:
-    """Read the points of (X++(Y..Y)) at FIRSTX, FIRSTX + DELTAX, …; positions at the beginning of lines are checks."""
+    """Read the points of (X++(Y..Y)) at FIRSTX, FIRSTX + DELTAX, …, and check the positions that lines begin with."""
     first, y_factor, step = file.number("FIRSTX"), file.number("YFACTOR", 1.0), _step(file)
     spectrum = MeasuredSpectrum(file.path, [], [], [])
     previous = Ordinates("", [], False)

@@ -90,14 +90,14 @@ class MeasuredSpectrum:
             x_unit: Unit of the positions.
             y_unit: One of `Y_UNITS`.
             min_transmittance: Raise transmittances below this fraction to it.
-            outside: Value beyond the measured range; see :func:`molspectra.data.resample`.
-            conserve_area: Average over the bins of the axis; see there, too.
+            outside: Value beyond the measured range. See :func:`molspectra.data.resample`.
+            conserve_area: Average over the bins of the axis. See there, too.
 
         Returns:
             (1, L).
 
         Raises:
-            ValueError: a unit is unknown or cannot be converted, or a point is impossible; the message names its line.
+            ValueError: a unit is unknown or cannot be converted, or a point is impossible. The message names its line.
         """
         if y_unit not in Y_UNITS:
             raise ValueError(f"y_unit must be one of {Y_UNITS}; got {y_unit!r}.")

@@ -29,9 +29,9 @@ class ReadMolecule(NamedTuple):
     name: str
     """Its SMILES, its title in a file, or its place in the source."""
     molecule: Data | None
-    """The molecule; None if it could not be read."""
+    """The molecule, or None if it could not be read."""
     problem: str | None
-    """The reason why it could not be read; None otherwise."""
+    """The reason why it could not be read, None otherwise."""
 
 
 def read_molecules(source: Any, *, seed: int = 0) -> Iterator[ReadMolecule]:
@@ -40,9 +40,10 @@ def read_molecules(source: Any, *, seed: int = 0) -> Iterator[ReadMolecule]:
     A faulty molecule does not stop the others. A source of an unknown type is refused.
 
     Args:
-        source: A SMILES string; an RDKit molecule with a conformer; an ASE `Atoms`; a `Data` or `Batch`; the path of a
-            file (.sdf, .sd, .mol; .xyz, .extxyz with one frame or many; .smi, .smiles with a SMILES and perhaps a name
-            in each line); or an iterable of all of these. A string with one of these endings is a path.
+        source: A SMILES string, an RDKit molecule with a conformer, an ASE `Atoms`, a `Data` or `Batch`, the path of a
+            file, or an iterable of all of these. Files are .sdf, .sd, .mol, .xyz and .extxyz with one frame or many,
+            .smi and .smiles with a SMILES and perhaps a name in each line. A string with one of these endings is a
+            path.
         seed: Seed of the conformers that are made for SMILES.
 
     Yields:
@@ -83,7 +84,7 @@ def read_molecules(source: Any, *, seed: int = 0) -> Iterator[ReadMolecule]:
 
 
 def _attempt(name: str, make: Callable[[], Data]) -> ReadMolecule:
-    """Make a molecule. A faulty one raises ValueError; any other error is a bug, and passes through."""
+    """Make a molecule. A faulty one raises ValueError. Any other error is a bug, and passes through."""
     try:
         return ReadMolecule(name, make(), None)
     except ValueError as error:

@@ -77,7 +77,7 @@ def parse_record(record: SDFRecord) -> Data:
         `z`, `pos` (float32, Å), `bond_index` (i < j), `bond_order` and `formal_charge`, as stated in the record.
 
     Raises:
-        ValueError: the record is damaged or in another format; the message names the line.
+        ValueError: the record is damaged or in another format. The message names the line.
     """
     lines = record.lines
     if len(lines) < _HEADER:
@@ -171,7 +171,7 @@ def _parse_bonds(
 
 
 def _parse_charges(record: SDFRecord, first: int, charges: Sequence[int]) -> list[int]:
-    """Parse charges of `M  CHG` lines; if a record has such lines, charges of its atom block do not count."""
+    """Parse charges of `M  CHG` lines, which supersede those of the atom block."""
     stated = [number for number in range(first, len(record.lines)) if record.lines[number].startswith("M  CHG")]
     if not stated:
         return list(charges)

@@ -42,16 +42,16 @@ def read_spectrum_table(
         x_column: Column of the positions, counted from 0.
         y_column: Column of the values.
         x_unit: Unit of the positions, "cm^-1", "nm", "um" or "eV", which are converted into one another by their exact
-            constants; or any unit, if it is the unit of the axis. By default the unit of the axis. Values are not
+            constants, or any unit, if it is the unit of the axis. By default the unit of the axis. Values are not
             rescaled: absorbance needs no factor, a density per nm would.
-        y_unit: "absorbance" and "intensity" are not converted; "transmittance" T (0 to 1) and
+        y_unit: "absorbance" and "intensity" are not converted. "transmittance" T (0 to 1) and
             "percent_transmittance" (0 to 100) are turned into absorbance, -log10 T.
         delimiter: Separator of columns. By default the first of semicolon, tab and comma that is in the line,
             otherwise blanks.
         min_transmittance: Transmittances below are raised to this one (a fraction, also for percents), rather than
             refused when they are 0 or less. It limits the absorbance: 1e-3 to 3.
-        outside: Value where the axis reaches beyond the measured range: "zero"; "nan", to see where (models accept
-            missing spectra, rows of NaN, but not partly missing ones); or "raise", an error.
+        outside: Value where the axis reaches beyond the measured range: "zero", "nan", to see where (models accept
+            missing spectra, rows of NaN, but not partly missing ones), or "raise", an error.
         conserve_area: Average over the bins of the axis instead of interpolating: for spectra much finer than the axis.
             See :func:`molspectra.data.resample`.
 
@@ -60,9 +60,9 @@ def read_spectrum_table(
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: a line cannot be read, has too few columns, decimal commas, or a value that is not finite;
-            positions occur twice or are out of order; a value is not a transmittance; the file has fewer than two
-            points; or an argument is wrong. The message names file and line.
+        ValueError: a line cannot be read, has too few columns, decimal commas, or a value that is not finite,
+            positions occur twice or are out of order, a value is not a transmittance, the file has fewer than two
+            points, or an argument is wrong. The message names file and line.
 
     Example:
         >>> file = tmp_path / "measured.csv"

@@ -81,7 +81,7 @@ def _check_grid(path: str | Path, header: str, axis: SpectrumAxis) -> None:
 
 
 def _last_row(path: str | Path) -> int:
-    """Return the row number at the beginning of the last line; -1 if it has none, as in a table without rows."""
+    """Return the row number at the beginning of the last line, or -1 if it has none, as in a table without rows."""
     with open(path, "rb") as file:
         file.seek(max(0, os.path.getsize(path) - _TAIL))
         lines = file.read().rstrip().splitlines()
@@ -89,5 +89,5 @@ def _last_row(path: str | Path) -> int:
 
 
 def _integer(text: str) -> int:
-    """Convert a row number; -1 if the text is not one."""
+    """Convert a row number, or -1 if the text is not one."""
     return int(text) if text.isdecimal() else -1

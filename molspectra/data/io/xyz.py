@@ -28,7 +28,7 @@ class XYZFrame(NamedTuple):
         """Convert the frame to a molecule, by ASE if its comment is an extended one.
 
         Returns:
-            `z` and `pos` (float32, Å); of an extended frame also `energy` (eV) and `forces` (eV/Å), if it has them.
+            `z` and `pos` (float32, Å), and `energy` (eV) and `forces` (eV/Å) of an extended frame, if it has them.
 
         Raises:
             ImportError: the comment is an extended one, and ASE is not installed.
@@ -67,13 +67,13 @@ def parse_xyz(lines: Sequence[str]) -> Data:
     """Convert the first frame of a plain XYZ file to a molecule.
 
     Args:
-        lines: Lines of the file. Those after the atoms are not read.
+        lines: Lines of the file. The lines after the atoms are not read.
 
     Returns:
         `z` and `pos` (float32, Å).
 
     Raises:
-        ValueError: a line is damaged or missing; the message names it.
+        ValueError: a line is damaged or missing. The message names it.
 
     Example:
         >>> parse_xyz(["2", "", "C 0.0 0.0 0.0", "O 0.0 0.0 1.13"]).z

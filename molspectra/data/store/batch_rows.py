@@ -14,7 +14,7 @@ def rows_of_batch(batch: Batch) -> dict[str, tuple[str, Tensor, np.ndarray]] | N
     The molecules are those of `batch.to_data_list()`, in which a number is a tensor of one entry.
 
     Returns:
-        Field → kind, rows and lengths; None if a field is not a simple concatenation, so that the batch must be taken
+        Field → kind, rows and lengths, or None if a field is not a simple concatenation. Then the batch must be taken
         apart.
 
     Raises:
@@ -53,7 +53,7 @@ def rows_of_batch(batch: Batch) -> dict[str, tuple[str, Tensor, np.ndarray]] | N
 
 
 def _rows(batch: Batch, name: str, starts: Tensor, increments: Tensor | None) -> Tensor | None:
-    """Return the rows of a tensor field as its molecules have them; None for other fields."""
+    """Return the rows of a tensor field as its molecules have them, or None for other fields."""
     value, last = batch[name], "index" in name
     if not isinstance(value, Tensor) or batch.__cat_dim__(name, value) != (-1 if last else 0):
         return None

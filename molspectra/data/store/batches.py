@@ -33,7 +33,7 @@ class _Gather:
         return self._found[column.spacing]
 
     def take(self, name: str, column: Column, one_each: Tensor) -> tuple[Tensor, np.ndarray, Tensor] | None:
-        """Copy a field of all molecules: value, rows per molecule, boundaries; None if all of them lack it."""
+        """Copy a field of all molecules: value, rows per molecule, boundaries, or None if all of them lack it."""
         present = column.present(self.indices)
         if present is None:
             rows = self.rows(column)
@@ -98,7 +98,7 @@ def cut_batch(columns: Mapping[str, Column], indices: np.ndarray, exclude_keys: 
 
 
 def atom_counts(columns: Mapping[str, Column], num_molecules: int) -> np.ndarray | None:
-    """Read the number of atoms of each molecule, (M,) int64, from offsets alone; None if no field has one per atom."""
+    """Read the number of atoms of each molecule, (M,) int64, from offsets, or None if no field has one row per atom."""
     column = _column_of_atoms(columns, slice(num_molecules))
     if column is None:
         return None

@@ -16,7 +16,7 @@ class Collate:
     set are put together by `Batch.from_data_list`. The batches are equal.
 
     Args:
-        transform: Called with each batch, in the worker if the loader has workers; for example a noise, which perturbs
+        transform: Called with each batch, in the worker if the loader has workers, for example a noise, which perturbs
             all molecules of a batch at once.
         exclude_keys: Fields to leave out. A store does not read them.
 

@@ -27,11 +27,11 @@ class Column:
         # Rows are copied as opaque bytes: NumPy has no bfloat16, and gathers items of one size quickly.
         self._table = self._data.view(np.dtype((np.void, self._row_bytes))) if self._row_bytes else self._data
         self.offsets = None if layout.rows is not None else _map(path.with_suffix(".offsets")).view(np.int64)
-        """Boundaries of the molecules' rows, (M + 1,); None if all have the same number of rows."""
+        """Boundaries of the molecules' rows, (M + 1,), or None if all have the same number of rows."""
         self._present = _map(path.with_suffix(".present")).view(np.bool_) if layout.missing else None
 
     def read(self, index: int) -> Tensor | str | bool | int | float | None:
-        """Copy the field of one molecule; None if the molecule lacks it."""
+        """Copy the field of one molecule, or None if the molecule lacks it."""
         if self._present is not None and not self._present[index]:
             return None
         if self.offsets is None:
@@ -56,7 +56,7 @@ class Column:
         return np.full(num_molecules, self.layout.rows or 0) if self.offsets is None else np.diff(self.offsets)
 
     def present(self, indices: np.ndarray | slice) -> np.ndarray | None:
-        """Return True for each of these molecules that has the field, (M,) bool; None if all have it."""
+        """Return True for each of these molecules that has the field, (M,) bool, or None if all have it."""
         if self._present is None:
             return None
         present = self._present[indices]
@@ -72,7 +72,7 @@ class Column:
         return bool((np.diff(self.offsets) == (1 if self._present is None else self._present)).all())
 
     def rows(self, indices: np.ndarray, consecutive: bool) -> "Rows":
-        """Locate the rows of these molecules; the result holds for all columns of the same `spacing`."""
+        """Locate the rows of these molecules, for all columns of the same `spacing`."""
         if self.offsets is None:
             num_rows = self.layout.rows or 0
             return Rows(indices * num_rows, np.full(len(indices), num_rows), consecutive)
@@ -84,7 +84,7 @@ class Column:
         return self._copied(slice(rows.start, rows.start + rows.total) if rows.numbers is None else rows.numbers)
 
     def take_or_nan(self, indices: np.ndarray, present: np.ndarray) -> Tensor:
-        """Copy one row per molecule from a column that `is_one_float_row`; NaN for molecules that lack the field."""
+        """Copy one row per molecule from a column that `is_one_float_row`, NaN for molecules that lack the field."""
         assert self.offsets is not None
         rows = self._copied(self.offsets[indices])  # for molecules without the field, a row of another one
         rows[torch.from_numpy(~present)] = torch.nan
@@ -123,7 +123,7 @@ class Rows:
         self.total = int(slices[-1])
         self.start = int(starts[0]) if len(starts) else 0
         self.numbers: np.ndarray | None = None
-        """Numbers of the rows; None if they are consecutive from `start` on."""
+        """Numbers of the rows, or None if they are consecutive from `start` on."""
         if not consecutive:
             self.numbers = np.repeat(starts - slices[:-1], lengths)
             self.numbers += np.arange(self.total)
@@ -152,7 +152,7 @@ def share_offsets(columns: dict[str, Column]) -> dict[str, Column]:
 
 
 def _empty_bytes(size: int) -> Tensor:
-    """Allocate bytes; in a worker of a data loader in shared memory, which saves a copy, as PyG does."""
+    """Allocate bytes, in shared memory if this is a worker of a data loader: it saves a copy, as in PyG."""
     if torch.utils.data.get_worker_info() is not None:
         return torch.empty(0, dtype=torch.uint8).set_(torch.UntypedStorage._new_shared(size))
     return torch.empty(size, dtype=torch.uint8)

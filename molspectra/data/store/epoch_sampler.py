@@ -14,20 +14,20 @@ class _Plan(NamedTuple):
     """Batches of an epoch for all ranks."""
 
     order: np.ndarray | None
-    """Order in which molecules are taken, (M,); None for 0, 1, 2, ..."""
+    """Order in which molecules are taken, (M,), or None for 0, 1, 2, ..."""
     bounds: np.ndarray
     """First place of each batch in that order, and the place after its last: (world_size · batches, 2)."""
 
 
 class EpochSampler(Sampler[list[int]], ABC):
-    """Sampler of batches, in an order for each epoch; batches go to the ranks in turn, and an epoch can be resumed.
+    """Sampler of batches, in an order for each epoch. Batches go to the ranks in turn, and an epoch can be resumed.
 
     Args:
         num_molecules: Molecules of the data set.
-        shuffle: Give each epoch an order of its own, by `seed` and its number; otherwise 0, 1, 2, ...
+        shuffle: Give each epoch an order of its own, by `seed` and its number, otherwise 0, 1, 2, ...
         seed: The same on all ranks.
-        rank: Number of this process; by default that of `torch.distributed`, 0 if it is not in use.
-        world_size: Number of processes; by default likewise, 1.
+        rank: Number of this process. By default that of `torch.distributed`, 0 if it is not in use.
+        world_size: Number of processes. By default likewise, 1.
 
     Raises:
         ValueError: a number is out of range.
@@ -48,7 +48,7 @@ class EpochSampler(Sampler[list[int]], ABC):
         self._plan: _Plan | None = None
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the order of an epoch; call it before each epoch, with the same number on all ranks.
+        """Choose the order of an epoch, before each epoch and with the same number on all ranks.
 
         Setting the number of the resumed epoch again keeps the place in it.
         """
@@ -107,7 +107,7 @@ class EpochSampler(Sampler[list[int]], ABC):
 
     @abstractmethod
     def _bounds(self, order: np.ndarray | None) -> np.ndarray:
-        """Return the batches in the order in which ranks take them; their number is a multiple of `world_size`."""
+        """Return the batches in the order in which ranks take them, a multiple of `world_size` in number."""
 
     @abstractmethod
     def _settings(self) -> dict[str, Any]:

@@ -78,7 +78,7 @@ def verify_checksums(directory: Path, index: StoreIndex) -> None:
     """Read every file of a store and compare it with its checksum.
 
     Raises:
-        ValueError: a file has changed since it was written; the message names it.
+        ValueError: a file has changed since it was written. The message names it.
     """
     for name, file in index.files.items():
         checksum = 0

@@ -21,9 +21,9 @@ class Layout(NamedTuple):
     shape: list[int]
     """Shape of one row."""
     rows: int | None = None
-    """Rows of each molecule, if all have the same number; otherwise a file holds the offsets of molecules."""
+    """Rows of each molecule, if all have the same number, otherwise a file holds the offsets of molecules."""
     missing: bool = False
-    """True if some molecules lack the field; a file marks those that have it."""
+    """True if some molecules lack the field. A file marks those that have it."""
 
     @property
     def row_bytes(self) -> int:

@@ -90,13 +90,13 @@ class MoleculeStore(Sequence[Data]):
         Raises:
             IndexError: an index is out of range.
             TypeError: indices are not integers in one dimension.
-            ValueError: a field cannot be batched; the message names it and a remedy.
+            ValueError: a field cannot be batched. The message names it and a remedy.
         """
         return cut_batch(self._open(), self._positions(indices), exclude_keys)
 
     @property
     def sizes(self) -> np.ndarray:
-        """Number of atoms of each molecule, (M,) int64, read from offsets; for :class:`AtomBudgetSampler`.
+        """Number of atoms of each molecule, (M,) int64, read from offsets, for :class:`AtomBudgetSampler`.
 
         Raises:
             ValueError: no field has one entry per atom.
@@ -110,10 +110,10 @@ class MoleculeStore(Sequence[Data]):
         return sizes
 
     def verify(self) -> None:
-        """Read every file and compare it with its checksum; takes as long as reading the disk.
+        """Read every file and compare it with its checksum, which takes as long as reading the disk.
 
         Raises:
-            ValueError: a file has changed since it was written; the message names it.
+            ValueError: a file has changed since it was written. The message names it.
         """
         verify_checksums(self.directory, self._index)
 

@@ -20,11 +20,11 @@ class ShardedBatchSampler(EpochSampler):
     Args:
         num_molecules: Molecules of the data set.
         batch_size: Molecules per batch, on each rank.
-        shuffle: Give each epoch an order of its own, by `seed` and its number; otherwise 0, 1, 2, ...
+        shuffle: Give each epoch an order of its own, by `seed` and its number, otherwise 0, 1, 2, ...
         seed: The same on all ranks.
         drop_last: Leave out the remainder.
-        rank: Number of this process; by default that of `torch.distributed`, 0 if it is not in use.
-        world_size: Number of processes; by default likewise, 1.
+        rank: Number of this process. By default that of `torch.distributed`, 0 if it is not in use.
+        world_size: Number of processes. By default likewise, 1.
 
     Raises:
         ValueError: a number is out of range, or `drop_last` leaves no batch.
@@ -85,10 +85,10 @@ class AtomBudgetSampler(EpochSampler):
     Args:
         sizes: Atoms of each molecule, (M,): :attr:`MoleculeStore.sizes`, :attr:`StoredDataset.sizes`.
         max_atoms: Atoms per batch, on each rank.
-        shuffle: Give each epoch an order of its own, by `seed` and its number; otherwise 0, 1, 2, ...
+        shuffle: Give each epoch an order of its own, by `seed` and its number, otherwise 0, 1, 2, ...
         seed: The same on all ranks.
-        rank: Number of this process; by default that of `torch.distributed`, 0 if it is not in use.
-        world_size: Number of processes; by default likewise, 1.
+        rank: Number of this process. By default that of `torch.distributed`, 0 if it is not in use.
+        world_size: Number of processes. By default likewise, 1.
 
     Raises:
         TypeError: sizes are not integers in one dimension.

@@ -105,7 +105,7 @@ class _FieldWriter:
         self.files["present"].append(bytes(num_before))
 
     def append(self, rows: Tensor | None) -> None:
-        """Append the rows of a molecule; None if it lacks the field."""
+        """Append the rows of a molecule, or None if it lacks the field."""
         length = 0 if rows is None else len(rows)
         self._end += length
         if len(self._lengths) < 2:
@@ -117,7 +117,7 @@ class _FieldWriter:
         self.files["present"].append(bytes([rows is not None]))
 
     def extend(self, rows: Tensor | None, lengths: np.ndarray) -> None:
-        """Append the rows of many molecules and their numbers of rows; None if all of them lack the field."""
+        """Append the rows of many molecules and their numbers of rows, or None if all of them lack the field."""
         if len(self._lengths) < 2:
             self._lengths.update(np.unique(lengths)[:2].tolist())
         self._missing |= rows is None
