@@ -7,10 +7,8 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from molspectra.data.chemistry.ase import from_ase
+from molspectra.data.units import ENERGY
 from molspectra.methods.regression import Regression
-
-# eV, CODATA 2018
-_UNITS = {"eV": 1.0, "kcal/mol": 4184 / 6.02214076e23 / 1.602176634e-19, "Hartree": 27.211386245988}
 
 
 def ase_calculator(
@@ -51,8 +49,8 @@ def ase_calculator(
         from ase.calculators.calculator import Calculator, all_changes
     except ImportError as error:
         raise ImportError("ase_calculator needs ASE; install it with `pip install molspectra[ase]`.") from error
-    if unit not in _UNITS:
-        raise ValueError(f"unit must be one of {', '.join(_UNITS)}; got {unit!r}. Convert the labels to one of these.")
+    if unit not in ENERGY:
+        raise ValueError(f"unit must be one of {', '.join(ENERGY)}; got {unit!r}. Convert the labels to one of these.")
     encoder.eval()
     regression.eval()
 
@@ -64,9 +62,9 @@ def ase_calculator(
         def calculate(self, atoms: Any = None, properties: Any = None, system_changes: Any = all_changes) -> None:
             super().calculate(atoms, properties, system_changes)
             energy, forces = regression.predict(encoder, self._molecule(self.atoms))
-            self.results["energy"] = energy.item() * _UNITS[unit]
+            self.results["energy"] = energy.item() * ENERGY[unit]
             if forces is not None:
-                self.results["forces"] = forces.detach().double().cpu().numpy() * _UNITS[unit]
+                self.results["forces"] = forces.detach().double().cpu().numpy() * ENERGY[unit]
 
         def _molecule(self, atoms: Any) -> Data:
             molecule = from_ase(atoms)  # refuses what is periodic

@@ -3,23 +3,17 @@
 import os
 import re
 import shutil
-import sys
-import zlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
-import torch
 from torch import Tensor
 from torch_geometric.data import Batch, Data
 
 from molspectra.data.store.batch_rows import rows_of_batch
+from molspectra.data.store.field_writer import FieldWriter
 from molspectra.data.store.index import write_index
 from molspectra.data.store.layout import Layout, to_rows
-
-_BUFFER = 1 << 20  # bytes
-_OFFSET = 8  # bytes of an offset
 
 
 def write_store(directory: str | Path, molecules: Iterable[Data]) -> int:
@@ -75,77 +69,13 @@ def write_store(directory: str | Path, molecules: Iterable[Data]) -> int:
     return writer.num_molecules
 
 
-class _File:
-    """File that is appended to and knows its length and checksum at any time."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.size = self.checksum = 0
-        self._stream: BinaryIO = path.open("wb", buffering=_BUFFER)
-
-    def append(self, chunk: bytes | memoryview) -> None:
-        self._stream.write(chunk)
-        self.size += len(chunk)
-        self.checksum = zlib.crc32(chunk, self.checksum)
-
-    def close(self) -> None:
-        self._stream.close()
-
-
-class _FieldWriter:
-    """Writer of one field: its rows, their boundaries, and a flag for each molecule that has it."""
-
-    def __init__(self, directory: Path, layout: Layout, num_before: int) -> None:
-        self.layout = layout
-        self.files = {suffix: _File(directory / f"{layout.file}.{suffix}") for suffix in ("data", "offsets", "present")}
-        self._end = 0
-        self._lengths: set[int] = set()  # stops at two, which show already that offsets are needed
-        self._missing = num_before > 0
-        self.files["offsets"].append(bytes(_OFFSET * (num_before + 1)))
-        self.files["present"].append(bytes(num_before))
-
-    def append(self, rows: Tensor | None) -> None:
-        """Append the rows of a molecule, or None if it lacks the field."""
-        length = 0 if rows is None else len(rows)
-        self._end += length
-        if len(self._lengths) < 2:
-            self._lengths.add(length)
-        self._missing |= rows is None
-        if rows is not None:
-            self.files["data"].append(_bytes(rows))
-        self.files["offsets"].append(self._end.to_bytes(_OFFSET, sys.byteorder))
-        self.files["present"].append(bytes([rows is not None]))
-
-    def extend(self, rows: Tensor | None, lengths: np.ndarray) -> None:
-        """Append the rows of many molecules and their numbers of rows, or None if all of them lack the field."""
-        if len(self._lengths) < 2:
-            self._lengths.update(np.unique(lengths)[:2].tolist())
-        self._missing |= rows is None
-        if rows is not None:
-            self.files["data"].append(_bytes(rows))
-        ends = self._end + np.cumsum(lengths, dtype=np.int64)
-        self._end = int(ends[-1])
-        self.files["offsets"].append(ends.view(np.uint8).data)
-        self.files["present"].append(bytes([rows is not None]) * len(lengths))
-
-    def finish(self) -> Layout:
-        """Close the files, delete those that carry no information, and return the final layout."""
-        for file in self.files.values():
-            file.close()
-        rows = self._lengths.pop() if len(self._lengths) == 1 and not self._missing else None
-        for suffix, needed in (("offsets", rows is None), ("present", self._missing)):
-            if not needed:
-                self.files.pop(suffix).path.unlink()
-        return self.layout._replace(rows=rows, missing=self._missing)
-
-
 class _Writer:
     """Writer of molecules into a folder."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.num_molecules = 0
-        self._fields: dict[str, _FieldWriter] = {}
+        self._fields: dict[str, FieldWriter] = {}
 
     def append(self, data: Data) -> None:
         if not isinstance(data, Data):
@@ -191,7 +121,7 @@ class _Writer:
             for file in field.files.values():
                 file.close()
 
-    def _field(self, name: str, kind: str, rows: Tensor) -> _FieldWriter:
+    def _field(self, name: str, kind: str, rows: Tensor) -> FieldWriter:
         """Return the writer of a field, and check that rows of this kind fit it."""
         dtype, shape = str(rows.dtype).removeprefix("torch."), list(rows.shape[1:])
         if name not in self._fields:
@@ -200,7 +130,7 @@ class _Writer:
                     f"Names of fields must consist of letters, digits and underscores; got {name!r}. Rename it."
                 )
             layout = Layout(f"{len(self._fields):02d}_{name}", kind, dtype, shape)
-            self._fields[name] = _FieldWriter(self.directory, layout, self.num_molecules)
+            self._fields[name] = FieldWriter(self.directory, layout, self.num_molecules)
         known = self._fields[name].layout
         if (kind, dtype, shape) != (known.kind, known.dtype, known.shape):
             error = ValueError if (kind, dtype) == (known.kind, known.dtype) else TypeError
@@ -210,8 +140,3 @@ class _Writer:
                 f"the {'last' if 'index' in name else 'first'} axis may differ in length."
             )
         return self._fields[name]
-
-
-def _bytes(rows: Tensor) -> memoryview:
-    # A single number counts as contiguous whatever its stride, but a view as bytes requires a stride of 1.
-    return rows.contiguous().as_strided((rows.numel(),), (1,)).view(torch.uint8).numpy().data

@@ -14,11 +14,10 @@ from torch_geometric.transforms import BaseTransform
 from molspectra.data.chemistry._rdkit import import_rdkit
 from molspectra.data.chemistry.rdkit import to_rdkit
 from molspectra.data.chemistry.smirnoff import SmirnoffForceField, Term, oriented
+from molspectra.data.units import MMFF94_MILLIDYNE
 
 # Standard deviations at kT = 1 kcal/mol (Å, rad, rad, rad), of which constants are 1/σ^2: those of the released SliDe.
 _BOND_STD, _ANGLE_STD, _ROTATABLE_STD, _TORSION_STD = 0.058, 0.129, 1.0, 0.18
-# mdyn/Å and mdyn Å/rad^2 in kcal/mol/Å^2 and kcal/mol/rad^2, as MMFF94 has it (Halgren 1996, J. Comput. Chem. 17, 490).
-_MILLIDYNE = 143.9325
 _CHALCOGENS = {8, 16, 34, 52, 84}
 _MISSING = math.nan
 
@@ -206,11 +205,11 @@ def _mmff(mol: Any, data: Data) -> _Constants:
 
     def bond(i: int, j: int) -> float:
         parameters = properties.GetMMFFBondStretchParams(mol, i, j)
-        return _MISSING if parameters is None else parameters[1] * _MILLIDYNE
+        return _MISSING if parameters is None else parameters[1] * MMFF94_MILLIDYNE
 
     def angle(i: int, j: int, k: int) -> float:
         parameters = properties.GetMMFFAngleBendParams(mol, i, j, k)
-        return _MISSING if parameters is None else parameters[1] * _MILLIDYNE
+        return _MISSING if parameters is None else parameters[1] * MMFF94_MILLIDYNE
 
     def torsion(i: int, j: int, k: int, l: int) -> float:
         parameters = None if i == l else properties.GetMMFFTorsionParams(mol, i, j, k, l)
