@@ -129,4 +129,4 @@ def push_to_hub(
     commit = hub_module()(module, license, f"hf://{repo_id}").push_to_hub(
         repo_id, private=private, token=token, branch=branch, create_pr=create_pr, commit_message=commit_message
     )
-    return str(commit)
+    return str(commit.commit_url)  # before version 1, the commit itself was the address of its folder

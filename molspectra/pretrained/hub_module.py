@@ -54,7 +54,7 @@ def hub_module() -> Any:
             save(self.module, save_directory)
 
         @classmethod
-        def _from_pretrained(  # type: ignore[override]  # the mixin leaves the names of further arguments open
+        def _from_pretrained(
             cls,
             *,
             model_id: str,
@@ -64,6 +64,7 @@ def hub_module() -> Any:
             local_files_only: bool,
             token: str | bool | None,
             classes: tuple[type, ...] = (),
+            **obsolete: Any,  # proxies and resume_download, which huggingface_hub passed before version 1
         ) -> "HubModule":
             if Path(model_id).is_dir():
                 return cls(load_directory(Path(model_id), classes))

@@ -48,9 +48,10 @@ def assert_compiles(
     torch.compiler.reset()
     eager, traced = copy.deepcopy(module), copy.deepcopy(module)
     compiled = torch.compile(traced, backend=backend, fullgraph=fullgraph, dynamic=True)
+    renamed = hasattr(torch._dynamo.config, "recompile_limit")  # in torch 2.7
     settings = {
-        "recompile_limit": max_graphs,
-        "fail_on_recompile_limit_hit": True,
+        "recompile_limit" if renamed else "cache_size_limit": max_graphs,
+        "fail_on_recompile_limit_hit" if renamed else "fail_on_cache_limit_hit": True,
         # Floats in the code end up as constants anyway. Without this, a first change compiles everything twice.
         "specialize_float": True,
     }

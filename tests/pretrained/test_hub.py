@@ -1,6 +1,7 @@
 """Sharing through the Hugging Face Hub: its own client against a stand-in for its server on the loopback interface."""
 
 import base64
+import importlib
 import json
 import logging
 import sys
@@ -53,9 +54,10 @@ def hub_server(server, monkeypatch, tmp_path):
         ("POST", f"/api/models/{REPOSITORY}/commit/main"): commit,
     }
     endpoint = server.url.rstrip("/")
-    constants = huggingface_hub.constants
+    constants, template = huggingface_hub.constants, endpoint + "/{repo_id}/resolve/{revision}/{filename}"
     monkeypatch.setattr(constants, "ENDPOINT", endpoint)
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", endpoint + "/{repo_id}/resolve/{revision}/{filename}")
+    for module in (constants, importlib.import_module("huggingface_hub.file_download")):  # versions before 1 copy it
+        monkeypatch.setattr(module, "HUGGINGFACE_CO_URL_TEMPLATE", template, raising=False)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_PROGRESS_BARS", True)
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)

@@ -126,7 +126,7 @@ def guess_orders(
         return torch.tensor(_orders_by_rdkit(z, bond_index, charge), dtype=torch.float32), "RDKit"
     except ImportError:
         reason = "RDKit is not installed; pip install molspectra[rdkit]"
-    except (ValueError, RuntimeError):  # both are how RDKit reports a molecule that it cannot make valid
+    except (IndexError, ValueError, RuntimeError):  # all are how RDKit reports a molecule that it cannot make valid
         reason = "RDKit finds none for these bonds and this charge"
     return torch.tensor(_orders_by_length(z, pos, bond_index), dtype=torch.float32), f"bond lengths ({reason})"
 
