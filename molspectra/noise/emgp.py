@@ -13,7 +13,7 @@ from torch_geometric.utils import scatter
 
 from molspectra._batch import num_molecules_of
 from molspectra._config import Configurable
-from molspectra._validation import check_positions, values_are_free
+from molspectra._validation import check_choice, check_positions, check_sizes, values_are_free
 from molspectra.geometry.alignment import kabsch_align, remove_mean
 
 NoiseMode = Literal["riemann", "kabsch", "gaussian"]
@@ -68,10 +68,8 @@ class EMGPNoise(Configurable):
             raise ValueError(
                 f"Scales must be 0 < min_std <= max_std < inf (Å); got min_std={min_std} and max_std={max_std}."
             )
-        if num_levels < 1 or steps < 1:
-            raise ValueError(f"num_levels and steps must be at least 1; got {num_levels} and {steps}.")
-        if mode not in ("riemann", "kabsch", "gaussian"):
-            raise ValueError(f"mode must be 'riemann', 'kabsch' or 'gaussian'; got {mode!r}.")
+        check_sizes(num_levels=num_levels, steps=steps)
+        check_choice("mode", mode, ("riemann", "kabsch", "gaussian"))
         if steps > 1 and mode != "riemann":
             raise ValueError(f"steps={steps} is for mode='riemann'; got it with mode={mode!r}. Leave it out.")
         self.max_std = max_std

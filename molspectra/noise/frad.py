@@ -11,7 +11,7 @@ from torch_geometric.data import Data
 
 from molspectra._batch import molecule_of
 from molspectra._config import Configurable
-from molspectra._validation import check_fields, check_std
+from molspectra._validation import check_choice, check_fields, check_std
 from molspectra.geometry.deformation import deform
 from molspectra.noise.coord import CoordNoise
 from molspectra.noise.internal import REMEDY, ROTORS, TOPOLOGY, apply_change, at_atoms, bridge_bonds, draw_change
@@ -75,8 +75,7 @@ class FradNoise(Configurable):
         remove_translation: bool = False,
         as_released: bool = False,
     ) -> None:
-        if mode not in ("torsion", "vibration"):
-            raise ValueError(f"mode must be 'torsion' or 'vibration'; got {mode!r}.")
+        check_choice("mode", mode, ("torsion", "vibration"))
         if rotatable_std is None:
             rotatable_std = math.radians(2) if mode == "torsion" else 1.0
         check_std("rotatable_std", rotatable_std, "rad")

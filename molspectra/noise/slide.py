@@ -11,7 +11,7 @@ from torch_geometric.data import Data
 
 from molspectra._batch import molecule_of, num_molecules_of
 from molspectra._config import Configurable
-from molspectra._validation import check_fields, check_std, values_are_free
+from molspectra._validation import check_fields, check_sizes, check_std, values_are_free
 from molspectra.geometry.internal_coordinates import (
     defined_terms,
     internal_coordinates,
@@ -79,8 +79,7 @@ class SliDeNoise(Configurable):
     ) -> None:
         check_std("thermal_energy", thermal_energy, "kcal/mol")
         check_std("margin", margin, "rad")
-        if num_slices < 1:
-            raise ValueError(f"num_slices must be at least 1; got {num_slices}.")
+        check_sizes(num_slices=num_slices)
         self.thermal_energy = thermal_energy
         self.margin = margin
         self.num_slices = num_slices

@@ -1,10 +1,11 @@
-"""Predictions and targets → losses."""
+"""Objectives: losses of predictions and targets."""
 
 from molspectra.objectives.denoising import DenoisingLoss
 from molspectra.objectives.force_matching import ForceMatchingLoss
 from molspectra.objectives.infonce import InfoNCELoss
 from molspectra.objectives.masked_patch import MaskedPatchLoss
 from molspectra.objectives.noise_scale import NoiseScaleLoss
+from molspectra.objectives.objective import Objective
 from molspectra.objectives.position_distribution import PositionDistributionLoss
 from molspectra.objectives.slide import SliDeLoss
 from molspectra.objectives.spectrum import SpectrumLoss
@@ -17,6 +18,7 @@ __all__ = [
     "InfoNCELoss",
     "MaskedPatchLoss",
     "NoiseScaleLoss",
+    "Objective",
     "PositionDistributionLoss",
     "SliDeLoss",
     "SpectrumLoss",

@@ -1,33 +1,47 @@
-"""Predicting the noise that was added to a conformer."""
+"""Prediction of the noise that was added to a conformer."""
 
-from jaxtyping import Float
-from torch import Tensor, nn
+from jaxtyping import Float, Int
+from torch import Tensor
 
-from molspectra._config import Configurable
-from molspectra._validation import check_same_shape
-from molspectra.distributed import global_mean
+from molspectra.objectives.objective import Objective, error_of
 from molspectra.objectives.target_normalizer import TargetNormalizer
 
 
-class DenoisingLoss(Configurable, nn.Module):
+class DenoisingLoss(Objective):
     """Mean squared error between predicted and normalised displacement (Coord, arXiv:2206.00133, eq. 4).
 
-    The mean runs over all atoms of the batch and the three axes, so that atoms, not molecules, weigh equally.
+    The mean runs over all atoms of the batch and the three axes: atoms weigh equally, not molecules.
 
     Args:
-        normalize: Normalise the target by running statistics (:class:`TargetNormalizer`); the scale of the noise then
+        normalize: Normalise the target by running statistics (:class:`TargetNormalizer`). The scale of the noise then
             needs no weight.
-        as_released: The released normaliser.
+        as_released: Use the released normaliser.
+
+    Example:
+        >>> loss = DenoisingLoss(normalize=False)
+        >>> loss(torch.zeros(3, 3), torch.full((3, 3), 0.1))
+        tensor(0.0100)
     """
 
     def __init__(self, normalize: bool = True, as_released: bool = False) -> None:
         super().__init__()
         self.normalizer = TargetNormalizer(as_released) if normalize else None
 
-    def forward(self, predicted: Float[Tensor, "atoms 3"], target: Float[Tensor, "atoms 3"]) -> Float[Tensor, ""]:
-        """Predicted and true displacements, (N, 3) each; the target in Å, the prediction in units of its scale."""
-        check_same_shape(predicted, target)
-        if self.normalizer is not None:
-            target = self.normalizer(target)
-        square = (predicted.to(target.dtype) - target).square()
-        return global_mean(square.sum(), square.numel(), self.training)
+    def forward(
+        self,
+        predicted: Float[Tensor, "atoms 3"],
+        target: Float[Tensor, "atoms 3"],
+        batch: Int[Tensor, " atoms"] | None = None,
+    ) -> Float[Tensor, ""]:
+        """Compare displacements.
+
+        Args:
+            predicted: Predicted displacements, (N, 3), in units of the target's scale.
+            target: True displacements in Å, (N, 3).
+            batch: Ignored. All losses of vectors per atom share one call form.
+
+        Returns:
+            The loss, a scalar.
+        """
+        square = error_of(predicted, target, self.normalizer).square()
+        return self.mean(square.sum(), square.numel())

@@ -1,24 +1,22 @@
-"""Comparing a predicted force on every atom with its target."""
+"""Comparison of a predicted force on every atom with its target."""
 
 from typing import Literal
 
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
-from molspectra._config import Configurable
-from molspectra._validation import check_same_shape
-from molspectra.distributed import global_mean
-from molspectra.layers.precision import at_least_float32
+from molspectra._validation import check_choice
+from molspectra.objectives.objective import Objective, error_of
 
 
-class ForceMatchingLoss(Configurable, nn.Module):
+class ForceMatchingLoss(Objective):
     """Squared error of vectors, |f̂_i - f_i|² summed over x, y and z, averaged in one of two ways.
 
-    * "mean": over the atoms of the batch, (1/N) Σ_i |f̂_i - f_i|². Atoms weigh equally; the loss does not depend on the
-      sizes of molecules.
-    * "sum": over molecules, of the sum over their atoms, (1/B) Σ_m Σ_{i in m} |f̂_i - f_i|², as 3D-EMGP
-      (arXiv:2207.08824) is released. Larger by the mean number of atoms, which varies from batch to batch, and so does
-      the weight against other losses.
+    * "mean": Mean over the atoms of the batch, (1/N) Σ_i |f̂_i - f_i|². Atoms weigh equally, and the loss does not
+      depend on the sizes of molecules.
+    * "sum": Mean over molecules of the sum over their atoms, (1/B) Σ_m Σ_{i in m} |f̂_i - f_i|², as 3D-EMGP
+      (arXiv:2207.08824) is released. It is larger by the mean number of atoms per molecule. This factor varies from
+      batch to batch, and with it the weight against other losses.
 
     Args:
         reduce: "mean" or "sum".
@@ -34,8 +32,7 @@ class ForceMatchingLoss(Configurable, nn.Module):
 
     def __init__(self, reduce: Literal["sum", "mean"] = "mean") -> None:
         super().__init__()
-        if reduce not in ("sum", "mean"):
-            raise ValueError(f'reduce must be "sum" or "mean"; got {reduce!r}.')
+        check_choice("reduce", reduce, ("sum", "mean"))
         self.reduce = reduce
 
     def forward(
@@ -45,23 +42,21 @@ class ForceMatchingLoss(Configurable, nn.Module):
         batch: Int[Tensor, " atoms"] | None = None,
         num_molecules: int | None = None,
     ) -> Float[Tensor, ""]:
-        """Compare, at least in float32.
+        """Compare forces.
 
         Args:
             predicted: f̂ (N, 3).
             target: f (N, 3), in the same unit.
-            batch: Molecule of each atom, (N,), sorted; None for one molecule. For "sum" only, as is what follows.
-            num_molecules: Number of molecules B, if known; otherwise it is read off `batch`, which waits for the
-                device.
+            batch: Molecule of each atom, (N,), sorted, or None for one molecule. Used by "sum".
+            num_molecules: Number of molecules B, if known. Without it the host reads it off `batch` and waits for the
+                device. Used by "sum".
 
         Returns:
             The loss, a scalar, in the unit squared.
         """
-        check_same_shape(predicted, target)
-        target = at_least_float32(target)
-        square = (predicted.to(target.dtype) - target).square().sum(dim=1)
+        square = error_of(predicted, target).square().sum(dim=1)
         if self.reduce == "mean":
-            return global_mean(square.sum(), square.shape[0], self.training)
+            return self.mean(square.sum(), square.shape[0])
         if num_molecules is None:
             num_molecules = 1 if batch is None else int(batch[-1]) + 1
-        return global_mean(square.sum(), num_molecules, self.training)
+        return self.mean(square.sum(), num_molecules)

@@ -1,19 +1,19 @@
-"""Reconstructing what was hidden of a spectrum."""
+"""Reconstruction of the masked parts of a spectrum."""
 
 from collections.abc import Mapping
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
-from molspectra.distributed import global_mean
+from molspectra.objectives.objective import Objective, error_of
 
 
-class MaskedPatchLoss(nn.Module):
-    """Mean squared error over the hidden samples of all patches, summed over the kinds (MolSpectra §3.2).
+class MaskedPatchLoss(Objective):
+    """Mean squared error over the masked samples of all patches, summed over the kinds (MolSpectra §3.2).
 
-    L = Σ_kind Σ m (p̂ - p)² / Σ m, with one denominator for the whole batch. A kind of which nothing is hidden
-    contributes 0, where the released code gives NaN.
+    L = Σ_kind Σ m (p̂ - p)² / Σ m, with one denominator for the whole batch. A kind without masked samples contributes
+    0, where the released code gives NaN.
     """
 
     def forward(
@@ -24,23 +24,27 @@ class MaskedPatchLoss(nn.Module):
         Args:
             predicted: Kind → reconstructed patches (B, n, P).
             target: Kind → true scaled patches (B, n, P).
-            masked: Kind → what was hidden: (B, n, P) over the samples of each patch (`SpectrumPatcher.expand`), or
-                (B, n) over patches. Only these kinds count.
+            masked: Kind → mask over the samples of each patch, (B, n, P) (`SpectrumPatcher.expand`), or over patches,
+                (B, n). Only these kinds count.
 
         Returns:
             The loss, a scalar.
+
+        Raises:
+            ValueError: `masked` is empty.
         """
         if not masked:
             raise ValueError("masked is empty; expected the mask of at least one kind of spectrum.")
-        totals, counts = zip(
-            *(masked_square(predicted[kind], target[kind], mask) for kind, mask in masked.items()), strict=True
-        )
-        return global_mean(torch.stack(totals), torch.stack(counts), self.training).sum()
+        parts = [masked_square(predicted[kind], target[kind], mask) for kind, mask in masked.items()]
+        totals, counts = zip(*parts, strict=True)
+        # One collective for all kinds: a process that lacks a kind must still take part in its mean.
+        return self.mean(torch.stack(totals), torch.stack(counts)).sum()
 
 
 def masked_square(predicted: Tensor, target: Tensor, masked: Tensor) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-    """Sum of squared errors where `masked`, (B, n, P) or (B, n), and of how many samples that is."""
+    """Sum the squared errors over a mask, (B, n, P) or (B, n), and count its samples."""
     if masked.dim() == target.dim() - 1:
         masked = masked.unsqueeze(-1)
-    weight = masked.expand_as(target).to(target.dtype)
-    return ((predicted.to(target.dtype) - target).square() * weight).sum(), weight.sum()
+    square = error_of(predicted, target).square()
+    weight = masked.expand_as(square).to(square.dtype)
+    return (square * weight).sum(), weight.sum()

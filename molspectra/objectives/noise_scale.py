@@ -1,16 +1,15 @@
-"""Telling noise levels apart."""
+"""Classification of noise levels."""
 
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from molspectra._config import Configurable
-from molspectra.distributed import global_mean
 from molspectra.layers.precision import at_least_float32
+from molspectra.objectives.objective import Objective
 
 
-class NoiseScaleLoss(Configurable, nn.Module):
-    """Cross-entropy of the level of noise on a molecule, averaged over molecules (3D-EMGP, arXiv:2207.08824).
+class NoiseScaleLoss(Objective):
+    """Cross-entropy of the noise level of a molecule, averaged over molecules (3D-EMGP, arXiv:2207.08824).
 
     Guessing among L levels costs ln L: 3.91 for 50.
 
@@ -20,8 +19,16 @@ class NoiseScaleLoss(Configurable, nn.Module):
     """
 
     def forward(
-        self, logits: Float[Tensor, "molecules levels"], noise_level: Int[Tensor, " molecules"]
+        self, predicted: Float[Tensor, "molecules levels"], target: Int[Tensor, " molecules"]
     ) -> Float[Tensor, ""]:
-        """Logits (B, levels) of a :class:`~molspectra.heads.NoiseScaleHead` and true levels (B,) → a scalar."""
-        total = F.cross_entropy(at_least_float32(logits), noise_level, reduction="sum")
-        return global_mean(total, noise_level.shape[0], self.training)
+        """Compare levels.
+
+        Args:
+            predicted: Logits of a :class:`~molspectra.heads.NoiseScaleHead`, (B, L).
+            target: True levels, (B,).
+
+        Returns:
+            The loss, a scalar, in nats.
+        """
+        total = F.cross_entropy(at_least_float32(predicted), target, reduction="sum")
+        return self.mean(total, target.shape[0])

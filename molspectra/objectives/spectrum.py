@@ -1,29 +1,31 @@
-"""Comparing predicted spectra with given ones."""
+"""Comparison of predicted spectra with given ones."""
 
 from collections.abc import Mapping
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
-from molspectra._config import Configurable
 from molspectra._validation import check_spectra
-from molspectra.distributed import global_mean, sum_over_processes, world_size
+from molspectra.distributed import sum_over_processes, world_size
 from molspectra.layers.precision import at_least_float32
+from molspectra.objectives.objective import Objective
 
 
-class SpectrumLoss(Configurable, nn.Module):
-    """Σ_kind mean_m |p_m - t_m|² / (|t_m|² + floor · mean_m |t_m|²): the squared error in units of the spectrum's own.
+class SpectrumLoss(Objective):
+    """Squared error of spectra relative to the square of each spectrum, averaged over molecules and summed over kinds.
 
-    Intensities differ by orders of magnitude from molecule to molecule, and their units from kind to kind. In units of
-    its own square, every spectrum counts alike, strong or weak, and predicting zero costs about 1 of each kind; the
-    floor, in units of the mean square of the batch, keeps spectra that are nearly or wholly zero (infrared of O2) from
-    counting without bound. With a large floor it is, up to a factor, the plain mean squared error.
+        L = Σ_kind mean_m |p_m - t_m|² / (|t_m|² + floor · mean_m |t_m|²)
 
-    Missing spectra, rows of NaN, and kinds that the target does not have, are left out.
+    Intensities differ by orders of magnitude between molecules, and units differ between kinds. In units of its own
+    square every spectrum counts alike, strong or weak, and predicting zero costs about 1 for each kind. The floor, in
+    units of the mean square of the batch, bounds the weight of spectra that are nearly or completely zero (the infrared
+    spectrum of O2). With a large floor the loss is, up to a factor, the mean squared error.
+
+    Missing spectra, which are rows of NaN, and kinds that the target lacks are left out.
 
     Args:
-        floor: See above; 0.1 by default.
+        floor: Floor in units of the mean square of the batch.
 
     Raises:
         ValueError: the floor is not positive and finite.
@@ -45,14 +47,14 @@ class SpectrumLoss(Configurable, nn.Module):
 
         Args:
             predicted: Kind → intensities (B, L).
-            target: Kind → intensities (B, L), of some of these kinds; a row of NaN is a missing spectrum.
+            target: Kind → intensities (B, L), of some of these kinds. A row of NaN is a missing spectrum.
 
         Returns:
-            The loss, a scalar; 0 if all spectra are missing.
+            The loss, a scalar, or 0 if all spectra are missing.
 
         Raises:
-            ValueError: the target has no kinds, one that was not predicted or of another shape, or (checked for CPU
-                tensors) a row mixes NaN or infinite values with finite ones.
+            ValueError: the target has no kinds, a kind that was not predicted or has another shape, or (checked for CPU
+                tensors) a row that mixes NaN or infinite values with finite ones.
         """
         check_spectra(target, {kind: spectrum.shape[1] for kind, spectrum in predicted.items()})
         errors = [self._of_kind(kind, predicted[kind], target[kind]) for kind in target]
@@ -62,27 +64,28 @@ class SpectrumLoss(Configurable, nn.Module):
         if predicted.shape != target.shape:
             raise ValueError(
                 f"predicted[{kind!r}] must have shape {tuple(target.shape)}, as the target has; got "
-                f"{tuple(predicted.shape)}."
+                f"{tuple(predicted.shape)}. Predict on the axis of the target."
             )
-        missing = target.isnan().any(dim=1, keepdim=True)
-        # Filled ahead of the difference: a NaN that is masked only afterwards still has the gradient NaN.
+        valid = ~target.isnan().any(dim=1, keepdim=True)
+        # Fill before taking the difference: masking a NaN afterwards would still leave its gradient NaN.
         predicted = at_least_float32(predicted)
-        target = target.masked_fill(missing, 0.0).to(predicted.dtype)
-        # In any units: those of cross-sections, say, have squares that float32 cannot hold.
+        target = torch.where(valid, target, 0.0).to(predicted.dtype)
+        # Scale to a largest value of 1: squares in small units, such as those of cross-sections, underflow in float32.
         largest = target.abs().amax()
         largest = torch.where(largest > 0, largest, 1.0)
         predicted, target = predicted / largest, target / largest
-        error = (predicted - target).masked_fill(missing, 0.0).square().mean(dim=1)
+        error = torch.where(valid, predicted - target, 0.0).square().mean(dim=1)
         square = target.square().mean(dim=1)
-        count = (~missing).sum()
+        count = valid.sum()
         unit = square + self.floor * self._mean_of_batch(square.sum(), count, largest)
-        # Of nothing but zeros the unit is arbitrary, of missing spectra it does not matter.
-        return global_mean((error / torch.where(unit > 0, unit, 1.0)).sum(), count, self.training)
+        # The unit is 0 for missing spectra, whose error is 0, and if all spectra are 0, when any unit will do.
+        return self.mean((error / torch.where(unit > 0, unit, 1.0)).sum(), count)
 
     def _mean_of_batch(self, squares: Tensor, count: Tensor, largest: Tensor) -> Tensor:
-        """The mean square over all processes, in units of this one's largest value."""
+        """Return the mean square over all processes, in units of the largest value of this process."""
         if not self.training or world_size() == 1:
             return squares / count.clamp(min=1)
+        # Processes scale by values of their own: exchange sums in the common unit, in float64, which holds them.
         unit = largest.double().square()
         total, number = sum_over_processes(torch.stack([squares * unit, count.double()]))
         return (total / number.clamp(min=1) / unit).to(squares.dtype)

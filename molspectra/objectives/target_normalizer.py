@@ -1,4 +1,4 @@
-"""Bringing denoising targets to unit scale by running statistics."""
+"""Normalisation of denoising targets to unit scale by running statistics."""
 
 from collections.abc import Callable
 
@@ -11,20 +11,20 @@ from molspectra.distributed import sum_over_processes
 
 
 class TargetNormalizer(Configurable, nn.Module):
-    """Divides vector targets by their root mean square per component over all atoms seen in training.
+    """Division of vector targets by their root mean square per component over all atoms seen in training.
 
-    In training mode a batch is first added to the statistics, then normalised by them; in evaluation the statistics
-    stay. They are merged batch by batch as count, mean and sum of squared deviations in float64 (Chan et al. 1983),
-    over all processes (:mod:`molspectra.distributed`). A target that is 0 everywhere stays 0. Rows that are
-    not finite are left out of the statistics.
+    In training mode a batch is first added to the statistics, then normalised by them. In evaluation mode the
+    statistics do not change. They are merged batch by batch as count, mean and sum of squared deviations in float64
+    (Chan et al. 1983), over all processes (:mod:`molspectra.distributed`). A target that is 0 everywhere stays 0. Rows
+    that are not finite are left out of the statistics.
 
     One scale for all three axes and no shift keep the loss invariant under rotation. The released code shifts by the
     mean and divides by the standard deviation of each axis, which `as_released` reproduces: (x - m) / max(s, 1e-8).
-    Unlike the release neither mode gives NaN for constant rows, loses count beyond 2²⁴ atoms, or differs between
+    Unlike the release, neither mode gives NaN for constant rows, loses counts beyond 2²⁴ atoms, or differs between
     processes.
 
     Args:
-        as_released: Standardise each axis on its own.
+        as_released: Standardise each axis separately.
     """
 
     count: Tensor
@@ -39,7 +39,7 @@ class TargetNormalizer(Configurable, nn.Module):
         self.register_buffer("squared_deviations", torch.zeros(3, dtype=torch.float64))
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "TargetNormalizer":
-        """Follow the module to another device, but not to another dtype: counts need float64."""
+        """Move the statistics to another device with the module, but keep their dtype: counts need float64."""
         before = dict(self._buffers)
         super()._apply(fn, recurse)
         for name, moved in self._buffers.items():
@@ -51,26 +51,29 @@ class TargetNormalizer(Configurable, nn.Module):
 
     @torch.no_grad()
     def forward(self, target: Float[Tensor, "atoms 3"]) -> Float[Tensor, "atoms 3"]:
-        """Targets (N, 3) → normalised targets (N, 3), without gradient."""
+        """Return normalised targets (N, 3), without gradient."""
         if self.training:
             self.update(target)
         variance = self.squared_deviations / self.count.clamp(min=1)
         if self.as_released:
             normalized = (target.double() - self.mean) / variance.sqrt().clamp(min=1e-8)
         else:
+            # ⟨x²⟩ = var(x) + ⟨x⟩², averaged over the axes.
             mean_square = (variance + self.mean.square()).mean()
             normalized = target.double() / torch.where(mean_square > 0, mean_square.sqrt(), 1.0)
         return normalized.to(target.dtype)
 
     @torch.no_grad()
     def update(self, target: Float[Tensor, "atoms 3"]) -> None:
-        """Add a batch to the statistics, without rows that are not finite: these would spoil all that follow."""
+        """Add a batch to the statistics, without rows that are not finite, which would spoil all later ones."""
         finite = target.isfinite().all(dim=1, keepdim=True)
         target = torch.where(finite, target.double(), 0.0)
+        # Count, Σ x and Σ x² of all processes, in one collective.
         sums = torch.stack([finite.sum().double().expand(3), target.sum(0), target.square().sum(0)])
         sums = sum_over_processes(sums)
         added, mean = sums[0, 0], sums[1] / sums[0].clamp(min=1)
         deviations = (sums[2] - sums[0] * mean.square()).clamp(min=0)
+        # Merge two samples: deviations within each, plus those between their means.
         total = self.count + added
         shift = mean - self.mean
         share = added / total.clamp(min=1)

@@ -1,4 +1,4 @@
-"""Adding losses up."""
+"""Weighted sum of losses."""
 
 from collections.abc import Mapping
 
@@ -9,12 +9,12 @@ from molspectra._config import Configurable
 
 
 class WeightedSum(Configurable, nn.Module):
-    """{"loss": Σ w_k L_k, and every part by its name}.
+    """Sum of named losses, {"loss": Σ w_k L_k}, reported together with its parts.
 
-    Parts of weight 0 are reported but not added, so that a part that is not finite does no harm there.
+    Parts of weight 0 are reported but not added, so that they may be infinite or NaN.
 
     Args:
-        weights: Weight of each part.
+        weights: Weight w_k of each part.
 
     Example:
         >>> WeightedSum({"a": 1.0, "b": 0.5})({"a": torch.tensor(1.0), "b": torch.tensor(4.0)})["loss"]
@@ -26,15 +26,15 @@ class WeightedSum(Configurable, nn.Module):
         self.weights = dict(weights)
 
     def forward(self, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Named scalars → the same and their weighted sum, "loss".
+        """Return the named scalars together with their weighted sum, "loss".
 
         Raises:
-            ValueError: the names are not those of the weights.
+            ValueError: the names differ from those of the weights.
         """
         if set(losses) != set(self.weights):
-            raise ValueError(f"losses must be named {sorted(self.weights)}; got {sorted(losses)}.")
+            raise ValueError(f"losses must be named {sorted(self.weights)}; got {sorted(losses)}. Set weights for all.")
         total = torch.zeros_like(next(iter(losses.values())))
         for name, weight in self.weights.items():
-            if weight != 0:
+            if weight != 0:  # 0 · NaN would be NaN
                 total = total + weight * losses[name]
         return {"loss": total, **losses}

@@ -272,9 +272,9 @@ class TestEMGPNoise:
             ({"min_std": 0.0}, r"0 < min_std <= max_std < inf \(Å\); got min_std=0.0 and max_std=10.0"),
             ({"max_std": 0.001}, "min_std <= max_std"),
             ({"max_std": float("inf")}, "max_std < inf"),
-            ({"num_levels": 0}, "num_levels and steps must be at least 1; got 0 and 1"),
-            ({"steps": 0}, "at least 1"),
-            ({"mode": "uniform"}, "mode must be 'riemann', 'kabsch' or 'gaussian'; got 'uniform'"),
+            ({"num_levels": 0}, "num_levels must be at least 1; got 0"),
+            ({"steps": 0}, "steps must be at least 1"),
+            ({"mode": "uniform"}, 'mode must be "riemann", "kabsch" or "gaussian"; got \'uniform\''),
             ({"mode": "kabsch", "steps": 2}, "steps=2 is for mode='riemann'"),
         ],
     )

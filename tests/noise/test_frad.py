@@ -162,7 +162,7 @@ def test_bad_input():
 
 @pytest.mark.usefixtures("no_shape_checks")
 def test_unknown_mode():
-    with pytest.raises(ValueError, match="mode must be 'torsion' or 'vibration'; got 'rotation'"):
+    with pytest.raises(ValueError, match='mode must be "torsion" or "vibration"; got \'rotation\''):
         FradNoise(mode="rotation")
 
 

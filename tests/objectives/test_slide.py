@@ -57,5 +57,5 @@ def test_bad_input():
 
 @pytest.mark.usefixtures("no_shape_checks")
 def test_unknown_target():
-    with pytest.raises(ValueError, match="target must be 'exact' or 'sliced'; got 'both'"):
+    with pytest.raises(ValueError, match='target must be "exact" or "sliced"; got \'both\''):
         SliDeLoss("both")
