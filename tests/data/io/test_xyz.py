@@ -17,7 +17,9 @@ He 0.5 0.0 0.0 0.1 0.2 0.3
 
 @pytest.fixture
 def ase_io():
-    return pytest.importorskip("ase.io", reason="needs ASE: pip install molspectra[ase]")
+    import ase.io
+
+    return ase.io
 
 
 def test_plain_frames_equal_ase(ase_io, tmp_path):
