@@ -136,7 +136,7 @@ def test_damaged_tables(write, content, match):
         ({"delimiter": ""}, "delimiter must not be empty"),
         ({"x_unit": "THz"}, r"x_unit must be the unit of the axis \('cm\^-1' of 'ir'\), or both must be among"),
         ({"y_unit": "reflectance"}, r"y_unit must be one of \('absorbance', .*; got 'reflectance'"),
-        ({"outside": "drop"}, "outside must be one of"),
+        ({"outside": "drop"}, 'outside must be "zero", "nan" or "raise"'),
         ({"y_unit": "transmittance"}, r"line 3: values in transmittance must not exceed 2: pass y_unit=\"percent_tr"),
     ],
 )
