@@ -1,4 +1,4 @@
-"""What is added to molecules once, before training: PyG transforms, for `transform=` and `pre_transform=`."""
+"""Transforms of PyG that add fields to molecules once, before training, as `transform=` or `pre_transform=`."""
 
 from molspectra.data.transforms.add_topology import AddTopology
 from molspectra.data.transforms.force_constants import ForceConstants
