@@ -2,7 +2,7 @@
 
     data → noise → encoder → heads → objectives → a dict of losses
 
-Each folder is one stage of that pipeline; `methods` are the published recipes, wired from the parts of the others.
+Each folder is one stage of that pipeline. `methods` are the published recipes, wired from the parts of the others.
 """
 
 from importlib.metadata import PackageNotFoundError, version
@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from molspectra import (
     data,
     distributed,
+    embedding,
     encoders,
     geometry,
     heads,
@@ -36,6 +37,7 @@ __all__ = [
     "data",
     "distributed",
     "embed",
+    "embedding",
     "encoders",
     "geometry",
     "heads",

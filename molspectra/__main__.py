@@ -6,14 +6,13 @@ import platform
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 import molspectra as ms
-from molspectra.embedding import Report, embed_each
-from molspectra.pretrained import ReferenceCheckpoint
+from molspectra.embedding import embed_molecules
+from molspectra.embedding.models import load_encoder
 from molspectra.pretrained.card import cache_dir
 
 _PACKAGES = ("torch", "torch-geometric", "e3nn", "numpy", "scipy", "safetensors", "rdkit", "ase", "huggingface-hub")
@@ -21,7 +20,7 @@ _POOLS = ("sum", "mean", "none", "head")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; 0 if all went well, 1 if some molecules failed, 2 if nothing could be done."""
+    """Run a command, and return 0 if it succeeded, 1 if some molecules failed, 2 if nothing could be done."""
     parser = argparse.ArgumentParser(prog="python -m molspectra", description=ms.__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("info", help="versions, devices and the cache, for bug reports")
@@ -37,17 +36,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     embed.add_argument("--quiet", action="store_true", help="no progress bar")
     given = parser.parse_args(arguments)
     if given.command == "info":
-        print("\n".join(describe()))
+        print("\n".join(machine_info()))
         return 0
     try:
         return embed_file(given)
-    except (AssertionError, ImportError, OSError, RuntimeError, TypeError, ValueError) as error:  # torch asserts CUDA
+    except (AssertionError, ImportError, OSError, RuntimeError, ValueError) as error:  # torch asserts CUDA
         print(f"error: {error}", file=sys.stderr)
         return 2
 
 
-def describe() -> list[str]:
-    """What a bug report should say of the machine."""
+def machine_info() -> list[str]:
+    """Return the lines that a bug report should contain."""
     lines = [f"molspectra {ms.__version__}", f"Python {platform.python_version()} on {platform.platform()}"]
     for package in _PACKAGES:
         try:
@@ -61,55 +60,30 @@ def describe() -> list[str]:
 
 
 def embed_file(given: argparse.Namespace) -> int:
-    """Write features, names and problems of the molecules of a file."""
+    """Write features, names and problems of the molecules of a file, and return the exit status."""
     if not given.output.resolve().parent.is_dir():
         raise ValueError(f"--output must be in a folder that exists; got {given.output}. Make the folder first.")
     encoder, head_pool = load_encoder(given.model)
     if given.pool == "head" and head_pool is None:
         raise ValueError(f"--pool head needs a model with an energy head; {given.model} has none. Use sum or mean.")
-    pool: Any = {"none": None, "head": head_pool}.get(given.pool, given.pool)
-    if isinstance(pool, torch.nn.Module):
-        pool.to(given.device)
-    report = Report()
-    rows = list(
-        embed_each(
-            encoder, given.molecules, pool, report, given.layers, given.batch_size, given.device, given.seed,
-            progress=not given.quiet,
-        )
-    )  # fmt: skip
-    known = [row for row in rows if row is not None]
-    if not known:
-        raise ValueError(f"No molecule could be embedded of {len(rows)} in {given.molecules}.\n  {report.summary()}")
-    embedded: dict[str, Any] = {"names": np.array(report.names), "problems": np.array(report.all_problems())}
-    if pool is None:
-        nothing = known[0][:0]
-        filled = [nothing if row is None else row for row in rows]
-        embedded |= {
-            "features": torch.cat(filled).numpy(),
-            "atom_offset": np.cumsum([0, *(len(row) for row in filled)]),
-        }
-    else:
-        missing = torch.full_like(known[0], torch.nan)
-        embedded["features"] = torch.stack([missing if row is None else row for row in rows]).numpy()
+    result = embed_molecules(
+        encoder,
+        given.molecules,
+        {"none": None, "head": head_pool}.get(given.pool, given.pool),
+        layers=given.layers,
+        batch_size=given.batch_size,
+        device=given.device,
+        seed=given.seed,
+        progress=not given.quiet,
+    )
+    arrays = result.to_arrays()
     with given.output.open("wb") as stream:
-        np.savez_compressed(stream, **embedded)
-    print(f"{given.output}: features {embedded['features'].shape} of {len(known)} molecules", file=sys.stderr)
-    if report.problems:
-        print(f"{len(report.problems)} molecules failed:\n  {report.summary()}", file=sys.stderr)
-    return 1 if report.problems else 0
-
-
-def load_encoder(model: str) -> tuple[torch.nn.Module, torch.nn.Module | None]:
-    """The encoder of a name, a directory or a published file, and how its energy head pools, if it has one."""
-    path = Path(model)
-    loaded = ms.pretrained.load_reference(path) if path.is_file() else ms.pretrained.load(model)
-    if isinstance(loaded, ReferenceCheckpoint):
-        return loaded.encoder, None if loaded.energy_head is None else loaded.energy_head.pool
-    if not hasattr(loaded, "out_channels"):
-        raise ValueError(
-            f"--model must be an encoder; {model} holds a {type(loaded).__name__}. Save the encoder alone."
-        )
-    return loaded, None
+        np.savez_compressed(stream, **arrays)
+    num_embedded = len(result.names) - len(result.problems)
+    print(f"{given.output}: features {arrays['features'].shape} of {num_embedded} molecules", file=sys.stderr)
+    if result.problems:
+        print(f"{len(result.problems)} molecules failed:\n  {result.summary()}", file=sys.stderr)
+    return 1 if result.problems else 0
 
 
 if __name__ == "__main__":

@@ -228,7 +228,7 @@ def test_smiles_of_a_file_are_named(tmp_path):
     [
         ("missing.sdf", {}, FileNotFoundError, "There is no file missing.sdf"),
         (3, {}, TypeError, "molecules must be SMILES, .*got a int"),
-        ([], {}, ValueError, "No molecule could be embedded of 0; there are none"),
+        ([], {}, ValueError, "No molecule could be embedded of 0: the source is empty"),
         ("O", {"batch_size": 0}, ValueError, "batch_size must be at least 1"),
         ("O", {"pool": "max"}, ValueError, "pool must be"),
         ("O", {"on_error": "ignore"}, ValueError, "on_error must be"),
@@ -298,3 +298,88 @@ def test_an_encoder_that_fails_on_one_molecule_gives_the_others():
     with pytest.warns(UserWarning, match="1 of 3 molecules failed.*\n  CBr: index 35 is out of bounds"):
         rows = ms.embed(encoder, ["O", "CBr", "C"])
     assert np.isnan(rows[:, 0]).tolist() == [False, True, False]
+
+
+class Limited(nn.Module):
+    """An encoder that fits a number of molecules into memory, and fails as a device or a program does."""
+
+    out_channels, cutoff = 1, 5.0
+
+    def __init__(self, error, most=0):
+        super().__init__()
+        self.error, self.most, self.batch_sizes = error, most, []
+
+    def forward(self, z, pos, batch=None):
+        self.batch_sizes.append(int(batch[-1]) + 1)
+        if self.batch_sizes[-1] > self.most:
+            raise self.error
+        return ms.encoders.AtomFeatures(z.unsqueeze(1).float())
+
+
+OUT_OF_MEMORY = {
+    "accelerator": torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB."),
+    "host": RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes."),
+}
+
+
+@pytest.mark.parametrize("error", OUT_OF_MEMORY.values(), ids=OUT_OF_MEMORY)
+def test_a_batch_that_does_not_fit_into_memory_is_halved(error):
+    encoder = Limited(error, most=3)
+    smiles = ["O", "C", "N", "S", "F", "Cl", "Br", "P"]
+    rows = ms.embed(encoder, smiles, batch_size=6)
+    np.testing.assert_array_equal(rows, ms.embed(Limited(None, most=8), smiles))
+    assert encoder.batch_sizes == [6, 3, 3, 2]  # a batch of 6 is not tried again
+
+
+@pytest.mark.parametrize("error", OUT_OF_MEMORY.values(), ids=OUT_OF_MEMORY)
+def test_a_molecule_that_does_not_fit_into_memory_is_no_row_of_nan(error):
+    with pytest.raises(
+        torch.OutOfMemoryError, match="A molecule of 5 atoms, alone in its batch, does not fit"
+    ) as caught:
+        ms.embed(Limited(error), ["C", "C"])
+    assert caught.value.__cause__ is error
+
+
+def test_a_device_that_failed_is_no_row_of_nan():
+    error = RuntimeError("CUDA error: device-side assert triggered")
+    encoder = Limited(error)
+    with pytest.raises(RuntimeError, match=r'cpu failed and cannot be used further .*device="cpu"'):
+        ms.embed(encoder, ["C", "O"])
+    assert encoder.batch_sizes == [2]  # every further operation would fail as well
+
+
+@pytest.mark.parametrize("error", [NotImplementedError("later"), TypeError("wrong"), AttributeError("no such field")])
+def test_a_fault_of_the_program_is_no_row_of_nan(error):
+    with pytest.raises(type(error), match=str(error)):
+        ms.embed(Limited(error), ["C", "O"])
+
+
+def test_an_encoder_by_its_directory(encoder, tmp_path):
+    ms.pretrained.save(encoder, tmp_path / "encoder")
+    np.testing.assert_array_equal(ms.embed(tmp_path / "encoder", "O"), ms.embed(encoder, "O"))
+    np.testing.assert_array_equal(ms.embed(str(tmp_path / "encoder"), "O"), ms.embed(encoder, "O"))
+    ms.pretrained.save(ms.spectra.SpecFormer({"ir": 60}, 10, 5, 8, num_heads=2), tmp_path / "specformer")
+    with pytest.raises(ValueError, match="must be an encoder; .*holds a SpecFormer"):
+        ms.embed(tmp_path / "specformer", "O")
+
+
+@pytest.mark.parametrize("pool", ["sum", None])
+def test_result_with_names_and_problems(encoder, pool):
+    result = ms.embedding.embed_molecules(encoder, ["CCO", "C1CC", "C"], pool)
+    assert result.names == ["CCO", "C1CC", "C"]
+    assert list(result.problems) == [1]
+    arrays = result.to_arrays()
+    assert arrays["problems"].tolist()[::2] == ["", ""]
+    assert "must be a valid SMILES" in arrays["problems"][1]
+    if pool is None:
+        assert arrays["atom_offset"].tolist() == [0, 9, 9, 14]
+        assert arrays["features"].shape == (14, 16)
+    else:
+        assert np.isnan(arrays["features"]).any(axis=1).tolist() == [False, True, False]
+
+
+def test_a_pooling_module_follows_the_encoder(encoder):
+    pool = ms.heads.MoleculePooling(16)
+    rows = ms.embed(encoder.double(), "O", pool=pool.double())
+    assert rows.dtype == np.float64
+    assert pool.training

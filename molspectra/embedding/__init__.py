@@ -1,0 +1,6 @@
+"""Features of molecules from an encoder, in one call."""
+
+from molspectra.embedding.molecules import embed, embed_molecules
+from molspectra.embedding.result import EmbeddingResult
+
+__all__ = ["EmbeddingResult", "embed", "embed_molecules"]
