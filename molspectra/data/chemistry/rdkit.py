@@ -26,14 +26,17 @@ def from_rdkit(mol: Any, conformer: int = -1) -> Data:
     Raises:
         ImportError: RDKit is not installed.
         TypeError: `mol` is not an RDKit molecule.
-        ValueError: the molecule lacks this conformer, has only a flat drawing, has dummy atoms, or has hydrogens
-            without positions.
+        ValueError: the molecule is not sanitized, lacks this conformer, has only a flat drawing, has dummy atoms, or
+            has hydrogens without positions.
     """
     rdkit = import_rdkit("from_rdkit")
     if not isinstance(mol, rdkit.Chem.Mol):
         raise TypeError(f"mol must be an rdkit.Chem.Mol; got {type(mol).__name__}. For SMILES use from_smiles.")
     geometry = _conformer(mol, conformer)
-    implicit = sum(atom.GetTotalNumHs() for atom in mol.GetAtoms())
+    try:
+        implicit = sum(atom.GetTotalNumHs() for atom in mol.GetAtoms())
+    except RuntimeError as error:  # RDKit has not calculated valences
+        raise ValueError("mol must be sanitized; it is not. Call rdkit.Chem.SanitizeMol(mol).") from error
     if implicit:
         raise ValueError(
             f"mol must have explicit hydrogens; {implicit} are implicit and have no positions. Add them with "

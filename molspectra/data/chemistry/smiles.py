@@ -51,9 +51,15 @@ def from_smiles(smiles: str, seed: int = 0, optimize: bool = True) -> Data:
         if mol.GetNumAtoms() == 0:
             raise ValueError(f"smiles must hold at least one atom; got {smiles!r}. Skip empty entries.")
         refuse_dummies(mol)
-        _embed(mol, smiles, seed)
-        if optimize and mol.GetNumAtoms() > 1:
-            _relax(mol, smiles)
+        try:
+            _embed(mol, smiles, seed)
+            if optimize and mol.GetNumAtoms() > 1:
+                _relax(mol, smiles)
+        except RuntimeError as error:  # a violated invariant of RDKit's own
+            raise ValueError(
+                f"RDKit fails to make a conformer for smiles {smiles!r}: {error}. Make coordinates elsewhere and use "
+                "from_rdkit or from_ase."
+            ) from error
         _separate_fragments(mol)
     data = from_rdkit(mol)
     data.smiles = smiles

@@ -54,9 +54,13 @@ class SmirnoffForceField:
             interpolation by bond order, or a pattern that RDKit cannot read.
 
     Example:
-        >>> force_field = SmirnoffForceField("openff-2.0.0.offxml")  # doctest: +SKIP
-        >>> force_field.label(mol).bonds[0, 1].k  # doctest: +SKIP
-        529.2429715351
+        >>> bond = 'smirks="[#8:1]-[#1:2]" length="0.97 * angstrom" k="1060 * kilocalorie_per_mole / angstrom**2"'
+        >>> file = tmp_path / "water.offxml"
+        >>> root = '<SMIRNOFF aromaticity_model="OEAroModel_MDL">'
+        >>> _ = file.write_text(f"{root}<Bonds><Bond {bond}/></Bonds></SMIRNOFF>")
+        >>> water = ms.data.to_rdkit(ms.data.from_smiles("O"))
+        >>> SmirnoffForceField(file).label(water).bonds[0, 1].k  # kcal/mol/Å^2
+        1060.0
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:

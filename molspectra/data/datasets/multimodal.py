@@ -143,7 +143,7 @@ class MultimodalSpectra(StoredDataset):
 
     def download(self) -> None:
         """Fetch the published archive and take the shards out of it, all or none."""
-        _import_pyarrow()  # rather now than after hours
+        _import_pyarrow()  # fails now, not after hours of downloading
         _unpack(download(_URL, Path(self.raw_dir) / _ARCHIVE), Path(self.raw_dir))
 
     def molecules(self) -> Iterator[Data]:

@@ -16,7 +16,7 @@ from torch import Tensor
 from molspectra.data.io.archives import file_lines
 from molspectra.spectra.axis import SpectrumAxis
 
-_TAIL = 1 << 20  # bytes: a row of 3,500 numbers has a tenth of that
+_TAIL = 1 << 20  # bytes, about ten rows of 3,500 numbers
 
 
 def read_rows(path: str | Path, axis: SpectrumAxis, num_rows: int) -> Iterator[str]:

@@ -138,6 +138,15 @@ def test_smiles_refuses(chem, arguments, match, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+def test_a_failure_inside_rdkit_is_one_of_this_molecule(chem, monkeypatch):
+    def fail(*arguments):
+        raise RuntimeError("Invariant Violation")
+
+    monkeypatch.setattr(chem.rdDistGeom, "EmbedMolecule", fail)
+    with pytest.raises(ValueError, match="RDKit fails to make a conformer for smiles 'CO': Invariant Violation"):
+        from_smiles("CO")
+
+
 def test_relaxing_leaves_the_bonds_alone(chem):
     caffeine = "Cn1c(=O)c2c(ncn2C)n(C)c1=O"  # MMFF94 calls the larger ring not aromatic
     mol = chem.AddHs(chem.MolFromSmiles(caffeine))
@@ -176,6 +185,10 @@ def test_rdkit_refuses(chem):
     rdDepictor.Compute2DCoords(mol)
     with pytest.raises(ValueError, match="must be three-dimensional; it is marked as a drawing"):
         from_rdkit(mol)
+    unsanitized = chem.MolFromMolBlock(chem.MolToMolBlock(mol), sanitize=False, removeHs=False)
+    unsanitized.GetConformer().Set3D(True)
+    with pytest.raises(ValueError, match=r"mol must be sanitized; it is not. Call rdkit.Chem.SanitizeMol\(mol\)"):
+        from_rdkit(unsanitized)
     with pytest.raises(TypeError, match="mol must be an rdkit.Chem.Mol; got str. For SMILES use from_smiles"):
         from_rdkit("CO")
 
