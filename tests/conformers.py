@@ -1,4 +1,4 @@
-"""Conformers of forty molecules with the published noises, energies and targets, shared by the parity tests."""
+"""Molecules that tests share: published conformers with their noises, energies and targets, and some of our own."""
 
 import functools
 
@@ -6,7 +6,14 @@ import networkx
 import numpy as np
 import torch
 from torch import Tensor
-from torch_geometric.data import Data
+from torch_geometric.data import Batch, Data
+
+from molspectra.data import from_smiles
+from molspectra.data.transforms import AddTopology, ForceConstants
+from molspectra.testing import random_molecules
+
+TOPOLOGY = AddTopology()
+GENERIC = ForceConstants.generic()
 
 IDS = [f"m{number:02d}" for number in range(40)]
 
@@ -43,6 +50,19 @@ class PublishedConformers:
             angles = angles[:, self("slide/energy", molecule, "clean_angle")]
             torsions = torsions[:, self("slide/energy", molecule, "clean_torsion")]
         return bonds, angles, torsions
+
+
+def prepared_molecule(smiles: str, dtype: torch.dtype = torch.float64, topology: AddTopology = TOPOLOGY) -> Data:
+    """A molecule with its topology and generic force constants."""
+    data = topology(from_smiles(smiles))
+    data.pos = data.pos.to(dtype)
+    return GENERIC(data)
+
+
+def random_batch(sizes: tuple[int, ...] = (3, 1, 6), dtype: torch.dtype = torch.float64) -> Batch:
+    """Molecules of random elements at random positions."""
+    z, pos, batch = random_molecules(sizes, dtype)
+    return Batch.from_data_list([Data(z=z[batch == i], pos=pos[batch == i]) for i in range(len(sizes))])
 
 
 def distances(pos: Tensor) -> Tensor:

@@ -78,6 +78,12 @@ def conformers(reference: Path) -> "PublishedConformers":
 
 
 @pytest.fixture
+def generator() -> Callable[..., torch.Generator]:
+    """Make a random generator with a seed, on the CPU unless told otherwise."""
+    return lambda seed=0, device="cpu": torch.Generator(device).manual_seed(seed)
+
+
+@pytest.fixture
 def no_shape_checks() -> Iterator[None]:
     """For tests that pass wrong shapes or types on purpose, or compile: see `molspectra.testing`."""
     from molspectra.testing import without_shape_checks

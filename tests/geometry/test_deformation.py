@@ -3,18 +3,13 @@
 import pytest
 import torch
 
-import molspectra as ms
 from molspectra.geometry import deform, internal_coordinates, rotate_torsions, wrap_angle
-from tests.conformers import distances, rigid_parts, volumes
-
-TOPOLOGY = ms.data.transforms.AddTopology()
+from tests.conformers import distances, prepared_molecule, rigid_parts, volumes
 
 
 @pytest.fixture(scope="module", params=["CCO", "CC1CC1CO", "c1ccccc1C(=O)NC", "CO.CS", "[Na+].[O-]C=O"])
 def molecule(request):
-    data = TOPOLOGY(ms.data.from_smiles(request.param))
-    data.pos = data.pos.double()
-    return data
+    return prepared_molecule(request.param)
 
 
 def changes(data, size=1.0):
@@ -82,8 +77,8 @@ def test_no_change_and_changes_away_from_bridges_do_nothing(molecule):
 
 
 def test_gradients():
-    data = TOPOLOGY(ms.data.from_smiles("CO"))
-    pos = data.pos.double().requires_grad_()
+    data = prepared_molecule("CO")
+    pos = data.pos.requires_grad_()
     amounts = [change.requires_grad_() for change in changes(data)]
 
     def run(pos, stretch, bend, twist):

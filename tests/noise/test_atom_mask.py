@@ -11,10 +11,6 @@ from molspectra.noise import AtomMask, EMPPMask, masked_pairs
 from molspectra.testing import EDGE_MOLECULES, edge_molecule
 
 
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
 def molecules(sizes=(3, 1, 6, 2)):
     """Chains of hydrogens, each bonded to the next, with one heavier atom if there are three or more."""
     return Batch.from_data_list(
@@ -99,7 +95,7 @@ def test_published_pairs(published):
 
 
 @pytest.mark.parametrize("num_copies", [1, 2])
-def test_a_batch_is_its_molecules_one_by_one(num_copies):
+def test_a_batch_is_its_molecules_one_by_one(num_copies, generator):
     batch = molecules()
     masked = AtomMask(num_copies, labels=("label",))(batch, generator())
     z, pos, bonds, orders, batch_vector = [], [], [], [], []
@@ -123,7 +119,7 @@ def test_a_batch_is_its_molecules_one_by_one(num_copies):
     assert torch.equal(masked.z, batch.z[masked.kept])
 
 
-def test_copies_lack_different_atoms_as_long_as_there_are_any():
+def test_copies_lack_different_atoms_as_long_as_there_are_any(generator):
     batch = molecules((3, 1, 6, 2))
     for seed in range(20):
         drawn = AtomMask(num_copies=4).draw(batch, generator(seed)).view(4, 4)
@@ -133,7 +129,7 @@ def test_copies_lack_different_atoms_as_long_as_there_are_any():
         assert torch.equal(batch.batch[drawn], torch.arange(4).expand(4, 4))
 
 
-def test_every_atom_is_as_likely_as_any_other():
+def test_every_atom_is_as_likely_as_any_other(generator):
     """Of one copy, and of the second of two given the first: a χ² test, with a seed that is fixed."""
     size, number = 5, 20_000
     batch = Batch(
@@ -150,7 +146,7 @@ def test_every_atom_is_as_likely_as_any_other():
     assert chi2 < 43.8  # of 19 degrees of freedom, one time in a thousand more
 
 
-def test_heavy_only():
+def test_heavy_only(generator):
     batch = molecules((3, 1, 6, 2))
     batch.z[8] = 6  # two heavy atoms in the third molecule
     seen = [set() for _ in range(4)]
@@ -180,7 +176,7 @@ def test_one_molecule_as_a_transform():
 
 @pytest.mark.parametrize("name", EDGE_MOLECULES)
 @pytest.mark.parametrize("num_copies", [1, 3])
-def test_edge_molecules(name, num_copies):
+def test_edge_molecules(name, num_copies, generator):
     z, pos = edge_molecule(name)
     alone, ordinary = Data(z=z, pos=pos), Data(z=torch.tensor([8, 1, 1]), pos=torch.randn(3, 3))
     for batch in (alone, Batch.from_data_list([alone]), Batch.from_data_list([ordinary, alone])):
@@ -212,7 +208,7 @@ def test_the_cutoff_is_exclusive():
     assert masked_pairs(AtomMask().mask(data, torch.tensor([0])), 2.0).atom.tolist() == [1]
 
 
-def test_same_generator_same_masks_and_the_input_is_untouched():
+def test_same_generator_same_masks_and_the_input_is_untouched(generator):
     batch = molecules()
     before = batch.clone()
     first, second, third = (AtomMask(2)(batch, generator(seed)).masked_atom for seed in (3, 3, 4))
@@ -222,7 +218,7 @@ def test_same_generator_same_masks_and_the_input_is_untouched():
     assert all(torch.equal(batch[key], before[key]) for key in batch.keys())  # noqa: SIM118 a Data, not a dict
 
 
-def test_a_data_with_a_batch_field_is_a_batch_too():
+def test_a_data_with_a_batch_field_is_a_batch_too(generator):
     batch = molecules()
     data = Data(z=batch.z, pos=batch.pos, batch=batch.batch)
     first, second = (AtomMask(2)(each, generator()) for each in (batch, data))
@@ -260,7 +256,7 @@ def test_bad_input():
         masked_pairs(AtomMask()(batch), 0)
 
 
-def test_the_name_of_the_paper():
+def test_the_name_of_the_paper(generator):
     batch, mask = molecules(), EMPPMask(num_masked=2, heavy_only=True, labels=("label",))
     expected = AtomMask(num_copies=2, heavy_only=True, labels=("label",))(batch, generator())
     assert all(torch.equal(value, expected[key]) for key, value in mask(batch, generator()).to_dict().items())

@@ -2,14 +2,11 @@
 
 import pytest
 import torch
-from torch_geometric.data import Batch, Data
+from torch_geometric.data import Data
 
 from molspectra.geometry import remove_mean
 from molspectra.noise import CoordNoise
-
-
-def molecules(sizes=(3, 1, 6)):
-    return Batch.from_data_list([Data(z=torch.ones(n, dtype=torch.int64), pos=torch.randn(n, 3)) for n in sizes])
+from tests.conformers import random_batch
 
 
 def test_published_transform(load_fixture, monkeypatch):
@@ -23,7 +20,7 @@ def test_published_transform(load_fixture, monkeypatch):
 
 
 def test_target_is_the_displacement_and_the_input_is_untouched():
-    batch = molecules()
+    batch = random_batch(dtype=torch.float32)
     before = batch.pos.clone()
     noisy = CoordNoise(0.04)(batch)
     assert torch.equal(batch.pos, before)
@@ -33,15 +30,15 @@ def test_target_is_the_displacement_and_the_input_is_untouched():
     assert noisy.num_graphs == 3
 
 
-def test_statistics():
-    noise = CoordNoise(0.04)(Data(pos=torch.zeros(100_000, 3)), torch.Generator().manual_seed(0)).pos_target
+def test_statistics(generator):
+    noise = CoordNoise(0.04)(Data(pos=torch.zeros(100_000, 3)), generator()).pos_target
     assert noise.mean(dim=0).abs().max() < 5 * 0.04 / 100_000**0.5
     covariance = noise.T @ noise / len(noise)
     torch.testing.assert_close(covariance, 0.04**2 * torch.eye(3), atol=0.04**2 * 0.02, rtol=0)
 
 
 def test_without_translation_each_molecule_keeps_its_place():
-    batch = molecules()
+    batch = random_batch(dtype=torch.float32)
     noisy = CoordNoise(0.04, remove_translation=True)(batch)
     torch.testing.assert_close(remove_mean(noisy.pos_target, batch.batch), noisy.pos_target)
     for molecule in range(3):
@@ -53,11 +50,11 @@ def test_without_translation_each_molecule_keeps_its_place():
 
 
 @pytest.mark.parametrize("remove_translation", [True, False])
-def test_same_generator_same_noise(remove_translation):
-    batch, noise = molecules(), CoordNoise(0.04, remove_translation)
-    first, second = (noise(batch, torch.Generator().manual_seed(3)).pos for _ in range(2))
+def test_same_generator_same_noise(remove_translation, generator):
+    batch, noise = random_batch(dtype=torch.float32), CoordNoise(0.04, remove_translation)
+    first, second = (noise(batch, generator(3)).pos for _ in range(2))
     assert torch.equal(first, second)
-    assert not torch.equal(first, noise(batch, torch.Generator().manual_seed(4)).pos)
+    assert not torch.equal(first, noise(batch, generator(4)).pos)
 
 
 def test_negative_std_is_refused():

@@ -10,13 +10,9 @@ from torch_geometric.data import Batch, Data
 import molspectra as ms
 from molspectra.noise.emgp import EMGPNoise, riemann_force_target
 from molspectra.testing import EDGE_MOLECULES, edge_molecule, random_molecules, random_orthogonal
+from tests.conformers import random_batch
 
 MODES = ["riemann.steps1", "riemann.steps3", "kabsch.steps1", "gaussian.steps1"]
-
-
-def molecules(sizes=(3, 1, 6), dtype=torch.float64):
-    _, pos, batch = random_molecules(sizes, dtype)
-    return Batch.from_data_list([Data(pos=pos[batch == i]) for i in range(len(sizes))])
 
 
 def by_gram_matrices(perturbed, pos):
@@ -137,15 +133,15 @@ class TestRiemannForceTarget:
 
 
 class TestEMGPNoise:
-    def test_one_step_is_plain_gaussian_noise(self):
-        batch = molecules()
-        riemann, gaussian = (EMGPNoise(mode=mode)(batch, generator()) for mode in ("riemann", "gaussian"))
+    def test_one_step_is_plain_gaussian_noise(self, generator):
+        batch = random_batch()
+        riemann, gaussian = (EMGPNoise(mode=mode)(batch, generator(3)) for mode in ("riemann", "gaussian"))
         assert torch.equal(riemann.pos, gaussian.pos)
         assert torch.equal(gaussian.force_target, batch.pos - gaussian.pos)
         assert not torch.allclose(riemann.force_target, gaussian.force_target)
 
     def test_langevin_steps_spelled_out(self):
-        batch, level = molecules(), torch.tensor([20, 35, 28])
+        batch, level = random_batch(), torch.tensor([20, 35, 28])
         normals = torch.randn(4, 10, 3, dtype=torch.float64)
         sigma = 10 * 0.001 ** (level.double() / 49)
         expected = []
@@ -163,7 +159,7 @@ class TestEMGPNoise:
     @pytest.mark.parametrize("name", MODES)
     def test_a_batch_is_its_molecules_one_by_one(self, name):
         mode, steps = name.split(".steps")
-        batch, level = molecules(), torch.tensor([15, 30, 45])
+        batch, level = random_batch(), torch.tensor([15, 30, 45])
         noise = EMGPNoise(mode=mode, steps=int(steps))
         normals = torch.randn(int(steps), 10, 3, dtype=torch.float64)
         together = noise.perturb(batch, level, normals=normals)
@@ -175,11 +171,11 @@ class TestEMGPNoise:
             assert torch.equal(together.noise_scale[i : i + 1], alone.noise_scale)
 
     @pytest.mark.parametrize("name", MODES)
-    def test_same_generator_same_noise_and_the_input_is_untouched(self, name):
+    def test_same_generator_same_noise_and_the_input_is_untouched(self, name, generator):
         mode, steps = name.split(".steps")
-        noise, batch = EMGPNoise(mode=mode, steps=int(steps)), molecules()
+        noise, batch = EMGPNoise(mode=mode, steps=int(steps)), random_batch()
         before = copy.deepcopy(batch)
-        first, second = (noise(batch, generator()) for _ in range(2))
+        first, second = (noise(batch, generator(3)) for _ in range(2))
         for field in ("pos", "force_target", "noise_level", "noise_scale"):
             assert torch.equal(first[field], second[field])
         assert not torch.equal(first.pos, noise(batch, generator(4)).pos)
@@ -188,7 +184,7 @@ class TestEMGPNoise:
         assert first.num_graphs == 3
 
     def test_fields_of_a_batch_a_molecule_and_a_data_with_a_batch_field(self):
-        batch = molecules(dtype=torch.float32)
+        batch = random_batch(dtype=torch.float32)
         noise = EMGPNoise()
         noisy = noise(batch)
         assert noisy.noise_level.dtype == torch.int64
@@ -201,10 +197,10 @@ class TestEMGPNoise:
         data.batch = batch.batch
         assert noise(data).noise_level.shape == (3,)
 
-    def test_statistics(self):
+    def test_statistics(self, generator):
         """Every level as often, and at each the displacement that its scale says."""
-        batch = Batch.from_data_list([Data(pos=torch.randn(4, 3, generator=generator()))] * 5000)
-        noisy = EMGPNoise(8.0, 0.5, num_levels=5)(batch, generator())
+        batch = Batch.from_data_list([Data(pos=torch.randn(4, 3, generator=generator(3)))] * 5000)
+        noisy = EMGPNoise(8.0, 0.5, num_levels=5)(batch, generator(3))
         counts = noisy.noise_level.bincount(minlength=5)
         assert ((counts - 1000).abs() < 5 * (5000 * 0.2 * 0.8) ** 0.5).all()
         displacement = noisy.pos - batch.pos
@@ -213,10 +209,10 @@ class TestEMGPNoise:
             assert of_level.std().item() == pytest.approx(sigma, rel=5 / (2 * of_level.numel()) ** 0.5)
             assert of_level.mean(0).abs().max() < 5 * sigma / len(of_level) ** 0.5
 
-    def test_later_steps_add_what_they_say_to_lone_atoms(self):
+    def test_later_steps_add_what_they_say_to_lone_atoms(self, generator):
         """A lone atom feels no force: the variances of the steps add up to σ² (1 + 1/2 + 1/4)."""
         batch = Batch.from_data_list([Data(pos=torch.zeros(1, 3))] * 20_000)
-        noisy = EMGPNoise(2.0, 2.0, steps=3)(batch, generator())
+        noisy = EMGPNoise(2.0, 2.0, steps=3)(batch, generator(3))
         assert noisy.pos.var().item() == pytest.approx(4 * 1.75, rel=0.05)
         assert (noisy.force_target == 0).all()
 
@@ -258,11 +254,11 @@ class TestEMGPNoise:
     def test_one_level(self):
         assert EMGPNoise(0.3, 0.1, num_levels=1).scale(torch.tensor([0])).item() == pytest.approx(0.3)
 
-    def test_on_real_molecules_targets_are_of_the_size_of_the_noise(self):
+    def test_on_real_molecules_targets_are_of_the_size_of_the_noise(self, generator):
         batch = Batch.from_data_list(list(ms.data.MiniSpectra("train")[:40]))
         noise = EMGPNoise()
         for level in (5, 20, 35, 49):
-            noisy = noise.perturb(batch, torch.full((40,), level), generator())
+            noisy = noise.perturb(batch, torch.full((40,), level), generator(3))
             scaled = noisy.force_target / noisy.noise_scale[batch.batch, None]
             assert 0.3 < scaled.square().mean().sqrt() < 3
 
@@ -295,17 +291,13 @@ class TestEMGPNoise:
     def test_bad_levels_and_normals(self, level, normals, message):
         normals = None if normals is None else torch.zeros(normals)
         with pytest.raises(ValueError, match=message):
-            EMGPNoise().perturb(molecules(), torch.tensor(level), normals=normals)
+            EMGPNoise().perturb(random_batch(), torch.tensor(level), normals=normals)
 
     @pytest.mark.cuda
-    def test_cuda(self):
-        batch = molecules(dtype=torch.float32).to("cuda")
+    def test_cuda(self, generator):
+        batch = random_batch(dtype=torch.float32).to("cuda")
         for name in MODES:
             mode, steps = name.split(".steps")
-            noisy = EMGPNoise(mode=mode, steps=int(steps))(batch, torch.Generator("cuda").manual_seed(0))
+            noisy = EMGPNoise(mode=mode, steps=int(steps))(batch, generator(device="cuda"))
             assert noisy.force_target.is_cuda
             assert noisy.force_target.isfinite().all()
-
-
-def generator(seed=3):
-    return torch.Generator().manual_seed(seed)

@@ -29,16 +29,12 @@ def molecules():
     return [PREPARE(molecule) for molecule in ms.data.MiniSpectra()[20:26]]
 
 
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
 def tensors(data):
     return {key: value for key, value in data.to_dict().items() if isinstance(value, torch.Tensor)}
 
 
 @every_noise
-def test_the_same_generator_gives_the_same_noise_bit_for_bit(name, molecules):
+def test_the_same_generator_gives_the_same_noise_bit_for_bit(name, molecules, generator):
     batch = Batch.from_data_list(molecules)
     first, second = (tensors(NOISES[name](batch, generator())) for _ in range(2))
     assert all(torch.equal(first[key], second[key]) or first[key].isnan().any() for key in first)
@@ -47,7 +43,7 @@ def test_the_same_generator_gives_the_same_noise_bit_for_bit(name, molecules):
 
 
 @every_noise
-def test_what_comes_in_is_left_as_it_is(name, molecules):
+def test_what_comes_in_is_left_as_it_is(name, molecules, generator):
     batch = Batch.from_data_list(molecules)
     before = copy.deepcopy(tensors(batch))
     NOISES[name](batch, generator())
@@ -58,7 +54,7 @@ def test_what_comes_in_is_left_as_it_is(name, molecules):
 
 @every_noise
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
-def test_precision(name, dtype, molecules):
+def test_precision(name, dtype, molecules, generator):
     batch = Batch.from_data_list(molecules)
     batch.pos = batch.pos.to(dtype)
     noisy = NOISES[name](batch, generator())

@@ -9,20 +9,9 @@ from torch_geometric.data import Batch
 import molspectra as ms
 from molspectra.geometry import internal_coordinates, rotate_torsions, wrap_angle
 from molspectra.noise import FradNoise, frad
-from tests.conformers import IDS, distances, volumes
+from tests.conformers import IDS, TOPOLOGY, distances, prepared_molecule, volumes
 
-TOPOLOGY = ms.data.transforms.AddTopology()
 FLEXIBLE = "OCC(=O)CC=CCl"
-
-
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
-def molecule(smiles, dtype=torch.float64):
-    data = TOPOLOGY(ms.data.from_smiles(smiles))
-    data.pos = data.pos.to(dtype)
-    return data
 
 
 def changes(data, pos):
@@ -64,8 +53,8 @@ def test_published_draws(conformers, size, monkeypatch):
         assert torch.equal(noisy.pos_target, conformers("frad/torsion_noise", name, f"{size}.target"))
 
 
-def test_torsion_mode_turns_rotatable_bonds_and_nothing_else():
-    data = molecule(FLEXIBLE)
+def test_torsion_mode_turns_rotatable_bonds_and_nothing_else(generator):
+    data = prepared_molecule(FLEXIBLE)
     batch = Batch.from_data_list([data] * 3000)
     pos = FradNoise(rotatable_std=0.3).conformation(batch, generator())
     stretches, bends, turns, _ = changes(data, pos)
@@ -78,8 +67,8 @@ def test_torsion_mode_turns_rotatable_bonds_and_nothing_else():
     assert ((standard.T @ standard) / 3000 - torch.eye(4)).abs().max() < 5 * math.sqrt(2) * error
 
 
-def test_only_the_coordinate_noise_is_the_target():
-    data = molecule(FLEXIBLE)
+def test_only_the_coordinate_noise_is_the_target(generator):
+    data = prepared_molecule(FLEXIBLE)
     batch = Batch.from_data_list([data] * 500)
     noise = FradNoise(0.04)
     noisy = noise(batch, generator())
@@ -91,8 +80,8 @@ def test_only_the_coordinate_noise_is_the_target():
 
 
 @pytest.mark.parametrize("smiles", ["O", "[Na+]", "[H][H]", "O=C=O", "c1ccccc1", "C1CC1"])
-def test_molecules_without_a_rotatable_bond_get_coordinate_noise_only(smiles):
-    data = molecule(smiles)
+def test_molecules_without_a_rotatable_bond_get_coordinate_noise_only(smiles, generator):
+    data = prepared_molecule(smiles)
     assert data.rotatable_index.shape == (4, 0)
     noisy = FradNoise()(data, generator())
     torch.testing.assert_close(noisy.pos - noisy.pos_target, data.pos, rtol=0, atol=1e-14)
@@ -100,8 +89,8 @@ def test_molecules_without_a_rotatable_bond_get_coordinate_noise_only(smiles):
     torch.testing.assert_close(released.pos - released.pos_target, data.pos, rtol=0, atol=1e-14)
 
 
-def test_vibration_mode_in_the_units_of_the_paper():
-    data = molecule(FLEXIBLE)
+def test_vibration_mode_in_the_units_of_the_paper(generator):
+    data = prepared_molecule(FLEXIBLE)
     batch = Batch.from_data_list([data] * 3000)
     noise = FradNoise(mode="vibration", rotatable_std=0.5)
     stretches, _, turns, all_turns = changes(data, noise.conformation(batch, generator()))
@@ -117,8 +106,8 @@ def test_vibration_mode_in_the_units_of_the_paper():
     assert (all_turns[:, ~about_double].std(0) / 0.5 - 1).abs().max() < 0.08
 
 
-def test_vibration_as_released_counts_degrees_and_turns_again_and_again():
-    data = molecule("CC")
+def test_vibration_as_released_counts_degrees_and_turns_again_and_again(generator):
+    data = prepared_molecule("CC")
     batch = Batch.from_data_list([data] * 3000)
     noise = FradNoise(mode="vibration", as_released=True)
     stretches, bends, turns, _ = changes(data, noise.conformation(batch, generator()))
@@ -128,8 +117,8 @@ def test_vibration_as_released_counts_degrees_and_turns_again_and_again():
     assert turns.std() == pytest.approx(math.radians(3), rel=0.08)
 
 
-def test_decay():
-    data = molecule("OCCCCO")
+def test_decay(generator):
+    data = prepared_molecule("OCCCCO")
     batch = Batch.from_data_list([data] * 3000)
     turns = changes(data, FradNoise(rotatable_std=0.3, decay=0.5).conformation(batch, generator()))[2]
     expected = 0.3 * 0.5 ** (data.rotatable_depth.double() - 1)
@@ -141,8 +130,8 @@ def test_decay():
 
 
 @pytest.mark.parametrize("mode", ["torsion", "vibration"])
-def test_same_generator_same_noise(mode):
-    batch = Batch.from_data_list([molecule(smiles, torch.float32) for smiles in (FLEXIBLE, "O", "c1ccccc1CO")])
+def test_same_generator_same_noise(mode, generator):
+    batch = Batch.from_data_list([prepared_molecule(smiles, torch.float32) for smiles in (FLEXIBLE, "O", "c1ccccc1CO")])
     noise = FradNoise(mode=mode)
     first, second = (noise(batch, generator(3)).pos for _ in range(2))
     assert torch.equal(first, second)
@@ -173,13 +162,13 @@ def test_repr_and_module():
 
 @pytest.mark.cuda
 @pytest.mark.parametrize("mode", ["torsion", "vibration"])
-def test_cuda_without_waiting(mode):
-    batch = Batch.from_data_list([molecule(FLEXIBLE), molecule("O")]).to("cuda")
+def test_cuda_without_waiting(mode, generator):
+    batch = Batch.from_data_list([prepared_molecule(FLEXIBLE), prepared_molecule("O")]).to("cuda")
     noise = FradNoise(mode=mode)
     noise(batch)
     torch.cuda.set_sync_debug_mode("error")
     try:
-        noisy = noise(batch, torch.Generator("cuda").manual_seed(0))
+        noisy = noise(batch, generator(device="cuda"))
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert noisy.pos.isfinite().all()

@@ -11,9 +11,7 @@ import molspectra as ms
 from molspectra.geometry import internal_coordinates, topology, wrap_angle
 from molspectra.noise import internal
 from molspectra.noise.internal import InternalChange, apply_change, draw_change
-from tests.conformers import IDS, distances, rigid_parts, volumes
-
-TOPOLOGY = ms.data.transforms.AddTopology()
+from tests.conformers import IDS, TOPOLOGY, distances, prepared_molecule, rigid_parts, volumes
 
 
 def with_topology(conformers, molecule):
@@ -121,8 +119,7 @@ def test_released_draws_give_the_published_conformer(conformers, molecule, monke
 
 
 def copies(smiles, number=3000):
-    data = TOPOLOGY(ms.data.from_smiles(smiles))
-    data.pos = data.pos.double()
+    data = prepared_molecule(smiles)
     return data, Batch.from_data_list([data] * number)
 
 

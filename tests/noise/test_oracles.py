@@ -40,8 +40,8 @@ def batch(molecules):
 
 
 @pytest.fixture
-def generator():
-    return torch.Generator().manual_seed(0)
+def draws(generator):
+    return generator()
 
 
 def of_each_molecule(batch, values, index=None):
@@ -50,10 +50,10 @@ def of_each_molecule(batch, values, index=None):
     return values.split(torch.bincount(molecule, minlength=batch.num_graphs).tolist())
 
 
-def draw(molecule, generator):
+def draw(molecule, draws):
     stds = {"bond_index": 0.05, "angle_index": 0.1, "torsion_index": 1.0}
     stds = [torch.full(molecule[index].shape[1:], std, dtype=torch.float64) for index, std in stds.items()]
-    return draw_change(molecule, *stds, generator)
+    return draw_change(molecule, *stds, draws)
 
 
 def changed_terms(molecule, change):
@@ -94,26 +94,26 @@ def test_internal_coordinates(oracle, molecules, mols):
         assert_close(torch.cat(ours), oracle.internal_coordinates(mol, oracle.listed_terms(molecule)))
 
 
-def test_rotations_of_a_batch(oracle, mols, batch, generator):
+def test_rotations_of_a_batch(oracle, mols, batch, draws):
     index = batch.rotatable_index
-    turns = 2 * torch.pi * torch.rand(index.shape[1], generator=generator, dtype=torch.float64) - torch.pi
+    turns = 2 * torch.pi * torch.rand(index.shape[1], generator=draws, dtype=torch.float64) - torch.pi
     rotated = of_each_molecule(batch, ms.geometry.rotate_torsions(batch, turns))
     for mol, pos, turn in zip(mols, rotated, of_each_molecule(batch, turns, index), strict=True):
         assert_close(pos, oracle.rotate(mol, oracle.rotatable_torsions(mol), turn.tolist()))
 
 
-def test_rotations_leave_other_fragments_alone(oracle, generator):
+def test_rotations_leave_other_fragments_alone(oracle, draws):
     # The ring makes one of the moving sides that of the first atom, on which all of its fragment hangs.
     molecule = AddTopology()(ms.data.from_smiles("OCC1CC1.NCC=O"))
     molecule.pos = molecule.pos.double()
-    turns = torch.randn(molecule.rotatable_index.shape[1], generator=generator, dtype=torch.float64)
+    turns = torch.randn(molecule.rotatable_index.shape[1], generator=draws, dtype=torch.float64)
     mol = to_rdkit(molecule)
     expected = oracle.rotate(mol, oracle.rotatable_torsions(mol), turns.tolist())
     assert_close(ms.geometry.rotate_torsions(molecule, turns), expected)
 
 
-def test_frad_turns_rotatable_bonds_and_changes_nothing_else(oracle, molecules, mols, batch, generator):
-    changed = of_each_molecule(batch, ms.noise.FradNoise(rotatable_std=1.0).conformation(batch, generator))
+def test_frad_turns_rotatable_bonds_and_changes_nothing_else(oracle, molecules, mols, batch, draws):
+    changed = of_each_molecule(batch, ms.noise.FradNoise(rotatable_std=1.0).conformation(batch, draws))
     for molecule, mol, pos in zip(molecules, mols, changed, strict=True):
         torsions = oracle.rotatable_torsions(mol)
         turned = oracle.internal_coordinates(oracle.with_positions(mol, pos.numpy()), torsions)
@@ -122,14 +122,14 @@ def test_frad_turns_rotatable_bonds_and_changes_nothing_else(oracle, molecules, 
         assert_same_shape(oracle, molecule, mol, pos, oracle.rotate(mol, torsions, turns))
 
 
-def test_vibrations(oracle, molecules, mols, generator):
+def test_vibrations(oracle, molecules, mols, draws):
     for molecule, mol in zip(molecules, mols, strict=True):
-        change = draw(molecule, generator)
+        change = draw(molecule, draws)
         expected = oracle.vibrate(mol, changed_terms(molecule, change))
         assert_same_shape(oracle, molecule, mol, apply_change(molecule, change), expected)
 
 
-def test_what_vibrates(oracle, molecules, mols, generator):
+def test_what_vibrates(oracle, molecules, mols, draws):
     """The same bonds, as many angles at each atom, and one torsion about each of the same bonds."""
 
     def places(changes):
@@ -141,13 +141,13 @@ def test_what_vibrates(oracle, molecules, mols, generator):
     for molecule, mol in zip(molecules, mols, strict=True):
         every_term = AddTopology(as_released=True)(molecule)  # those on a line, too
         expected = oracle.draw_vibration(mol, random, oracle.rotatable_torsions(mol))
-        drawn = changed_terms(every_term, draw(every_term, generator))
+        drawn = changed_terms(every_term, draw(every_term, draws))
         assert places(drawn) == places(expected), molecule.smiles
 
 
-def test_gradients_are_what_finite_differences_are_of(oracle, molecules, mols, batch, generator):
+def test_gradients_are_what_finite_differences_are_of(oracle, molecules, mols, batch, draws):
     noise, step = ms.noise.SliDeNoise(thermal_energy=0.1), 1e-6
-    pos = noise.conformation(batch, generator)
+    pos = noise.conformation(batch, draws)
     gradients = of_each_molecule(batch, noise.gradient(batch, pos))
     random = np.random.default_rng(0)
     for molecule, mol, x, gradient in zip(molecules, mols, of_each_molecule(batch, pos), gradients, strict=True):
@@ -158,16 +158,16 @@ def test_gradients_are_what_finite_differences_are_of(oracle, molecules, mols, b
         assert_close(gradient, oracle.sliced_gradient(moved, terms, weights, slices, step), 1e-4 * gradient.abs().max())
 
 
-def test_released_slices(oracle, molecules, mols, generator):
+def test_released_slices(oracle, molecules, mols, draws):
     """With the same slices the same least-squares target, from more slices than coordinates and from fewer."""
     for molecule, mol in zip(molecules[::5], mols[::5], strict=True):
-        pos = ms.noise.SliDeNoise(thermal_energy=0.3).conformation(molecule, generator)
+        pos = ms.noise.SliDeNoise(thermal_energy=0.3).conformation(molecule, draws)
         moved, terms = oracle.with_positions(mol, pos.numpy()), oracle.listed_terms(molecule)
-        weights = torch.randn(len(terms), generator=generator, dtype=torch.float64)
+        weights = torch.randn(len(terms), generator=draws, dtype=torch.float64)
         of_kinds = [molecule.bond_index, molecule.angle_index, molecule.torsion_index]
         batch = torch.zeros_like(molecule.z)
         for num_slices in (8, 128):
-            slices = torch.randn(num_slices, *pos.shape, generator=generator, dtype=torch.float64)
+            slices = torch.randn(num_slices, *pos.shape, generator=draws, dtype=torch.float64)
             gradients = weights.split([index.shape[1] for index in of_kinds])
             along = finite_difference_slices(pos, of_kinds, gradients, slices, batch)
             ours = least_squares_gradient(along, slices, batch) / 0.001

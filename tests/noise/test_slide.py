@@ -11,20 +11,7 @@ from molspectra.geometry import internal_coordinates, wrap_angle
 from molspectra.noise import SliDeNoise
 from molspectra.noise.slicing import finite_difference_slices, least_squares_gradient
 from molspectra.objectives import DenoisingLoss, TargetNormalizer
-from tests.conformers import IDS
-
-TOPOLOGY = ms.data.transforms.AddTopology()
-GENERIC = ms.data.transforms.ForceConstants.generic()
-
-
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
-def molecule(smiles, dtype=torch.float64, topology=TOPOLOGY):
-    data = topology(ms.data.from_smiles(smiles))
-    data.pos = data.pos.to(dtype)
-    return GENERIC(data)
+from tests.conformers import GENERIC, IDS, TOPOLOGY, prepared_molecule
 
 
 def published(conformers, name, clean):
@@ -62,7 +49,7 @@ def test_published_energies_and_gradients(conformers, clean, geometry):
 
 
 def test_gradient_against_autograd_and_central_differences():
-    data = molecule("CC(=O)NCC1CC1")
+    data = prepared_molecule("CC(=O)NCC1CC1")
     noise = SliDeNoise()
     pos = (data.pos + 0.05 * torch.randn(data.pos.shape, dtype=torch.float64)).requires_grad_()
     gradient = noise.gradient(data, pos.detach())
@@ -79,9 +66,9 @@ def test_gradient_against_autograd_and_central_differences():
     torch.testing.assert_close(torque, torch.zeros(3, dtype=torch.float64), atol=1e-9, rtol=0)
 
 
-def test_minus_the_gradient_is_the_score_of_the_noise():
+def test_minus_the_gradient_is_the_score_of_the_noise(generator):
     """Hydrogen peroxide has no redundant term: 3 bonds, 2 angles and 1 torsion for 3N - 6 = 6 degrees of freedom."""
-    data = molecule("OO")
+    data = prepared_molecule("OO")
     data.bond_k, data.angle_k, data.torsion_k = (
         torch.tensor(k).double() for k in ([900.0, 1000, 800], [80.0, 120], [5.0])
     )
@@ -155,9 +142,9 @@ def test_published_targets_normalisers_and_losses(conformers):
         torch.testing.assert_close(loss.double(), conformers("slide/sliced", name, "ff_loss_ref"), rtol=1e-5, atol=0)
 
 
-def test_the_released_target_is_a_thousandth_of_the_gradient_or_its_projection():
+def test_the_released_target_is_a_thousandth_of_the_gradient_or_its_projection(generator):
     released = ms.data.transforms.AddTopology(as_released=True)
-    batch = Batch.from_data_list([molecule(smiles, topology=released) for smiles in ("CCO", "O", "C1CC1")])
+    batch = Batch.from_data_list([prepared_molecule(smiles, topology=released) for smiles in ("CCO", "O", "C1CC1")])
     noise = SliDeNoise(as_released=True)
     noisy = noise(batch, generator())
     gradient = noise.gradient(batch, noisy.pos)
@@ -170,8 +157,8 @@ def test_the_released_target_is_a_thousandth_of_the_gradient_or_its_projection()
     assert (noisy.pos - batch.pos).abs().max() < 0.5
 
 
-def test_frozen_torsions_are_left_alone_as_released():
-    data = molecule("OO")
+def test_frozen_torsions_are_left_alone_as_released(generator):
+    data = prepared_molecule("OO")
     data.torsion_frozen = torch.tensor([True])
     batch = Batch.from_data_list([data] * 20)
     for as_released in (True, False):
@@ -180,8 +167,8 @@ def test_frozen_torsions_are_left_alone_as_released():
         assert (wrap_angle(phi - phi[0]).abs().max() < 1e-9) == as_released
 
 
-def test_same_generator_same_noise_and_no_effect_of_neighbours_in_the_batch():
-    molecules = [molecule(smiles, torch.float32) for smiles in ("CCO", "[Na+].[Cl-]", "c1ccccc1")]
+def test_same_generator_same_noise_and_no_effect_of_neighbours_in_the_batch(generator):
+    molecules = [prepared_molecule(smiles, torch.float32) for smiles in ("CCO", "[Na+].[Cl-]", "c1ccccc1")]
     batch = Batch.from_data_list(molecules)
     noise = SliDeNoise()
     first, second = (noise(batch, generator(3)) for _ in range(2))
@@ -197,16 +184,16 @@ def test_same_generator_same_noise_and_no_effect_of_neighbours_in_the_batch():
         )
 
 
-def test_constants_and_temperatures_of_zero():
-    data = molecule("OO")
+def test_constants_and_temperatures_of_zero(generator):
+    data = prepared_molecule("OO")
     data.torsion_k = torch.zeros(1).double()
     pos = SliDeNoise().conformation(data, generator())
     assert internal_coordinates(pos, data.bond_index, data.angle_index, data.torsion_index)[2].isfinite().all()
     torch.testing.assert_close(SliDeNoise(thermal_energy=0)(data, generator()).pos, data.pos)
 
 
-def test_float32_is_accurate_enough():
-    data = molecule("CC(=O)NCC1CC1")
+def test_float32_is_accurate_enough(generator):
+    data = prepared_molecule("CC(=O)NCC1CC1")
     noise = SliDeNoise()
     pos = noise.conformation(data, generator())
     exact, single = noise.gradient(data, pos), noise.gradient(data, pos.float())
@@ -233,7 +220,7 @@ def test_bad_input():
 
 @pytest.mark.cuda
 def test_cuda_without_waiting():
-    batch = Batch.from_data_list([molecule("CCO"), molecule("O")])
+    batch = Batch.from_data_list([prepared_molecule("CCO"), prepared_molecule("O")])
     noise = SliDeNoise()
     on_cpu = noise(batch)
     moved = batch.to("cuda")
@@ -246,7 +233,7 @@ def test_cuda_without_waiting():
     assert noisy.gradient_target.isfinite().all()
 
 
-def test_no_target_is_ruined_by_a_torsion_that_the_noise_has_straightened():
+def test_no_target_is_ruined_by_a_torsion_that_the_noise_has_straightened(generator):
     """The C≡C-C angle of this propargylamine is 174°, and noise takes it to 180° and back."""
     data = next(molecule for molecule in ms.data.MiniSpectra("all") if molecule.smiles == "C#CCN")
     data = GENERIC(TOPOLOGY(data))
@@ -267,14 +254,14 @@ def test_no_target_is_ruined_by_a_torsion_that_the_noise_has_straightened():
 
 @pytest.mark.parametrize("k", [-1.0, torch.nan, torch.inf])
 def test_constants_that_make_no_sense_are_refused(k):
-    data = molecule("OO")
+    data = prepared_molecule("OO")
     data.torsion_k = torch.tensor([k])
     with pytest.raises(ValueError, match=r"torsion_k must be finite and not negative; got.*ForceConstants"):
         SliDeNoise()(data)
 
 
 def test_noisy_positions_are_as_contiguous_as_any():
-    data = molecule("CCO", torch.float32)
+    data = prepared_molecule("CCO", torch.float32)
     for noise in (SliDeNoise(), ms.noise.FradNoise(), ms.noise.FradNoise(mode="vibration", as_released=True)):
         noisy = noise(data)
         assert all(noisy[key].is_contiguous() for key in ("pos", "pos_target", "gradient_target") if key in noisy)
