@@ -13,7 +13,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from molspectra._download import download
-from molspectra._validation import check_molecules
+from molspectra._validation import check_choice, check_molecules
 from molspectra.data.datasets.stored import StoredDataset
 from molspectra.data.io.archives import refuse_damage, tar_members
 from molspectra.data.units import HARTREE, KCAL_PER_MOL
@@ -89,8 +89,7 @@ class GEOM(StoredDataset):
         force_reload: bool = False,
         skip_broken: bool = False,
     ) -> None:
-        if subset not in _FILES:
-            raise ValueError(f"subset must be one of {list(_FILES)}; got {subset!r}.")
+        check_choice("subset", subset, list(_FILES))
         if conformers is not None and conformers < 1:
             raise ValueError(f"conformers must be at least 1, or None for all; got {conformers}.")
         self.subset, self.conformers = subset, conformers

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from molspectra._download import download
+from molspectra._validation import check_choice
 from molspectra.data.datasets.stored import StoredDataset
 from molspectra.data.datasets.trajectory import ENERGY_UNITS, Trajectory, read_trajectories
 from molspectra.data.io.archives import unpack
@@ -102,7 +103,7 @@ class MD17(StoredDataset):
         known = _REVISED_FILES if revised else _FILES
         if name not in known:
             raise ValueError(f"name must be one of {list(known)}{' where revised=True' * revised}; got {name!r}.")
-        _check_unit(unit)
+        check_choice("unit", unit, ENERGY_UNITS)
         self.name, self.revised, self.unit = name, revised, unit
         # The class attribute states the unit of the files, the attribute of the object its own.
         self.units = {"pos": "Å", "energy": unit, "forces": f"{unit}/Å"}  # type: ignore[misc]
@@ -133,7 +134,7 @@ class MD17(StoredDataset):
             >>> MD17.from_file(tmp_path / "helium.npz")
             Trajectory: 5 frames of 1 atoms, energies in kcal/mol
         """
-        _check_unit(unit)
+        check_choice("unit", unit, ENERGY_UNITS)
         frames = _read_frames(Path(path), unit)
         for number, fault in frames.faults().items():
             raise ValueError(f"{path} must be finite; in frame {number} {fault} Fetch the file again.")
@@ -209,11 +210,6 @@ class MD17(StoredDataset):
                 f"split reads {path}, which has been deleted. Pass force_reload=True once, and it is fetched again."
             )
         return path
-
-
-def _check_unit(unit: str) -> None:
-    if unit not in ENERGY_UNITS:
-        raise ValueError(f"unit must be one of {list(ENERGY_UNITS)}; got {unit!r}.")
 
 
 def _read_frames(path: Path, unit: str) -> Trajectory:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
+from molspectra._validation import check_choice
 from molspectra.spectra.axis import IR, RAMAN, UV_VIS, SpectrumAxis
 
 _SPLITS: Mapping[str, tuple[int, ...]] = MappingProxyType(
@@ -100,8 +101,7 @@ class MiniSpectra(Sequence[Data]):
         pre_transform: Callable[[Data], Data] | None = None,
         pre_filter: Callable[[Data], bool] | None = None,
     ) -> None:
-        if split not in _SPLITS:
-            raise ValueError(f"split must be one of {list(_SPLITS)}; got {split!r}.")
+        check_choice("split", split, list(_SPLITS))
         self.split = split
         self.transform = transform
         self.pre_transform = pre_transform
@@ -149,8 +149,7 @@ class MiniSpectra(Sequence[Data]):
         Raises:
             ValueError: `kind` is unknown.
         """
-        if kind not in _STICKS:
-            raise ValueError(f"kind must be one of {list(_STICKS)}; got {kind!r}.")
+        check_choice("kind", kind, list(_STICKS))
         table, positions, intensities = _STICKS[kind]
         lines = _slice(table, self._row(operator.index(index)))
         return _tensor(f"{table}_{positions}", lines), _tensor(f"{table}_{intensities}", lines)

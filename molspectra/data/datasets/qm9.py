@@ -13,6 +13,7 @@ import torch
 from torch_geometric.data import Data
 
 from molspectra._download import download
+from molspectra._validation import check_choice
 from molspectra.data.datasets.stored import StoredDataset, check_count
 from molspectra.data.io.archives import file_lines, tar_files, unpack
 from molspectra.data.io.sdf import SDFRecord, parse_record, read_records
@@ -112,8 +113,7 @@ class QM9(StoredDataset):
         force_reload: bool = False,
         skip_broken: bool = False,
     ) -> None:
-        if layout not in ("sdf", "xyz"):
-            raise ValueError(f"layout must be 'sdf' or 'xyz'; got {layout!r}.")
+        check_choice("layout", layout, ("sdf", "xyz"))
         self.layout = layout
         self.keep_uncharacterized = keep_uncharacterized
         super().__init__(root, transform, pre_transform, pre_filter, force_reload=force_reload, skip_broken=skip_broken)

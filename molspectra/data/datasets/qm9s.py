@@ -13,7 +13,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from molspectra._download import download
-from molspectra._validation import check_molecules
+from molspectra._validation import check_choice, check_molecules
 from molspectra.data.datasets.stored import StoredDataset, check_count
 from molspectra.data.io.archives import ZipArchive, unpack
 from molspectra.data.io.pickled import fields_of, numbers_of, read_pickled
@@ -122,8 +122,7 @@ class QM9S(StoredDataset):
         force_reload: bool = False,
         skip_broken: bool = False,
     ) -> None:
-        if layout not in _MOLECULES:
-            raise ValueError(f"layout must be one of {list(_MOLECULES)}; got {layout!r}.")
+        check_choice("layout", layout, list(_MOLECULES))
         if unknown := set(kinds) - set(_TABLES):
             raise ValueError(f"kinds must be some of {list(_TABLES)}; got {sorted(unknown)}.")
         self.layout = layout

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float32
 from torch import Tensor
 
+from molspectra._validation import check_choice
 from molspectra.data.units import WAVENUMBERS_PER_EV
 from molspectra.spectra.axis import SpectrumAxis
 from molspectra.spectra.resampling import resample
@@ -99,8 +100,7 @@ class MeasuredSpectrum:
         Raises:
             ValueError: a unit is unknown or cannot be converted, or a point is impossible. The message names its line.
         """
-        if y_unit not in Y_UNITS:
-            raise ValueError(f"y_unit must be one of {Y_UNITS}; got {y_unit!r}.")
+        check_choice("y_unit", y_unit, Y_UNITS)
         self.check()
         positions = self._converted(x_unit, axis)
         values = torch.tensor(self.values, dtype=torch.float64)

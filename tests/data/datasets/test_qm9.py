@@ -195,7 +195,7 @@ def test_a_bad_file_of_the_archive_is_named(tmp_path):
 
 
 def test_an_unknown_layout_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="layout must be 'sdf' or 'xyz'; got 'mol2'"):
+    with pytest.raises(ValueError, match='layout must be "sdf" or "xyz"; got \'mol2\''):
         QM9(tmp_path, layout="mol2")
 
 

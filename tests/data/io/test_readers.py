@@ -135,7 +135,7 @@ def test_damaged_tables(write, content, match):
         ({"x_column": -1}, "got -1 and 1"),
         ({"delimiter": ""}, "delimiter must not be empty"),
         ({"x_unit": "THz"}, r"x_unit must be the unit of the axis \('cm\^-1' of 'ir'\), or both must be among"),
-        ({"y_unit": "reflectance"}, r"y_unit must be one of \('absorbance', .*; got 'reflectance'"),
+        ({"y_unit": "reflectance"}, 'y_unit must be "absorbance", .* or "intensity"; got \'reflectance\''),
         ({"outside": "drop"}, 'outside must be "zero", "nan" or "raise"'),
         ({"y_unit": "transmittance"}, r"line 3: values in transmittance must not exceed 2: pass y_unit=\"percent_tr"),
     ],
