@@ -1,4 +1,4 @@
-"""Molecules that tests share: published conformers with their noises, energies and targets, and some of our own."""
+"""Molecules shared by tests: published conformers with their noises, energies and targets, and others."""
 
 import functools
 
@@ -19,7 +19,7 @@ IDS = [f"m{number:02d}" for number in range(40)]
 
 
 class PublishedConformers:
-    """The arrays of the Frad and SliDe fixtures, by molecule."""
+    """Arrays of the Frad and SliDe fixtures, by molecule."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -39,12 +39,12 @@ class PublishedConformers:
         )
 
     def molecule(self, molecule: str) -> Data:
-        """Fields of the contract, float64; bonds as published, their two atoms in either order."""
+        """Fields of the contract in float64, with bonds as published, their two atoms in either order."""
         names = ("z", "pos", "bond_index", "bond_order", "formal_charge")
         return Data(**{name: self("frad/molecules", molecule, name) for name in names})
 
     def terms(self, molecule: str, clean: bool) -> tuple[Tensor, Tensor, Tensor]:
-        """Bonds, angles and torsions: all, or those that are far from linear."""
+        """Bonds, angles and torsions: all of them, or those far from linear."""
         bonds, angles, torsions = (self("slide/internal", molecule, name) for name in ("bonds", "angles", "torsions"))
         if clean:
             angles = angles[:, self("slide/energy", molecule, "clean_angle")]
@@ -66,18 +66,18 @@ def random_batch(sizes: tuple[int, ...] = (3, 1, 6), dtype: torch.dtype = torch.
 
 
 def distances(pos: Tensor) -> Tensor:
-    """All distances, by which two geometries are compared wherever they lie."""
+    """All distances, which compare two geometries at any position and orientation."""
     return torch.linalg.vector_norm(pos[:, None] - pos, dim=-1)
 
 
 def volumes(pos: Tensor) -> Tensor:
-    """Signed volumes spanned by each atom and its three successors, which tell mirror images apart."""
+    """Signed volumes spanned by each atom and its three successors, which distinguish mirror images."""
     edges = [pos.roll(-step, 0) - pos for step in (1, 2, 3)]
     return (torch.linalg.cross(edges[0], edges[1]) * edges[2]).sum(-1)
 
 
 def rigid_parts(data: Data) -> list[list[int]]:
-    """Atoms of the rings and fused rings of a molecule: of all that stays in one piece without the bridges."""
+    """Atoms of the rings and fused rings of a molecule, the connected parts without its bridges."""
     graph = networkx.Graph(data.bond_index.t().tolist())
     graph.remove_edges_from(list(networkx.bridges(graph)))
     return [sorted(part) for part in networkx.connected_components(graph) if len(part) > 1]

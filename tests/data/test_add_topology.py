@@ -1,4 +1,4 @@
-"""The transform: what it stores, how it batches, and where bonds come from."""
+"""AddTopology: stored fields, batching, and sources of bonds."""
 
 import pytest
 import torch
@@ -38,7 +38,7 @@ def test_published_clean_terms(conformers, name):
     released = AddTopology(as_released=True)(conformers.molecule(name))
 
     def flags(index, marked):
-        """Whether the middle bond of each torsion, or both bonds of each angle, are marked."""
+        """Mark the torsions whose middle bond, and the angles of which both bonds, are marked."""
         marked = {frozenset(bond) for bond in marked.t().tolist()}
         pairs = [index[1:3]] if len(index) == 4 else [index[:2], index[1:]]
         return torch.tensor(

@@ -133,7 +133,7 @@ def test_uff_torsions_share_the_barrier_of_their_bond(published):
         central = data.torsion_index[1:3].t().numpy()
         for bond in np.unique(central, axis=0):
             about = (central == bond).all(axis=1) & ~expected["degenerate"]
-            if not np.ptp(barriers[about]) < 1e-9:  # of several kinds, or not there
+            if not np.ptp(barriers[about]) < 1e-9:  # of several kinds, or missing
                 continue
             order = math.sqrt(2 * float(labelled.torsion_k[about].sum()) / barriers[about][0])
             assert min(abs(order - n) for n in (2, 3, 6)) < 1e-6, name
@@ -324,7 +324,7 @@ def test_terms_may_come_in_any_order_and_direction(source, offxml):
     again = transform(shuffled)
     for field in ("bond", "angle", "torsion"):
         torch.testing.assert_close(again[f"{field}_k"], labelled[f"{field}_k"][order[f"{field}_index"]])
-    # Part of the terms have the constants that they have among all.
+    # A term has the same constant whether or not other terms are listed.
     part = data.clone()
     part.torsion_index = data.torsion_index[:, 3:5]
     torch.testing.assert_close(transform(part).torsion_k, labelled.torsion_k[3:5])
@@ -352,7 +352,7 @@ def test_odd_molecules(source, smiles, dtype, offxml, capfd):
         assert ((k > 0.01) & (k < 5000)).all()
     assert ("torsion_frozen" in labelled) == (source == "openff")
     assert capfd.readouterr() == ("", "")
-    assert "bond_k" not in data  # what is given is not changed
+    assert "bond_k" not in data  # the input is unchanged
 
 
 @pytest.mark.parametrize("smiles", ["C[Fe]C", "F[Xe]F", "C[Pt](N)(Cl)Cl"])

@@ -1,4 +1,4 @@
-"""The processes that all tests of this folder share."""
+"""Processes shared by all tests of this folder."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""A few processes that stay, so that torch is imported once in each, and groups (gloo) of the first ones of them."""
+"""Processes that persist, so that each imports torch once, and gloo groups of the first of them."""
 
 import os
 import tempfile
@@ -13,18 +13,18 @@ import torch
 from torch import distributed, multiprocessing
 
 START = 300  # seconds to import torch in every process, on a machine with much else to do
-TIMEOUT = 60  # seconds, for a function as a whole and for what processes wait for each other
+TIMEOUT = 60  # seconds, for a whole function and for waiting of processes for each other
 
 
 class Processes:
-    """Runs functions in several processes at once, each with `torch.distributed` initialised."""
+    """Pool that runs functions in several processes at once, each with `torch.distributed` initialised."""
 
     def __init__(self, most: int = 4) -> None:
         self.most = most
         self.workers: list = []
 
     def run(self, world_size: int, function: Callable, *arguments: Any) -> list:
-        """`function(rank, *arguments)` in as many processes, and what each returned, in order of rank."""
+        """Run `function(rank, *arguments)` in this many processes, and return the results in order of rank."""
         if not self.workers:
             self._start()
         with tempfile.TemporaryDirectory() as folder:
@@ -84,7 +84,7 @@ def _serve(rank: int, tasks: multiprocessing.Queue, results: multiprocessing.Que
             with warnings.catch_warnings():
                 warnings.simplefilter("error")
                 outcome = (rank, None, function(rank, *arguments))
-            # Whoever is still busy with the last collective would lose those who leave.
+            # A process that leaves too early fails those that are still in the last collective.
             distributed.barrier()
             distributed.destroy_process_group()
         except Exception:

@@ -1,4 +1,4 @@
-"""What `molspectra.distributed` exchanges, against the same on one process."""
+"""Collectives of `molspectra.distributed`, against one process with all data."""
 
 import pytest
 import torch
@@ -24,7 +24,7 @@ def draw(*size, seed=0):
 
 
 def mine(rank):
-    """Which of 7 rows are this process's."""
+    """Rows of this process, of 7."""
     sizes = SIZES[distributed.world_size()]
     return slice(sum(sizes[:rank]), sum(sizes[: rank + 1]))
 
@@ -34,11 +34,11 @@ def gather(rank):
     everything, first = distributed.gather_rows(rows)
     assert first == mine(rank).start
     torch.testing.assert_close(everything, draw(7, 3), rtol=0, atol=0)
-    # Every process weighs the rows in its own way; a row's gradient is what all make of it.
+    # Every process weights the rows differently. The gradient of a row sums over all processes.
     (grad,) = torch.autograd.grad((everything * draw(7, 3, seed=rank)).sum(), rows)
     expected = sum(draw(7, 3, seed=other) for other in range(distributed.world_size()))
     torch.testing.assert_close(grad, expected[mine(rank)])
-    # As many rows as the rank says, that is, none of the first process.
+    # Each process has as many rows as its rank, and the first has none.
     everything, first = distributed.gather_rows(torch.full((rank, 2), rank))
     assert everything[:, 0].tolist() == [other for other in range(distributed.world_size()) for _ in range(other)]
     assert first == sum(range(rank))
@@ -110,7 +110,7 @@ def test_batch_norm_is_that_of_the_whole_batch(processes, world_size):
         grads = torch.autograd.grad((out.pow(3) @ weight(out)).sum(), [tokens, *norm.parameters()])
         parts = list(zip(*(outputs[step] for outputs, _ in results), strict=True))
         torch.testing.assert_close(torch.cat(parts[0]), out)
-        # What all processes want of a token has come back to it: W times the gradient, before it is averaged.
+        # The gradients of all processes have been summed: W times the gradient, before averaging.
         torch.testing.assert_close(torch.cat(parts[1]) / world_size, grads[0])
         for part, grad in zip(parts[2:], grads[1:], strict=True):
             torch.testing.assert_close(sum(part) / world_size, grad)
@@ -147,7 +147,7 @@ def spectra(seed):
 
 
 def sliced(predicted, rows):
-    """Slices are drawn by each process; here each row is a molecule, with a generator that is the same everywhere."""
+    """Each row is a molecule here, and every process draws the slices with the same generator."""
     loss = SliDeLoss("sliced", num_slices=1, normalize=False)
     molecules = torch.arange(predicted.shape[0])
     slices = draw(7, 3, seed=5)[rows].unsqueeze(0)
@@ -186,7 +186,7 @@ LOSSES = {
 
 
 def losses(rank, name):
-    """The loss, and its gradient by this process's rows."""
+    """Loss, and its gradient by the rows of this process."""
     predicted = draw(7, 3)[mine(rank)].requires_grad_()
     loss = LOSSES[name](predicted, mine(rank))
     (grad,) = torch.autograd.grad(loss, predicted)
@@ -205,7 +205,7 @@ def test_losses_are_shares_of_the_loss_of_the_whole_batch(processes, world_size,
 
 
 def evaluate_alone(rank):
-    """In evaluation mode one process computes losses while the others do something else."""
+    """In evaluation mode one process computes losses while the others do other things."""
     if rank == 0:
         DenoisingLoss().eval()(draw(7, 3), draw(7, 3, seed=1))
         TokenBatchNorm(4).double().eval()(draw(7, 5, 4), torch.ones(7, 5, dtype=torch.bool))

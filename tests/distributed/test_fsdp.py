@@ -1,4 +1,4 @@
-"""FSDP2 (`fully_shard`) around encoder and SpecFormer layers: the same training as of one process."""
+"""FSDP2 (`fully_shard`) around encoder and SpecFormer layers: the same training as by one process."""
 
 import warnings
 
@@ -11,12 +11,12 @@ from torch_geometric.data import Batch
 import molspectra as ms
 from tests.distributed.test_methods import SIZES, make, molecules, step_and_gradients
 
-# Without those that differentiate an energy in the forward, which FSDP2 takes for the backward (docs/distributed.md).
+# All except those that differentiate an energy in the forward: FSDP2 mistakes it for the backward.
 METHODS = ("Coord", "SliDe and Coord", "EMGP, vector", "EMPP", "MolSpectra", "NoisyNodes", "SpectrumPrediction")
 
 
 def layers_of(step):
-    """What is sharded by itself: the layers of the encoder and of SpecFormer."""
+    """Layers of the encoder and of SpecFormer, which are sharded one by one."""
     stacks = [module for module in step.modules() if isinstance(module, torch.nn.ModuleList)]
     layers = [layer for stack in stacks for layer in stack]
     inner = {id(part) for layer in layers for part in layer.modules() if part is not layer}
@@ -27,7 +27,7 @@ def train(rank, method, encoder):
     sizes = SIZES[2]
     mine = slice(sum(sizes[:rank]), sum(sizes[: rank + 1]))
     step, alone = make(method, encoder, mine), make(method, encoder, slice(None))
-    # It warns of layers whose output is a view, which must not be changed in place; nothing here does.
+    # It warns that a layer returns a view, which must not be changed in place. Nothing here changes it.
     warnings.filterwarnings("ignore", "FSDP2-wrapped module .* returned a view tensor")
     mesh = torch.distributed.init_device_mesh("cpu", (2,))
     for layer in layers_of(step):

@@ -24,7 +24,7 @@ def rows(some_invalid):
 
 
 def contrast(rank, case, some_invalid):
-    """Loss, its gradient by this process's rows, and by the temperature."""
+    """Loss, and its gradients by the rows of this process and by the temperature."""
     z, valid = rows(some_invalid)
     sizes = SIZES[number_of()]
     mine = slice(sum(sizes[:rank]), sum(sizes[: rank + 1]))
@@ -53,7 +53,7 @@ def test_equals_the_large_batch(processes, world_size, case, some_invalid):
 
 
 def evaluate(rank):
-    """Nothing is gathered in evaluation mode, nor where a process is on its own."""
+    """Nothing is gathered in evaluation mode, or by a single process."""
     if rank == 0:
         z, _ = rows(False)
         objective = InfoNCELoss(gather_distributed=True).eval()

@@ -73,7 +73,7 @@ METHODS = {
 
 
 def molecules():
-    """Seven, of which some lack spectra or labels, in float64; molecules and atoms are numbered throughout."""
+    """Seven molecules in float64, some without spectra or labels, with numbered molecules and atoms."""
     chosen = ms.data.MiniSpectra("train", pre_transform=PREPARE)[[300, 5, 210, 40, 120, 8, 77]]
     prepared, first = [], 0
     draws = torch.Generator().manual_seed(3)
@@ -96,7 +96,7 @@ def molecules():
 
 
 class Recorded:
-    """A noise that was drawn for the whole batch, of which a process takes what belongs to its molecules."""
+    """Noise drawn for the whole batch, from which each process takes the rows of its molecules."""
 
     def __init__(self, noise, whole):
         self.noisy = noise(whole, torch.Generator().manual_seed(7))
@@ -111,14 +111,14 @@ class Recorded:
 
 
 class RecordedMask(EMPPMask):
-    """Takes out the first atoms of each molecule."""
+    """Mask of the first atoms of each molecule."""
 
     def draw(self, data, generator=None):
         return torch.cat([data.ptr[:-1] + copy for copy in range(self.num_masked)])
 
 
 def record(method, whole, mine):
-    """Draw all that is random about a method once for the whole batch, of which `mine` are this process's molecules."""
+    """Draw all random numbers of a method for the whole batch, of which `mine` are the molecules of this process."""
     for module in method.modules():
         if isinstance(module, ms.methods.EMPP):
             module.noise = RecordedMask(module.num_masked, labels=module.noise.labels)
@@ -146,17 +146,17 @@ def step_and_gradients(module, batch):
 
 
 def train(rank, method, encoder):
-    """Two steps of each process's share, compared with two of one process that has the whole batch."""
+    """Compare two steps on the share of each process with two steps of one process on the whole batch."""
     sizes = SIZES[ms.distributed.world_size()]
     mine, everything = slice(sum(sizes[:rank]), sum(sizes[: rank + 1])), slice(None)
     step, alone = (make(method, encoder, which) for which in (mine, everything))
-    # EGNN's table of elements is read transposed, and so are its second derivatives: a copy more, nothing wrong.
+    # EGNN reads its table of elements transposed: DDP copies these gradients once more, which is harmless.
     warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
     parallel = DistributedDataParallel(step)
     share = Batch.from_data_list(molecules()[mine])
     if share.raman.isnan().all():
         del share.raman  # one process may lack a kind that another has
-    for _ in range(2):  # the second step fails where the first has left a parameter without a gradient
+    for _ in range(2):  # the second step fails if the first left a parameter without a gradient
         losses = step_and_gradients(parallel, share)
         with ms.distributed.local_only():
             expected = step_and_gradients(alone, Batch.from_data_list(molecules()))

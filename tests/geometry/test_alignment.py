@@ -1,4 +1,4 @@
-"""Centring and superposing, against scipy, a singular value decomposition and loops."""
+"""Centering and alignment, against scipy, a singular value decomposition and loops."""
 
 import pytest
 import torch
@@ -16,7 +16,7 @@ def noisy_pair(sizes=(5, 4, 9, 8), std=1.0, dtype=torch.float64):
 
 
 def by_svd(pos, onto, allow_reflection):
-    """Kabsch's own way, for one molecule."""
+    """Kabsch's own algorithm, for one molecule."""
     moved, fixed = pos - pos.mean(0), onto - onto.mean(0)
     u, _, vt = torch.linalg.svd(moved.T @ fixed)
     signs = torch.ones(3, dtype=pos.dtype)
@@ -90,7 +90,7 @@ def test_nothing_lies_closer(allow_reflection):
 @pytest.mark.parametrize("allow_reflection", [False, True])
 @pytest.mark.parametrize("name", EDGE_MOLECULES)
 def test_edge_molecules(name, allow_reflection):
-    """They come back from a rigid motion, and from noise to somewhere definite at their distances."""
+    """A rigid motion is undone, and noise gives a defined result with unchanged distances."""
     _, onto = edge_molecule(name, torch.float64)
     ordinary = random_molecules((6,), torch.float64)[1]
     both, batch = torch.cat([onto, ordinary]), torch.tensor([0] * len(onto) + [1] * 6)
@@ -105,7 +105,7 @@ def test_edge_molecules(name, allow_reflection):
 
 
 def test_what_needs_no_turn_is_not_turned():
-    """Where nothing, or only a part of the rotation, is determined, the rest is the identity."""
+    """The undetermined part of a rotation is the identity."""
     torch.manual_seed(0)
     pos, point = torch.randn(5, 3, dtype=torch.float64), torch.ones(5, 3, dtype=torch.float64)
     assert_close(kabsch_align(pos, point), pos - pos.mean(0) + 1, rtol=0, atol=1e-12)
@@ -116,7 +116,7 @@ def test_what_needs_no_turn_is_not_turned():
 
 
 def test_planar_molecules_are_not_mirrored():
-    """Mirror image and molecule then lie equally close; the proper rotation is taken."""
+    """Mirror image and molecule are equally close, and the proper rotation is taken."""
     torch.manual_seed(0)
     pos, onto = torch.randn(2, 30, 3, dtype=torch.float64)
     batch = torch.arange(10).repeat_interleave(3)

@@ -13,7 +13,7 @@ def molecule(request):
 
 
 def changes(data, size=1.0):
-    """Random amounts for each atom, whose arm is its parent: a bend at the parent's end is against the grandparent."""
+    """Random changes for each atom. Its arm is its parent, so that its parent's arm is the grandparent."""
     generator = torch.Generator().manual_seed(1)
     stretch, twist = (0.1 * size * torch.randn(len(data.z), generator=generator).double() for _ in range(2))
     bend = 0.1 * size * torch.randn(2, len(data.z), generator=generator).double()

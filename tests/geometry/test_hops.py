@@ -22,7 +22,7 @@ def by_networkx(bond_index, edge_index, num_atoms, max_hops):
 @pytest.mark.parametrize("both_directions", [False, True])
 @pytest.mark.parametrize("num_bonds", [0, 5, 20, 60])
 def test_equals_networkx(num_bonds, both_directions, max_hops):
-    """Random graphs: rings, fragments, self-loops and bonds that are listed twice among them."""
+    """Random graphs, with rings, fragments, self-loops and bonds listed twice."""
     num_atoms = 25
     bond_index = torch.randint(num_atoms, (2, num_bonds))
     if both_directions:

@@ -1,4 +1,4 @@
-"""The neighbour list, against all pairs by brute force."""
+"""Neighbor lists, against all pairs by brute force."""
 
 import pytest
 import torch
@@ -81,7 +81,7 @@ def test_cuda_gives_the_same_edges_in_the_same_order():
 
 
 def test_an_atom_at_nan_keeps_its_edges():
-    """Where values are not checked (CUDA), it must reach the features as NaN rather than pass for a lone atom."""
+    """Without checks of values (CUDA), NaN must reach the features rather than pass as a lone atom."""
     pos = torch.zeros(3, 3)
     pos[1] = torch.nan
     assert radius_graph(pos, None, 5.0).shape == (2, 6)

@@ -102,7 +102,7 @@ def test_triple_and_double_bonds_do_not_rotate_nor_do_their_neighbours_next_to_t
 
 
 def test_depths_of_rotatable_bonds():
-    # A chain of six atoms: fragments {0, 1}, {2}, {3}, {4, 5}; ties of ends go to the first.
+    # A chain of six atoms: fragments {0, 1}, {2}, {3}, {4, 5}. Of two equal ends the first is taken.
     chain = graph((0, 1), (1, 2), (2, 3), (3, 4), (4, 5))
     quads = topology.rotatable_bonds(chain, torch.ones(5), 6)
     assert quads[1:3].t().tolist() == [[1, 2], [2, 3], [3, 4]]
@@ -110,7 +110,7 @@ def test_depths_of_rotatable_bonds():
     # With a seventh atom on the first, the other end has fewer atoms.
     longer = torch.cat([chain, graph((1, 6))], dim=1)
     assert topology.rotatable_depths(longer, quads, 7).tolist() == [3, 2, 1]
-    # Two fragments count each from an end of its own; no rotatable bonds are no problem.
+    # Each fragment counts from its own end. A molecule without rotatable bonds has no depths.
     twice = torch.cat([chain, chain + 6], dim=1)
     assert topology.rotatable_depths(twice, torch.cat([quads, quads + 6], dim=1), 12).tolist() == [1, 2, 3, 1, 2, 3]
     assert topology.rotatable_depths(graph(), quads[:, :0], 1).shape == (0,)

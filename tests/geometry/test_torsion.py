@@ -1,4 +1,4 @@
-"""Rotating about bonds: published positions, and what must not change."""
+"""Rotation about bonds: published positions and invariants."""
 
 import pytest
 import torch
@@ -56,7 +56,7 @@ def test_float32(conformers):
 
 
 def test_fragments_stay_apart():
-    """Methanol and, in the same molecule, a water: turning the methanol leaves the water in place, either way round."""
+    """Methanol and, in the same molecule, a water: turning the methanol leaves the water in place, in either order."""
     salt = ms.data.transforms.AddTopology()(ms.data.from_smiles("CO.O"))
     for rotor in (salt.rotatable_index, salt.rotatable_index.flip(0)):
         salt.rotatable_index = rotor

@@ -1,4 +1,4 @@
-"""EMPP's masking: published numbers, statistics, and molecules at the edge."""
+"""Atom masks: published numbers, statistics and edge cases."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ def molecules(sizes=(3, 1, 6, 2)):
 
 
 def delete_atom(data, atom):
-    """What is left of one molecule, atom by atom and bond by bond."""
+    """Remove one atom of one molecule, atom by atom and bond by bond."""
     rows = [row for row in range(len(data.z)) if row != atom]
     bonds = [(rows.index(int(i)), rows.index(int(j))) for i, j in data.bond_index.T if atom not in (int(i), int(j))]
     orders = [float(data.bond_order[n]) for n, bond in enumerate(data.bond_index.T) if atom not in bond.tolist()]
@@ -36,7 +36,7 @@ def delete_atom(data, atom):
 
 
 class Published:
-    """The published masks: K copies of four molecules with the permutations they come from."""
+    """Published masks: K copies of four molecules, with the permutations that gave them."""
 
     def __init__(self, folder, num_copies):
         arrays = np.load(folder / "empp" / "masking.npz")
@@ -125,12 +125,12 @@ def test_copies_lack_different_atoms_as_long_as_there_are_any(generator):
         drawn = AtomMask(num_copies=4).draw(batch, generator(seed)).view(4, 4)
         distinct = [len(set(drawn[:, molecule].tolist())) for molecule in range(4)]
         assert distinct == [3, 1, 4, 2]
-        assert drawn[3, 0] == drawn[0, 0]  # from the start again
+        assert drawn[3, 0] == drawn[0, 0]  # starts over
         assert torch.equal(batch.batch[drawn], torch.arange(4).expand(4, 4))
 
 
 def test_every_atom_is_as_likely_as_any_other(generator):
-    """Of one copy, and of the second of two given the first: a χ² test, with a seed that is fixed."""
+    """χ² test of the first copy, and of the second given the first, with a fixed seed."""
     size, number = 5, 20_000
     batch = Batch(
         z=torch.tensor([8, 1, 1, 6, 1]).repeat(number),
@@ -143,7 +143,7 @@ def test_every_atom_is_as_likely_as_any_other(generator):
     assert (counts.diagonal() == 0).all()
     expected = number / (size * (size - 1))
     chi2 = ((counts - expected).square() / expected)[~torch.eye(size, dtype=torch.bool)].sum()
-    assert chi2 < 43.8  # of 19 degrees of freedom, one time in a thousand more
+    assert chi2 < 43.8  # 99.9 % quantile for 19 degrees of freedom
 
 
 def test_heavy_only(generator):
@@ -198,7 +198,7 @@ def test_lone_atoms_leave_nothing_but_are_counted():
     assert masked.num_graphs == 6
     assert masked.masked_z.tolist() == [1, 2, 3, 1, 2, 3]
     assert len(masked_pairs(masked, 5.0).atom) == 0
-    # The last molecule is gone, and its number with it: the batch still has three.
+    # No atom of the last molecule remains, but the batch still counts three molecules.
     batch = molecules((3, 2, 1))
     assert AtomMask()(batch).num_graphs == 3
 

@@ -16,7 +16,7 @@ MODES = ["riemann.steps1", "riemann.steps3", "kabsch.steps1", "gaussian.steps1"]
 
 
 def by_gram_matrices(perturbed, pos):
-    """-∇ of the squared distance of the Gram matrices of one molecule over 2 (|A| + |B|), by autograd."""
+    """Force on one molecule by autograd: -∇ of the squared distance of Gram matrices, over 2 (|A| + |B|)."""
     x = perturbed.clone().requires_grad_()
     centered, clean = x - x.mean(0), pos - pos.mean(0)
     (gradient,) = torch.autograd.grad((centered @ centered.T - clean @ clean.T).square().sum(), x)
@@ -96,7 +96,7 @@ class TestRiemannForceTarget:
         assert distance(perturbed + 0.1 * riemann_force_target(perturbed, pos, batch)) < distance(perturbed)
 
     def test_double_precision_inside(self):
-        """Single-precision positions far from the origin lose nothing but their own rounding."""
+        """Positions far from the origin in float32 cause no error beyond their own rounding."""
         perturbed, pos, batch = perturbed_pair(std=0.01)
         perturbed, pos = perturbed.float() + 100, pos.float() + 100
         exact = riemann_force_target(perturbed.double(), pos.double(), batch)
@@ -107,7 +107,7 @@ class TestRiemannForceTarget:
     def test_exactly_zero_where_the_formula_is_zero_over_zero(self, count, dtype):
         point = torch.tensor([[0.1, 0.7, -1 / 3]], dtype=dtype).expand(count, 3)
         spread = random_molecules((count,), dtype)[1]
-        for pos in (point + 1.1, spread):  # both coincident; perturbed only
+        for pos in (point + 1.1, spread):  # both coincide, or only the perturbed ones
             force = riemann_force_target(point, pos)
             assert (force == 0).all()
         assert riemann_force_target(spread, point).isfinite().all()
@@ -198,7 +198,7 @@ class TestEMGPNoise:
         assert noise(data).noise_level.shape == (3,)
 
     def test_statistics(self, generator):
-        """Every level as often, and at each the displacement that its scale says."""
+        """Levels are equally frequent, and displacements at each level have its scale."""
         batch = Batch.from_data_list([Data(pos=torch.randn(4, 3, generator=generator(3)))] * 5000)
         noisy = EMGPNoise(8.0, 0.5, num_levels=5)(batch, generator(3))
         counts = noisy.noise_level.bincount(minlength=5)

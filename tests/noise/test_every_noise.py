@@ -1,4 +1,4 @@
-"""What holds for every noise: one generator gives one noise, in either precision, and nothing else is touched."""
+"""Every noise: reproducible from a generator, in both precisions, without a change of its input."""
 
 import copy
 
@@ -66,11 +66,11 @@ def test_precision(name, dtype, molecules, generator):
 
 @every_noise
 def test_as_a_transform_of_a_data_loader(name, molecules):
-    """On single molecules, collated afterwards: the same fields as those of a batch, as many of each."""
+    """Noise on single molecules, collated afterwards, has the fields and shapes of noise on a batch."""
     of_batch = NOISES[name](Batch.from_data_list(molecules))
     collated = next(iter(DataLoader([NOISES[name](molecule) for molecule in molecules], batch_size=len(molecules))))
     assert set(of_batch.keys()) <= set(collated.keys())
     for key, value in tensors(of_batch).items():
         assert collated[key].shape[1:] == value.shape[1:] or "index" in key, key
-        if key not in ("bond_index", "bond_order"):  # EMPP: bonds go with the atom that happens to be drawn
+        if key not in ("bond_index", "bond_order"):  # EMPP: the number of remaining bonds depends on the atom drawn
             assert collated[key].shape == value.shape, key

@@ -1,4 +1,4 @@
-"""Frad's noise: published conformers, statistics of both modes, and what falls back to coordinate noise."""
+"""Frad's noise: published conformers, statistics of both modes, and the fallback to coordinate noise."""
 
 import math
 
@@ -29,7 +29,7 @@ def changes(data, pos):
 
 @pytest.mark.parametrize("size", ["s2", "s20", "big"])
 def test_published_draws(conformers, size, monkeypatch):
-    """The published numbers through the released arithmetic, in float32; positions up to their place in space."""
+    """Published draws give the published positions, up to their place in space, by the released arithmetic."""
     std = {"s2": 2, "s20": 20, "big": 100}[size]
     for name in IDS:
         data = TOPOLOGY(conformers.molecule(name))
@@ -72,7 +72,7 @@ def test_only_the_coordinate_noise_is_the_target(generator):
     batch = Batch.from_data_list([data] * 500)
     noise = FradNoise(0.04)
     noisy = noise(batch, generator())
-    # The same draws give the conformation by itself, and what was added to it is the target.
+    # The same draws give the conformation alone. The difference is the target.
     torch.testing.assert_close(noisy.pos - noise.conformation(batch, generator()), noisy.pos_target)
     assert noisy.pos_target.std() == pytest.approx(0.04, rel=0.02)
     assert torch.equal(batch.pos, data.pos.repeat(500, 1))
@@ -95,7 +95,7 @@ def test_vibration_mode_in_the_units_of_the_paper(generator):
     noise = FradNoise(mode="vibration", rotatable_std=0.5)
     stretches, _, turns, all_turns = changes(data, noise.conformation(batch, generator()))
     assert (stretches.std(0) / 0.058 - 1).abs().max() < 0.08
-    # Bending other arms adds to a torsion's change; about the C=C bond it is 0.18 rad and a little.
+    # Bending other arms also changes a torsion. About the C=C bond the sum is slightly above 0.18 rad.
     assert (turns.std(0) > 0.45).all()
     double = (data.bond_order == 2).nonzero().flatten()
     ends = [set(data.bond_index[:, bond].tolist()) for bond in double]
@@ -113,7 +113,7 @@ def test_vibration_as_released_counts_degrees_and_turns_again_and_again(generato
     stretches, bends, turns, _ = changes(data, noise.conformation(batch, generator()))
     assert stretches.std() == pytest.approx(0.058, rel=0.05)
     assert bends.std() < math.radians(0.3)
-    # 1 "radian" taken for a degree, three times over for the three hydrogens.
+    # 1 rad taken for 1°, three times for the three hydrogens.
     assert turns.std() == pytest.approx(math.radians(3), rel=0.08)
 
 

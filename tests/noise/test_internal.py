@@ -1,4 +1,4 @@
-"""Noise on bonds, angles and torsions: the published conformers, statistics, and what stays as it was."""
+"""Noise on bonds, angles and torsions: published conformers, statistics and invariants."""
 
 import math
 
@@ -31,13 +31,13 @@ def operations(conformers, file, molecule, prefix=""):
 
 
 def column(index, atoms):
-    """Which term of the list has these atoms, read in either direction."""
+    """Column of the term with these atoms, read in either direction."""
     terms = [tuple(term) for term in index.t().tolist()]
     return terms.index(tuple(atoms)) if tuple(atoms) in terms else terms.index(tuple(atoms[::-1]))
 
 
 def published_change(data, published, once):
-    """By how much the published operations, which set bonds, angles and torsions in turn, change each of them."""
+    """Changes by the published operations, which set bonds, angles and torsions one after the other."""
     terms = data.bond_index, data.angle_index, data.torsion_index
     r, theta, _ = internal_coordinates(data.pos, *terms)
     change = InternalChange(
@@ -49,7 +49,7 @@ def published_change(data, published, once):
         elif kind == 1:
             change.arm[atoms[1]] = atoms[0]
             change.bend[column(terms[1], atoms[:3])] = math.radians(value) - theta[column(terms[1], atoms[:3])]
-    # Torsions move as angles open: what they are set to counts from there.
+    # Opening angles also changes torsions. Their own changes count from there.
     phi = internal_coordinates(apply_change(data, change), *terms)[2]
     turned, drawn = {}, {}
     for kind, atoms, value in published:
@@ -81,7 +81,7 @@ def assert_same_shape(pos, expected, tolerance):
     ids=["Frad", "Frad, each torsion once", "SliDe", "SliDe in radians"],
 )
 def test_published_conformers(conformers, file, prefix, result, once):
-    """Up to the place in space, which the order of the published operations decides."""
+    """Up to the place in space, which depends on the order of the published operations."""
     for molecule in IDS:
         data = with_topology(conformers, molecule)
         change = published_change(data, operations(conformers, file, molecule, prefix), once)
@@ -90,7 +90,7 @@ def test_published_conformers(conformers, file, prefix, result, once):
 
 @pytest.mark.parametrize("molecule", IDS)
 def test_released_draws_give_the_published_conformer(conformers, molecule, monkeypatch):
-    """From the published random numbers: degrees for radians, arms of rings, and repeated rotation."""
+    """Published random numbers with degrees for radians, the arms of rings, and repeated rotation."""
     data = with_topology(conformers, molecule)
     published = operations(conformers, "slide/bat_noise", molecule)
     old = conformers("slide/bat_noise", molecule, "op_old").tolist()
@@ -106,7 +106,7 @@ def test_released_draws_give_the_published_conformer(conformers, molecule, monke
             lots[0 if data.bond_index[0, bond] == atoms[1] else 1, bond] = 1
         elif tuple(atoms[1:3]) not in seen:
             seen.add(tuple(atoms[1:3]))
-            # The angle itself, whose number of degrees the released code draws; 360 wraps round once.
+            # The released code draws the change in degrees, which wraps at 360.
             torsions[column(data.torsion_index, atoms)] = (new - before + 180) % 360 - 180
             torsion_lots[column(data.torsion_index, atoms)] = 1
     draws = {"rand": iter([lots, torsion_lots]), "randn": iter([bonds, angles, torsions])}
@@ -114,7 +114,7 @@ def test_released_draws_give_the_published_conformer(conformers, molecule, monke
         monkeypatch.setattr(internal.torch, name, lambda *_, values=values, **__: next(values))
     ones = [torch.ones_like(values) for values in (bonds, angles, torsions)]
     change = draw_change(data, *ones, as_released=True)
-    # Where nothing was drawn for a torsion (a constant of 0 or less), the lots above have marked none either.
+    # The published draws leave out torsions with a constant of 0 or less, and the lots above mark none of them.
     assert_same_shape(apply_change(data, change), conformers("slide/bat_noise", molecule, "pos_bat"), 1e-9)
 
 
@@ -140,7 +140,7 @@ def measured(data, batch, pos):
 
 
 def test_statistics_of_bonds_angles_and_torsions():
-    """Hydrogen peroxide, in which no term depends on the others: each is Gaussian, and independent of the rest."""
+    """All terms of hydrogen peroxide are independent: each change is Gaussian, and uncorrelated with the others."""
     data, batch = copies("OO", 20_000)
     changes = torch.cat(measured(data, batch, apply_change(batch, drawn(batch))), dim=1)
     stds = torch.tensor([0.03] * 3 + [0.05] * 2 + [0.4]).double()
@@ -150,7 +150,7 @@ def test_statistics_of_bonds_angles_and_torsions():
     assert (standard.mean(0).abs() < 5 * error).all()
     assert ((standard.T @ standard) / len(standard) - torch.eye(6)).abs().max() < 5 * math.sqrt(2) * error
     assert (standard.pow(4).mean(0) - 3).abs().max() < 5 * math.sqrt(96) * error
-    # As functions of the standard normal distribution, the values are uniform.
+    # The normal distribution function maps the changes to uniform numbers.
     levels = np.sort(torch.special.ndtr(standard).numpy(), axis=0)
     assert np.abs(levels - np.linspace(0, 1, len(levels))[:, None]).max() < 2 * error
 
@@ -163,12 +163,12 @@ def test_one_arm_at_each_atom_chosen_at_random():
     for atom, around in enumerate(neighbors):
         share = torch.stack([(arms[:, atom] == neighbor).double().mean() for neighbor in around])
         assert (share - 1 / len(around)).abs().max() < 5 * math.sqrt(0.25 / 4000)
-    # Of six angles at a carbon atom, the three at the arm have the variance asked for.
+    # Three of the six angles at a carbon atom involve its arm, and have the given variance.
     bends = change.bend.view(-1, data.angle_index.shape[1])
     _, j, _ = data.angle_index
     assert ((bends != 0).sum(1) == 6).all()
     assert bends[bends != 0].std() == pytest.approx(0.05, rel=0.05)
-    # The arm keeps its angles' partners: what was asked of an angle is what is measured.
+    # Angles to the arm change by exactly the amount drawn.
     angle_changes = measured(data, batch, apply_change(batch, change))[1]
     torch.testing.assert_close(angle_changes[bends != 0], bends[bends != 0], rtol=0, atol=1e-12)
     assert (j < 2).all()
@@ -189,7 +189,7 @@ def test_one_torsion_a_bond_and_all_about_it_turn_alike():
 
 
 def test_arms_in_rings():
-    """One of the two ring bonds at random, whatever the numbering; the first of them as released."""
+    """The arm is one of the two ring bonds at random, as released the first, at any numbering."""
     data, batch = copies("C1CC1", 4000)
     around = topology.neighbors(data.bond_index, len(data.z))
     for as_released in (False, True):

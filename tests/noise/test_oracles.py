@@ -57,7 +57,7 @@ def draw(molecule, draws):
 
 
 def changed_terms(molecule, change):
-    """Each term that changes, its last atom on the side that moves, and by how much."""
+    """List each changing term with its change. Its last atom is on the moving side."""
     i, j, k = molecule.angle_index
     arm = change.arm[j]
     angle_index = torch.stack([arm, j, torch.where(arm == k, i, k)])
@@ -73,7 +73,7 @@ def assert_close(actual, expected, atol=1e-10):
 
 
 def assert_same_shape(oracle, molecule, mol, pos, expected):
-    """The same up to a rigid motion: all distances agree, and all torsions, which change their sign in a mirror."""
+    """Equal up to a rigid motion: all distances agree, and all torsions, whose sign reveals mirror images."""
     assert_close(torch.cdist(pos, pos), torch.cdist(*[torch.from_numpy(expected)] * 2), atol=1e-9)
     ours, theirs = oracle.with_positions(mol, pos.numpy()), oracle.with_positions(mol, expected)
     terms = oracle.listed_terms(molecule)
@@ -103,7 +103,7 @@ def test_rotations_of_a_batch(oracle, mols, batch, draws):
 
 
 def test_rotations_leave_other_fragments_alone(oracle, draws):
-    # The ring makes one of the moving sides that of the first atom, on which all of its fragment hangs.
+    # Due to the ring, one of the moving sides contains the first atom, the root of its fragment.
     molecule = AddTopology()(ms.data.from_smiles("OCC1CC1.NCC=O"))
     molecule.pos = molecule.pos.double()
     turns = torch.randn(molecule.rotatable_index.shape[1], generator=draws, dtype=torch.float64)
@@ -130,16 +130,16 @@ def test_vibrations(oracle, molecules, mols, draws):
 
 
 def test_what_vibrates(oracle, molecules, mols, draws):
-    """The same bonds, as many angles at each atom, and one torsion about each of the same bonds."""
+    """The same bonds, equally many angles at each atom, and one torsion about each of the same bonds."""
 
     def places(changes):
-        """(i, j) of bonds, (j,) of angles, (j, k) of torsions, whichever way round."""
+        """(i, j) of bonds, (j,) of angles, (j, k) of torsions, in either order."""
         terms = [term for term, _ in changes]
         return sorted((len(term), sorted(term if len(term) == 2 else term[1:-1])) for term in terms)
 
     random = np.random.default_rng(0)
     for molecule, mol in zip(molecules, mols, strict=True):
-        every_term = AddTopology(as_released=True)(molecule)  # those on a line, too
+        every_term = AddTopology(as_released=True)(molecule)  # linear ones included
         expected = oracle.draw_vibration(mol, random, oracle.rotatable_torsions(mol))
         drawn = changed_terms(every_term, draw(every_term, draws))
         assert places(drawn) == places(expected), molecule.smiles
@@ -159,7 +159,7 @@ def test_gradients_are_what_finite_differences_are_of(oracle, molecules, mols, b
 
 
 def test_released_slices(oracle, molecules, mols, draws):
-    """With the same slices the same least-squares target, from more slices than coordinates and from fewer."""
+    """Equal slices give equal least-squares targets, with more slices than coordinates and with fewer."""
     for molecule, mol in zip(molecules[::5], mols[::5], strict=True):
         pos = ms.noise.SliDeNoise(thermal_energy=0.3).conformation(molecule, draws)
         moved, terms = oracle.with_positions(mol, pos.numpy()), oracle.listed_terms(molecule)

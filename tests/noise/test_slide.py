@@ -39,7 +39,7 @@ def test_published_energies_and_gradients(conformers, clean, geometry):
     torch.testing.assert_close(noise.energy(batch, pos), torch.stack(parts).sum(1), rtol=1e-12, atol=1e-12)
     gradients = [conformers("slide/energy", name, f"{geometry}.{kind}.grad") for name in IDS]
     torch.testing.assert_close(noise.gradient(batch, pos), torch.cat(gradients), rtol=1e-10, atol=1e-9)
-    # One by one, and each of the three sums by itself.
+    # Molecules one by one, and each of the three sums alone.
     for data, alone, part in zip(molecules[:10], positions, parts, strict=False):
         for number, term in enumerate(("bond_k", "angle_k", "torsion_k")):
             only = data.clone()
@@ -88,7 +88,7 @@ def test_minus_the_gradient_is_the_score_of_the_noise(generator):
     covariance = samples.T @ samples / len(samples)
     scale = (0.8 / constants).sqrt()
     assert (covariance / (scale[:, None] * scale) - torch.eye(6)).abs().max() < 5 * math.sqrt(2 / 20_000)
-    # The logarithm of the density that the samples have just been shown to have, and its gradient by positions.
+    # The logarithm of the density of these samples, and its gradient by positions.
     pos = noisy.pos[: len(data.z)].requires_grad_()
     log_density = torch.distributions.Normal(torch.zeros(6).double(), scale).log_prob(displacements(pos)).sum()
     (score,) = torch.autograd.grad(log_density, pos)

@@ -91,7 +91,7 @@ def test_default_brings_targets_to_unit_scale_and_commutes_with_rotations():
 
 
 def test_counts_do_not_lose_precision():
-    """Beyond 2²⁴ atoms a float32 count stands still."""
+    """A float32 count would stop growing at 2²⁴ atoms."""
     normalizer = TargetNormalizer()
     normalizer.count.fill_(2.0**24)
     normalizer(torch.ones(1, 3))

@@ -1,4 +1,4 @@
-"""InfoNCE: published numbers, an independent formula, and what it promises for hard input."""
+"""InfoNCE: published numbers, an independent formula, and hard input."""
 
 import pytest
 import torch
@@ -173,7 +173,7 @@ def test_gradients_and_second_derivatives_of_chunks():
 
 
 class LargestTensor(TorchDispatchMode):
-    """Elements of the largest tensor that any operation makes, backward included."""
+    """Number of elements of the largest tensor of any operation, backward included."""
 
     largest = 0
 
@@ -194,7 +194,7 @@ def test_memory_of_chunks_grows_with_the_chunk_times_the_batch(symmetric):
         with LargestTensor() as mode:
             InfoNCELoss(symmetric=symmetric, chunk_size=size)(z[0], z[1]).backward()
         largest[size] = mode.largest
-    assert largest[None] >= num_rows**2  # what is measured would be seen
+    assert largest[None] >= num_rows**2  # the measurement sees the full matrix
     assert largest[chunk_size] == max(chunk_size * num_rows, z.numel())
 
 

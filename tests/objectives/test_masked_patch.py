@@ -1,4 +1,4 @@
-"""The reconstruction loss; its published numbers are tested with SpecFormer."""
+"""The reconstruction loss. Its published numbers are tested with SpecFormer."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""EMPP's loss: published numbers, a second opinion by loops, invariance, and the edges."""
+"""EMPP's loss: published numbers, an oracle by loops, invariance and edge cases."""
 
 import math
 
@@ -63,7 +63,7 @@ def test_released_mode_gives_the_published_losses_and_gradients(published, num_p
     total = loss(predicted, displacement)
     assert_relative(total, numbers["loss"], TOLERANCE[dtype])
     total.backward()
-    # In single precision the published gradients, too, are off by this much.
+    # The published gradients in float32 have an error of this size, too.
     tolerance = 1e-4 if dtype == torch.float32 else 1e-9
     assert_relative(nodes.grad, numbers["grad_node_features"], tolerance)
     if num_polar == 20:
@@ -106,7 +106,7 @@ def test_the_published_single_precision_numbers(published):
 
 
 def label_of(loss, displacement, predicted):
-    """The labels, read off the gradient of the divergence: ∂KL/∂log q = -p."""
+    """Labels, from the gradient of the divergence: ∂KL/∂log q = -p."""
     leaves = [predicted.direction.detach().requires_grad_(), predicted.radius.detach().requires_grad_()]
     divergences = loss.per_pair(predicted._replace(direction=leaves[0], radius=leaves[1]), displacement)
     return [-torch.autograd.grad(kl.sum(), leaf)[0] for kl, leaf in zip(divergences, leaves, strict=True)]
@@ -223,7 +223,7 @@ def test_the_loss_is_invariant_under_rotation(given, l_max, sharpness, dtype):
 
 
 def test_the_published_features_turned(published, reference):
-    """The released loss moves as published under rotation, by 12 %; with areas and 16 rings it does not."""
+    """The released loss changes under rotation as published, by 12 %. With areas and 16 rings it does not change."""
     numbers = dict(np.load(reference / "empp" / "equivariance.npz"))
     released, loss = published.head(20, torch.float64), PositionDistributionLoss(as_released=True)
     weighted = published.head(20, torch.float64)

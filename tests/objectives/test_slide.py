@@ -1,4 +1,4 @@
-"""The sliced loss: what it converges to, and its normaliser."""
+"""The sliced loss: its limit, and its normaliser."""
 
 import pytest
 import torch
@@ -45,7 +45,7 @@ def test_sliced_converges_to_exact():
         (slope,) = torch.autograd.grad(loss, predicted)
         errors.append(((loss / exact - 1).abs().item(), ((slope - exact_slope).norm() / exact_slope.norm()).item()))
     for (loss_error, slope_error), num_slices in zip(errors, (100, 10_000, 1_000_000), strict=True):
-        # (m·v - g·v)² of one molecule has a standard deviation of √2 times its mean; its gradient one of about √3N.
+        # (m·v - g·v)² of one molecule has a standard deviation of √2 times its mean, its gradient of about √3N times.
         assert loss_error < 5 * (2 / num_slices) ** 0.5
         assert slope_error < 5 * (36 / num_slices) ** 0.5
 

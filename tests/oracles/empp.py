@@ -1,4 +1,4 @@
-"""EMPP's labels, divergences and reduction, one pair and one point at a time; and its published head."""
+"""EMPP's labels, divergences and reduction, one pair and one point at a time, and its published head."""
 
 import math
 
@@ -14,7 +14,7 @@ from molspectra.testing import wigner
 
 
 def direction_label(displacement, points, log_weights, temperature, l_max):
-    """Probability of each point for one displacement, both plain lists; uniform over area for no direction."""
+    """Probability of each point for one displacement, both plain lists. Uniform over area without a direction."""
     distance = math.sqrt(sum(x * x for x in displacement))
     scores = []
     for point, log_weight in zip(points, log_weights, strict=True):
@@ -42,7 +42,7 @@ def divergence(label, log_predicted):
 
 
 def mean_by_molecule(values, molecule):
-    """Mean over the pairs of each molecule, then over the molecules that have any."""
+    """Mean over the pairs of each molecule, then over the molecules with pairs."""
     means = []
     for one in sorted(set(molecule)):
         of_one = [value for value, owner in zip(values, molecule, strict=True) if owner == one]
@@ -89,11 +89,11 @@ class PublishedPositionHead:
         return head.to(dtype)
 
     def nodes(self, dtype):
-        """Features of all atoms that are left, (46, 72), as a leaf."""
+        """Features of all remaining atoms, (46, 72), as a leaf."""
         return self.inputs["node_features"].to(dtype, copy=True).requires_grad_()
 
     def atoms(self, dtype, nodes=None):
-        """Features of the neighbour of each pair."""
+        """Features of the remaining atom of each pair."""
         nodes = self.nodes(dtype) if nodes is None else nodes
         return AtomFeatures.from_irreps("8x0e+8x1o+8x2e", nodes).select(self.edge_index[0])
 
@@ -106,7 +106,7 @@ def turned(atoms, turn):
 
 
 def ideal_distribution(grid, displacement, sharpness, radius_std, other=None):
-    """Distributions whose mass sits at the displacements, and at equal parts at others' if there are."""
+    """Distributions with their mass at the displacements, shared equally with other displacements if given."""
     points, log_weights = grid.points.to(displacement.dtype), grid.log_weights.to(displacement.dtype)
     radii = torch.linspace(0, 6, 128, dtype=displacement.dtype)
     total = []

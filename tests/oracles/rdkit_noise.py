@@ -44,7 +44,7 @@ def rotatable_torsions(mol: Any) -> list[Term]:
 
 
 def rotate(mol: Any, torsions: Sequence[Term], turns: Sequence[float]) -> np.ndarray:
-    """Positions (N, 3) with each torsion set to what it was plus its turn; the last atom's side moves."""
+    """Positions (N, 3) with each torsion increased by its turn. The side of the last atom moves."""
     from rdkit.Chem import Mol, rdMolTransforms
 
     conformer = Mol(mol).GetConformer()
