@@ -27,7 +27,7 @@ METHODS = {
     "EMGP": lambda: ms.methods.EMGP(CHANNELS),
     "EMGP, vector": lambda: ms.methods.EMGP(CHANNELS, prediction="vector"),
     "EMPP": lambda: ms.methods.EMPP(CHANNELS),
-    "EMPP, 3 masks": lambda: ms.methods.EMPP(CHANNELS, num_masked=3),
+    "EMPP, 3 masks": lambda: ms.methods.EMPP(CHANNELS, num_copies=3),
     "EMPP, as released": lambda: ms.methods.EMPP(CHANNELS, as_released=True),
 }
 

@@ -40,7 +40,7 @@ def make_regression(channels: int, train: Sequence[Data]) -> ms.methods.Regressi
     energy = torch.cat([frame.energy for frame in train])
     rest = (energy - energy.mean()).std().item()
     # Assign the whole mean to one element: least squares cannot separate elements within one molecule.
-    references = ms.heads.AtomicReferences.fit(
+    references = ms.heads.AtomicReferenceEnergies.fit(
         torch.cat([frame.z for frame in train]),
         torch.arange(len(train)).repeat_interleave(train[0].num_nodes),
         energy,

@@ -67,7 +67,7 @@ def mean_over_processes(losses: dict[str, torch.Tensor]) -> dict[str, float]:
 
 def train(number, stage, encoder, model, progress, checkpoints, resumed, arguments) -> None:
     """Train one stage, from its beginning or from the checkpoint `resumed`. `model` holds all weights."""
-    step = ms.methods.TrainingStep(encoder, stage.method)
+    step = ms.methods.TrainingModule(encoder, stage.method)
     parallel = DistributedDataParallel(step) if ms.distributed.world_size() > 1 else step
     share = arguments.batch_size // ms.distributed.world_size()
     sampler = ms.data.ShardedBatchSampler(len(stage.molecules), share, seed=arguments.seed)
@@ -118,7 +118,7 @@ def run(arguments: argparse.Namespace) -> None:
     encoder, denoise = DEMO["make_encoder"](), DEMO["DENOISING"][arguments.method]().to(DEVICE)
     contrast = ms.objectives.InfoNCELoss(temperature=0.2, gather_distributed=True)
     method = ms.methods.MolSpectra(denoise, DEMO["make_specformer"](), contrast=contrast).to(DEVICE)
-    model = ms.methods.TrainingStep(encoder, method)
+    model = ms.methods.TrainingModule(encoder, method)
     # From here on, every process draws different random numbers.
     torch.manual_seed(arguments.seed + 1 + rank)
     progress = Progress(torch.Generator(DEVICE).manual_seed(arguments.seed + 1 + rank), [])

@@ -58,7 +58,7 @@ def make(reads_structure: bool, kinds: tuple[str, ...], gaps: Tensor) -> tuple[n
     encoder = ms.encoders.EGNN(CHANNELS, num_layers=4) if reads_structure else Nothing()
     scale = {"mean": gaps.mean().item(), "std": gaps.std().item()}
     if kinds:
-        head = ms.heads.ConcatenationHead(CHANNELS, CHANNELS, **scale)
+        head = ms.heads.FusionHead(CHANNELS, CHANNELS, **scale)
         regression = ms.methods.SpectraRegression(head, make_specformer(kinds), label="gap", loss="l1")
     else:
         regression = ms.methods.Regression(

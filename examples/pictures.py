@@ -24,7 +24,7 @@ def draw_all(first: list[dict], second: list[dict], method: ms.methods.MolSpectr
     batch = evaluation.on_device_of(method, evaluation.load(split))
     with torch.no_grad():
         figures = {
-            "losses": losses(first, second, type(method.denoise).__name__),
+            "losses": losses(first, second, type(method.task).__name__),
             "reconstruction": reconstruction(method, batch),
             "attention": attention(method.specformer, batch),
             "embeddings": embeddings(method.specformer, batch),

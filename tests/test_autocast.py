@@ -33,9 +33,7 @@ METHODS = {
     "Regression, dipole": lambda: ms.methods.Regression(ms.heads.DipoleHead(F), label="mu"),
     "Regression, extent": lambda: ms.methods.Regression(ms.heads.SpatialExtentHead(F), label="pbe0_r2"),
     "Regression, forces": lambda: ms.methods.Regression(ms.heads.ScalarHead(F), label="gap", forces="forces"),
-    "SpectraRegression": lambda: ms.methods.SpectraRegression(
-        ms.heads.ConcatenationHead(F, F), specformer(), label="gap"
-    ),
+    "SpectraRegression": lambda: ms.methods.SpectraRegression(ms.heads.FusionHead(F, F), specformer(), label="gap"),
     "SpectrumPrediction": lambda: ms.methods.SpectrumPrediction(ms.heads.SpectrumHead(F, LENGTHS)),
 }
 

@@ -126,7 +126,7 @@ def test_encoders_with_first_derivatives(name):
 PROPERTY_HEADS = {
     "ScalarHead": ms.heads.ScalarHead(F, mean=1.0, std=2.0),
     "ScalarHead, mean": ms.heads.ScalarHead(F, reduce="mean"),
-    "ScalarHead, references": ms.heads.ScalarHead(F, references=ms.heads.AtomicReferences([6, 8], [-1.0, -2.0])),
+    "ScalarHead, references": ms.heads.ScalarHead(F, references=ms.heads.AtomicReferenceEnergies([6, 8], [-1.0, -2.0])),
     "DipoleHead": ms.heads.DipoleHead(F),
     "DipoleHead, vector": ms.heads.DipoleHead(F, magnitude=False),
     "SpatialExtentHead": ms.heads.SpatialExtentHead(F),
@@ -163,10 +163,10 @@ def test_heads_of_atoms(name):
 
 def test_other_heads():
     rows = (5, 2, 1, 7, 4)
-    assert_compiles(ms.heads.NoiseScaleHead(F, 5), [{"clean": leaf(n, F), "noisy": leaf(n, F)} for n in rows])
-    assert_compiles(ms.heads.ProjectionHead(F, 3), [{"features": leaf(n, F)} for n in rows])
+    assert_compiles(ms.methods.NoiseScaleClassifier(F, 5), [{"clean": leaf(n, F), "noisy": leaf(n, F)} for n in rows])
+    assert_compiles(ms.layers.ProjectionMLP(F, 3), [{"features": leaf(n, F)} for n in rows])
     tokens = [{"tokens": {"ir": leaf(n, 9, F), "uv_vis": leaf(n, 11, F)}} for n in rows]
-    assert_compiles(ms.heads.PatchReconstructionHead(F, {"ir": 4, "uv_vis": 6}), tokens)
+    assert_compiles(ms.spectra.PatchDecoder(F, {"ir": 4, "uv_vis": 6}), tokens)
     calls = of_molecules(
         lambda atoms, molecules, batch: {
             "atoms": features(atoms),
@@ -175,7 +175,7 @@ def test_other_heads():
             "num_molecules": molecules,
         }
     )
-    assert_compiles(ms.heads.ConcatenationHead(F, 7), calls, max_graphs=ATOMS_AND_MOLECULES)
+    assert_compiles(ms.heads.FusionHead(F, 7), calls, max_graphs=ATOMS_AND_MOLECULES)
 
 
 def vectors(*names):

@@ -57,7 +57,7 @@ def test_two_stage_pretraining_with_another_method(method, tmp_path, monkeypatch
     runpy.run_path(str(EXAMPLES / "01_two_stage_pretraining.py"))["main"]()
     assert "denoising" in capsys.readouterr().out
     written = ms.pretrained.load(tmp_path / "seed0" / "method")
-    assert type(written.denoise).__name__.lower() == method
+    assert type(written.task).__name__.lower() == method
 
 
 @pytest.mark.slow

@@ -138,7 +138,7 @@ METHODS = {
     "EMGP": lambda: ms.methods.EMGP(F),
     "EMGP, as released": lambda: ms.methods.EMGP(F, as_released=True),
     "EMPP": lambda: ms.methods.EMPP(F, label="gap", label_mean=8.0, label_std=2.0),
-    "EMPP, as released": lambda: ms.methods.EMPP(F, num_masked=2, as_released=True),
+    "EMPP, as released": lambda: ms.methods.EMPP(F, num_copies=2, as_released=True),
     "MolSpectra": lambda: ms.methods.MolSpectra(ms.methods.Coord(F), specformer()),
     "MolSpectra, as released": lambda: ms.methods.MolSpectra(
         ms.methods.Coord(F), specformer(norm="layer", pool="mean"), as_released=True
@@ -147,15 +147,13 @@ METHODS = {
     "Regression, dipole": lambda: ms.methods.Regression(ms.heads.DipoleHead(F), label="mu"),
     "Regression, extent": lambda: ms.methods.Regression(ms.heads.SpatialExtentHead(F), label="pbe0_r2"),
     "Regression, forces": lambda: ms.methods.Regression(
-        ms.heads.ScalarHead(F, references=ms.heads.AtomicReferences([1, 6, 7, 8, 9], [-1.0] * 5)),
+        ms.heads.ScalarHead(F, references=ms.heads.AtomicReferenceEnergies([1, 6, 7, 8, 9], [-1.0] * 5)),
         label="energy",
         forces="forces",
     ),
-    "SpectraRegression": lambda: ms.methods.SpectraRegression(
-        ms.heads.ConcatenationHead(F, F), specformer(), label="gap"
-    ),
+    "SpectraRegression": lambda: ms.methods.SpectraRegression(ms.heads.FusionHead(F, F), specformer(), label="gap"),
     "SpectraRegression, CNNAM": lambda: ms.methods.SpectraRegression(
-        ms.heads.ConcatenationHead(F, F), ms.spectra.CNNAM(LENGTHS, F, (8, 8)), label="gap"
+        ms.heads.FusionHead(F, F), ms.spectra.CNNAM(LENGTHS, F, (8, 8)), label="gap"
     ),
     "SpectrumPrediction": lambda: ms.methods.SpectrumPrediction(ms.heads.SpectrumHead(F, LENGTHS)),
 }

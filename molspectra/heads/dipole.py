@@ -1,35 +1,37 @@
-"""Dipole moments, from charges and vectors of the atoms."""
+"""Dipole moments from charges and vectors of atoms."""
 
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
+from torch_geometric.data import Data
 
+from molspectra._batch import num_molecules_of
 from molspectra._config import Configurable
 from molspectra.features import AtomFeatures
+from molspectra.heads.pooling import pool_atoms
 from molspectra.heads.vector import apply_gated_blocks, gated_blocks
 from molspectra.layers.center_of_mass import CenterOfMass
 from molspectra.layers.gated import plain_norm, smooth_norm
 
 
 class DipoleHead(Configurable, nn.Module):
-    """μ = Σ_i q_i (x_i - x_0) + v_i with x_0 the centre of mass (PaiNN, arXiv:2102.03150), or its length.
+    """Dipole moment μ = Σ_i q_i (x_i - x_0) + v_i about the center of mass x_0 (PaiNN, arXiv:2102.03150).
 
-    Two gated equivariant blocks, F → F/2 → 1, give each atom a charge q_i and a dipole v_i of its own. From features
-    without vectors come charges only. A molecule that is charged has the dipole about its centre of mass.
+    Two gated equivariant blocks, F → F/2 → 1, predict a charge q_i and a dipole v_i per atom. Features without vectors
+    give charges only. The dipole of a charged molecule depends on the origin, which is its center of mass.
 
-    The released head adds the mean of the labels to the vector, so that the result depends on how a molecule lies;
-    there is no mean here. By default the length is smooth where it is 0.
+    The released head adds the mean of the labels to the vector, which breaks rotation equivariance. This head adds no
+    mean. By default the length is smooth at 0.
 
     Args:
         channels: Width F of the atom features.
         std: Unit of the atoms' contributions, in units of the dipole.
-        magnitude: Give the length (B, 1), rather than the vector (B, 3).
-        as_released: See :class:`~molspectra.layers.GatedEquivariantBlock`; and the plain length, without a second
-            derivative where it is 0.
+        magnitude: Return the length (B, 1) instead of the vector (B, 3).
+        as_released: See :class:`~molspectra.layers.GatedEquivariantBlock`. The length has no second derivative at 0.
 
     Example:
         >>> encoder = ms.encoders.EquivariantTransformer(32, num_layers=2, num_heads=4)
         >>> water = ms.data.from_smiles("O")
-        >>> DipoleHead(32)(encoder(water.z, water.pos), z=water.z, pos=water.pos).shape
+        >>> DipoleHead(32)(encoder(water.z, water.pos), water).shape
         torch.Size([1, 1])
     """
 
@@ -41,29 +43,18 @@ class DipoleHead(Configurable, nn.Module):
         self.magnitude = magnitude
         self.norm = plain_norm if as_released else smooth_norm
 
-    def forward(
-        self,
-        atoms: AtomFeatures,
-        *,
-        z: Int[Tensor, " atoms"],
-        pos: Float[Tensor, "atoms 3"],
-        batch: Int[Tensor, " atoms"] | None = None,
-        num_molecules: int | None = None,
-    ) -> Float[Tensor, "molecules _"]:
+    def forward(self, atoms: AtomFeatures, data: Data) -> Float[Tensor, "molecules _"]:
         """Predict the dipole moment of each molecule.
 
         Args:
             atoms: Atom features.
-            z: Atomic numbers (N,).
-            pos: Positions in Å, (N, 3).
-            batch: Molecule of each atom (N,); None for one molecule.
-            num_molecules: Number of molecules, if known.
+            data: Molecules with `z` and `pos` in Å.
 
         Returns:
             Lengths (B, 1) or vectors (B, 3).
         """
         charge, own = apply_gated_blocks(self.blocks, atoms.with_vectors())
-        from_center = self.center_of_mass(z, pos, batch, num_molecules)
+        from_center = self.center_of_mass(data.z, data.pos, data.batch, num_molecules_of(data))
         contributions = self.std * (charge * from_center + own)
-        dipole = AtomFeatures(contributions).pool(batch, num_molecules=num_molecules)
+        dipole = pool_atoms(contributions, data)
         return self.norm(dipole.unsqueeze(2)) if self.magnitude else dipole

@@ -1,49 +1,26 @@
-"""An energy of a molecule, from features of any encoder."""
+"""Energy of a molecule, and forces as its gradient, from features of any encoder."""
+
+import copy
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
+from torch_geometric.data import Data
 
 from molspectra._config import Configurable
 from molspectra.features import AtomFeatures
-from molspectra.heads.invariants import invariants
-
-
-class MoleculePooling(Configurable, nn.Module):
-    """g = Σ_i MLP(s_i + |v_i| + |t_i|): atom features of every degree → one feature vector a molecule.
-
-    Lengths are taken channel by channel, smoothly; degrees that an encoder does not have are left out, so that the same
-    weights go with any encoder.
-
-    Args:
-        channels: Width F of the atom features.
-        as_released: Read the scalars alone, as 3D-EMGP (arXiv:2207.08824) does.
-    """
-
-    def __init__(self, channels: int, as_released: bool = False) -> None:
-        super().__init__()
-        self.mlp = nn.Sequential(nn.Linear(channels, channels), nn.SiLU(), nn.Linear(channels, channels))
-        self.as_released = as_released
-
-    def forward(
-        self, atoms: AtomFeatures, batch: Int[Tensor, " atoms"] | None = None, num_molecules: int | None = None
-    ) -> Float[Tensor, "molecules channels"]:
-        """Atom features and the molecule of each atom → (B, F)."""
-        read = atoms.scalars if self.as_released else invariants(atoms)
-        # Under autocast in half precision, which a sum of many has no digits in; as the weights are, then.
-        contributions = self.mlp(read).to(self.mlp[-1].weight.dtype)
-        return AtomFeatures(contributions).pool(batch, num_molecules=num_molecules)
+from molspectra.heads.pooling import MoleculePooling
 
 
 class EnergyHead(Configurable, nn.Module):
-    """E = MLP(g) with g from :class:`MoleculePooling`: the energy whose gradient 3D-EMGP (arXiv:2207.08824) trains.
+    """Energy E = MLP(g), with g from :class:`MoleculePooling`, whose gradient 3D-EMGP (arXiv:2207.08824) trains.
 
-    By default the last layer has no bias: an energy that is only ever differentiated has no use for a constant, whose
-    gradient would never come. The published one is there `as_released`, and is not trained.
+    By default the last layer has no bias: differentiation removes a constant, so its gradient would never come. The
+    published bias is present `as_released`, and is not trained.
 
     Args:
         channels: Width F of the atom features.
-        as_released: With the bias, from scalars alone.
+        as_released: Keep the bias, and read scalars alone.
     """
 
     def __init__(self, channels: int, as_released: bool = False) -> None:
@@ -53,34 +30,32 @@ class EnergyHead(Configurable, nn.Module):
         if as_released:
             self.mlp[-1].bias.requires_grad_(False)
 
-    def forward(
-        self, atoms: AtomFeatures, batch: Int[Tensor, " atoms"] | None = None, num_molecules: int | None = None
-    ) -> Float[Tensor, " molecules"]:
-        """Atom features and the molecule of each atom → energies (B,), in no particular unit."""
-        pooled = self.pool(atoms, batch, num_molecules)
-        # A row a molecule: what half precision would save is nothing, what it would cost is the energy's digits.
+    def forward(self, atoms: AtomFeatures, data: Data | None = None) -> Float[Tensor, " molecules"]:
+        """Predict energies (B,), in arbitrary units. `data` gives the molecule of each atom, if several."""
+        pooled = self.pool(atoms, data)
+        # One row per molecule: half precision would save nothing here and cost digits of the energy.
         with torch.autocast(pooled.device.type, enabled=False):
             return self.mlp(pooled).squeeze(1)
 
 
 class GradientHead(Configurable, nn.Module):
-    """One vector an atom as minus the gradient of an energy, for encoders with or without vectors.
+    """Vector F_i = -∂E/∂x_i per atom, the negative gradient of an energy, for encoders with or without vectors.
 
-    F_i = -∂E/∂x_i. Equivariant whatever the encoder, and sums to zero over a molecule. Training on it differentiates
-    the encoder twice. Where a method has `prediction="gradient"`, this is the head it takes.
+    The vectors are equivariant for any encoder and sum to zero over a molecule. Training on them differentiates the
+    encoder twice. Methods with `prediction="gradient"` use this head.
 
     Args:
-        energy: Maps (atoms, batch, num_molecules) to energies; by default a new :class:`EnergyHead`.
+        energy: Energy head, `energy(atoms, data) -> (B,)`. By default a new :class:`EnergyHead`.
         channels: Width F of the atom features, for the default.
 
     Raises:
-        ValueError: neither is given.
+        ValueError: Neither is given.
 
     Example:
         >>> encoder = ms.encoders.EquivariantTransformer(32, num_layers=2, num_heads=4)
-        >>> pos = torch.randn(3, 3, requires_grad=True)
-        >>> atoms = encoder(torch.tensor([8, 1, 1]), pos)
-        >>> ms.heads.GradientHead(channels=32)(atoms, pos).shape
+        >>> data = Data(z=torch.tensor([8, 1, 1]), pos=torch.randn(3, 3, requires_grad=True))
+        >>> atoms = encoder(data.z, data.pos)
+        >>> ms.heads.GradientHead(channels=32)(atoms, data).shape
         torch.Size([3, 3])
     """
 
@@ -92,50 +67,50 @@ class GradientHead(Configurable, nn.Module):
             energy = EnergyHead(channels)
         self.energy = energy
 
-    def forward(
-        self,
-        atoms: AtomFeatures,
-        pos: Float[Tensor, "atoms 3"],
-        batch: Int[Tensor, " atoms"] | None = None,
-        num_molecules: int | None = None,
-    ) -> Float[Tensor, "atoms 3"]:
-        """Atom features and the positions they were computed from, with `requires_grad`, → (N, 3).
+    def forward(self, atoms: AtomFeatures, data: Data) -> Float[Tensor, "atoms 3"]:
+        """Compute -∂E/∂x, (N, 3).
+
+        Args:
+            atoms: Atom features.
+            data: Molecules whose `pos` requires a gradient and was the encoder's input.
 
         Raises:
-            ValueError: the features were not computed from `pos` with gradients.
+            ValueError: The features were not computed from `data.pos` with gradients.
         """
-        return forces_of(self.energy(atoms, batch, num_molecules), pos)
+        return forces_of(self.energy(atoms, data), data.pos)
 
 
-def differentiable(pos: Float[Tensor, "atoms 3"]) -> Float[Tensor, "atoms 3"]:
-    """The same positions, to encode and differentiate by.
+def differentiable(data: Data) -> Data:
+    """Return a shallow copy of molecules whose positions require a gradient.
 
     Raises:
-        ValueError: no gradients can be had, in `torch.inference_mode()`.
+        ValueError: Gradients are impossible, in `torch.inference_mode()`.
     """
     if torch.is_inference_mode_enabled():
         raise ValueError(
-            "Forces are a gradient of the energy, and torch.inference_mode() allows for none. Evaluate under "
+            "Forces are a gradient of the energy, which torch.inference_mode() does not allow. Evaluate under "
             "torch.no_grad(), in which they are computed (lightning: Trainer(inference_mode=False))."
         )
-    return pos.detach().requires_grad_()
+    data = copy.copy(data)
+    data.pos = data.pos.detach().requires_grad_()
+    return data
 
 
 def forces_of(
     energy: Float[Tensor, "*molecules"], pos: Float[Tensor, "atoms 3"], create_graph: bool = True
 ) -> Float[Tensor, "atoms 3"]:
-    """-∂ΣE/∂x, (N, 3).
+    """Compute -∂ΣE/∂x, (N, 3).
 
     Raises:
-        ValueError: the energies were not computed from these positions.
-        RuntimeError: they were, with `torch.compile`, and the gradient is to be trained on.
+        ValueError: The energies were not computed from these positions.
+        RuntimeError: They were, with `torch.compile`, and training differentiates the gradient.
     """
     gradient = None
     if pos.requires_grad and energy.requires_grad:
         try:
             (gradient,) = torch.autograd.grad(energy.sum(), pos, create_graph=create_graph, allow_unused=True)
         except RuntimeError as error:
-            if "donated buffer" not in str(error):  # what torch says of the same thing
+            if "donated buffer" not in str(error):  # the text of this error in torch
                 raise
             raise RuntimeError(
                 "Training on a gradient differentiates the encoder twice, which torch.compile does not support. Leave "

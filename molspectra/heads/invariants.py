@@ -1,4 +1,4 @@
-"""What of an atom's features does not turn with the molecule."""
+"""Rotation-invariant part of atom features."""
 
 from jaxtyping import Float
 from torch import Tensor
@@ -8,7 +8,7 @@ from molspectra.layers.gated import smooth_norm
 
 
 def invariants(atoms: AtomFeatures) -> Float[Tensor, "atoms channels"]:
-    """s_i + |v_i| + |t_i| channel by channel, over the degrees that there are: (N, F). Lengths are smooth at 0."""
+    """Compute s_i + |v_i| + |t_i| per channel over all degrees, (N, F). Lengths are smooth at 0."""
     total = atoms.scalars
     for degree in range(1, atoms.l_max + 1):
         total = total + smooth_norm(atoms.degree(degree))

@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch_geometric.data import Data
 
 from molspectra._config import Configurable
 from molspectra.features import AtomFeatures
@@ -98,11 +99,13 @@ class PositionDistributionHead(Configurable, ExactConstants):
             nn.Linear(hidden_channels, 2 * hidden_channels), nn.SiLU(), nn.Linear(2 * hidden_channels, num_radii)
         )
 
-    def forward(self, atoms: AtomFeatures) -> PositionDistribution:
-        """Features of an atom a pair, E rows (`atoms.select(index)`), → a distribution a row; E may be 0.
+    def forward(self, atoms: AtomFeatures, data: Data | None = None) -> PositionDistribution:
+        """Predict one distribution per row of features, such as `atoms.select(index)`. Zero rows are allowed.
+
+        `data` is ignored.
 
         Raises:
-            ValueError: the encoder gives no vectors.
+            ValueError: The encoder gives no vectors.
         """
         with torch.autocast(atoms.scalars.device.type, enabled=False):
             coefficients = self.coefficients(atoms)

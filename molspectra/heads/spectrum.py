@@ -1,4 +1,4 @@
-"""Broadened spectra of a molecule, from features of any encoder."""
+"""Broadened spectra of a molecule from features of any encoder."""
 
 import math
 from collections.abc import Mapping
@@ -7,34 +7,36 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch_geometric.data import Data
 
 from molspectra._config import Configurable
 from molspectra._validation import check_sizes, check_spectra
 from molspectra.features import AtomFeatures
 from molspectra.heads.invariants import invariants
+from molspectra.heads.pooling import pool_atoms
 
 
 class SpectrumHead(Configurable, nn.Module):
-    """S(x) = u Σ_i Σ_k a_ik b_k(x): each atom adds its share to the intensity of bands that are everywhere on the axis.
+    """Spectrum S(x) = u Σ_i Σ_k a_ik b_k(x): every atom adds intensity to bands that cover the axis.
 
-    a_i = softplus(W MLP(s_i + |v_i| + |t_i|)) are the amplitudes of atom i, b_k Gaussians, evenly spaced, that add up
-    to 1, and u the intensity that counts as 1. A spectrum is then smooth, never negative, and of two molecules far
-    apart the sum of theirs, as intensities are. Degrees that an encoder does not have are left out of the MLP's input,
-    as in :class:`~molspectra.heads.MoleculePooling`.
+    a_i = softplus(W MLP(s_i + |v_i| + |t_i|)) are the amplitudes of atom i, b_k evenly spaced Gaussians that add up to
+    1, and u is the unit of intensity. The spectrum is smooth and never negative, and the spectra of two distant
+    molecules add, as intensities do. Degrees that an encoder lacks are left out of the input of the MLP, as in
+    :class:`~molspectra.heads.MoleculePooling`.
 
-    Call :meth:`start_from` with the training spectra first: it sets u, and the bias so that what is predicted ahead of
-    any training is their mean, in proportion to the number of atoms.
+    Call :meth:`start_from` with the training spectra first. It sets u, and a bias that makes the untrained prediction
+    the mean spectrum, in proportion to the number of atoms.
 
     Args:
         channels: Width F of the atom features.
         lengths: Samples L of each kind of spectrum.
-        spacing: Samples between the centres of neighbouring bands, for all kinds or for each. At half of the lines'
-            full width at half maximum a single line is reproduced within 7 %, at all of it within 25 %; yet few spectra
-            are learned as well, or better, with fewer bands. At 16 a spectrum of 3501 samples has 220.
-        hidden_channels: Width of the MLP, by default 2 F.
+        spacing: Samples between the centers of neighboring bands, for all kinds or per kind. A spacing of half the
+            full width at half maximum reproduces a line within 7 %, and of the full width within 25 %. Few training
+            spectra are learned as well, or better, with fewer bands. At 16, a spectrum of 3501 samples has 220.
+        hidden_channels: Width of the MLP. Default: 2 F.
 
     Raises:
-        ValueError: there are no kinds, a size is not positive, or `spacing` has other kinds.
+        ValueError: No kind is given, a size is not positive, or the kinds of `spacing` differ.
 
     Example:
         >>> encoder = ms.encoders.EquivariantTransformer(32, num_layers=2, num_heads=4)
@@ -67,41 +69,39 @@ class SpectrumHead(Configurable, nn.Module):
         """Samples of each kind of spectrum."""
         return {kind: bands.basis.shape[1] for kind, bands in self._items()}
 
-    def forward(
-        self, atoms: AtomFeatures, batch: Int[Tensor, " atoms"] | None = None, num_molecules: int | None = None
-    ) -> dict[str, Float[Tensor, "molecules _"]]:
-        """Atom features and the molecule of each atom → kind → intensities (B, L), in the units of `start_from`'s."""
+    def forward(self, atoms: AtomFeatures, data: Data | None = None) -> dict[str, Float[Tensor, "molecules _"]]:
+        """Predict kind → intensities (B, L), in the units of `start_from`. `data` gives the molecule of each atom."""
         hidden = self.mlp(invariants(atoms))
-        return {kind: bands(hidden, batch, num_molecules) for kind, bands in self._items()}
+        return {kind: bands(hidden, data) for kind, bands in self._items()}
 
     @torch.no_grad()
     def start_from(self, spectra: Mapping[str, Tensor], num_atoms: Int[Tensor, " molecules"]) -> None:
-        """Predict, ahead of training, the mean spectrum of an atom times the number of atoms (nearly: as bands).
+        """Initialise the prediction as the mean spectrum per atom times the number of atoms, up to the bands.
 
         Args:
             spectra: Kind → intensities of the training molecules, (B, L); a row of NaN is a missing spectrum. Kinds
-                left out stay as they are.
+                that are left out keep their state.
             num_atoms: Atoms of each of these molecules, (B,).
 
         Raises:
-            ValueError: the spectra do not fit the head, or of a kind all are missing or 0.
+            ValueError: The spectra do not fit the head, or all spectra of a kind are missing or 0.
         """
         check_spectra(spectra, self.lengths)
         for kind, of_kind in spectra.items():
-            there = ~of_kind.isnan().any(dim=1)
-            total = of_kind[there].sum(dim=0)
+            valid = ~of_kind.isnan().any(dim=1)
+            total = of_kind[valid].sum(dim=0)
             if not bool((total > 0).any()):
-                raise ValueError(f"spectra[{kind!r}] must hold an intensity above 0; got {int(there.sum())} spectra.")
+                raise ValueError(f"spectra[{kind!r}] must hold an intensity above 0; got {int(valid.sum())} spectra.")
             bands = self.bands[kind]
             assert isinstance(bands, _Bands)
-            bands.start_from(total / num_atoms[there].sum(), kind)
+            bands.start_from(total / num_atoms[valid].sum(), kind)
 
     def _items(self) -> list[tuple[str, "_Bands"]]:
         return [(kind, bands) for kind, bands in self.bands.items() if isinstance(bands, _Bands)]
 
 
 class _Bands(nn.Module):
-    """Bands of one kind of spectrum, and how intense each atom makes them."""
+    """Bands of one kind of spectrum, and their amplitudes per atom."""
 
     basis: Tensor
     unit: Tensor
@@ -115,35 +115,32 @@ class _Bands(nn.Module):
         self.register_buffer("unit", torch.ones(()))
         self.linear = nn.Linear(channels, self.basis.shape[0])
 
-    def forward(
-        self, hidden: Float[Tensor, "atoms channels"], batch: Tensor | None, num_molecules: int | None
-    ) -> Float[Tensor, "molecules length"]:
+    def forward(self, hidden: Float[Tensor, "atoms channels"], data: Data | None) -> Float[Tensor, "molecules length"]:
         amplitudes = F.softplus(self.linear(hidden))
         with torch.autocast(hidden.device.type, enabled=False):
-            pooled = AtomFeatures(amplitudes.to(self.basis.dtype)).pool(batch, num_molecules=num_molecules)
-            return self.unit * (pooled @ self.basis)
+            return self.unit * (pool_atoms(amplitudes.to(self.basis.dtype), data) @ self.basis)
 
     def start_from(self, spectrum: Float[Tensor, " length"], kind: str) -> None:
-        """Set unit and bias to a spectrum of one atom; the weights are made small, so that it is what comes out."""
+        """Set unit and bias to the spectrum of one atom, and shrink the weights, so that the bias dominates."""
         amplitudes = self.basis @ spectrum.to(self.basis) / self.basis.sum(dim=1)
         if not bool(amplitudes.mean() > 0):
             raise ValueError(
                 f"spectra[{kind!r}] must be positive in the mean, as intensities are; got a mean of "
-                f"{float(amplitudes.mean()):.3g} an atom. Take the baseline for zero, not the mean."
+                f"{float(amplitudes.mean()):.3g} per atom. Subtract the baseline, not the mean."
             )
         self.unit.copy_(amplitudes.mean())
-        # The inverse of softplus; bands where there is nothing start low, yet where softplus still has a slope.
+        # Inverse of softplus. Empty bands start low, but not so low that the slope of softplus vanishes.
         relative = (amplitudes / self.unit).clamp(min=1e-2)
         self.linear.bias.copy_(relative + torch.log(-torch.expm1(-relative)))
         self.linear.weight.mul_(0.1)
 
 
 def gaussian_bands(length: int, spacing: float) -> Float[Tensor, "bands length"]:
-    """Gaussians from end to end of an axis, about `spacing` samples apart, that add up to 1 at every sample."""
+    """Make Gaussians over an axis, about `spacing` samples apart, that add up to 1 at every sample."""
     count = max(2, round((length - 1) / spacing) + 1)
     samples = torch.arange(length, dtype=torch.float64)
     centers = torch.linspace(0, length - 1, count, dtype=torch.float64)
-    # 0.8 spacings: nearly the narrowest that add up to a constant by themselves.
+    # 0.8 spacings is about the least width at which Gaussians add up to a constant without normalisation.
     width = 0.8 * max(length - 1, 1) / (count - 1)
     bands = torch.exp(-0.5 * ((samples - centers.unsqueeze(1)) / width).square())
     return (bands / bands.sum(dim=0)).to(torch.get_default_dtype())

@@ -5,6 +5,7 @@ from molspectra.layers.degree_linear import DegreeLinear
 from molspectra.layers.gated import GatedEquivariantBlock
 from molspectra.layers.hook_point import HookPoint
 from molspectra.layers.position_distribution import PositionDistribution
+from molspectra.layers.projection import ProjectionMLP
 from molspectra.layers.radial import CosineCutoff, ExpNormalBasis
 
 __all__ = [
@@ -15,4 +16,5 @@ __all__ = [
     "GatedEquivariantBlock",
     "HookPoint",
     "PositionDistribution",
+    "ProjectionMLP",
 ]

@@ -1,4 +1,4 @@
-"""The published pre-training methods: `method(encoder, batch, generator=None) -> {"loss": ..., parts}`."""
+"""Pretext tasks and fine-tuning: every method is a callable `method(encoder, batch, generator=None) -> losses`."""
 
 from molspectra.methods.coord import Coord
 from molspectra.methods.denoising import Denoising, predict_vectors
@@ -8,12 +8,14 @@ from molspectra.methods.encoding import encode
 from molspectra.methods.frad import Frad
 from molspectra.methods.masked_atom_embedding import MaskedAtomEmbedding
 from molspectra.methods.molspectra import MolSpectra
+from molspectra.methods.noise_scale_classifier import NoiseScaleClassifier
 from molspectra.methods.noisy_nodes import NoisyNodes
+from molspectra.methods.pretext_task import PretextTask, TaskOutput
 from molspectra.methods.regression import Predicted, Regression
 from molspectra.methods.slide import SliDe
 from molspectra.methods.spectra_regression import SpectraRegression
 from molspectra.methods.spectrum_prediction import SpectrumPrediction
-from molspectra.methods.training_step import TrainingStep
+from molspectra.methods.training_module import TrainingModule
 
 __all__ = [
     "EMGP",
@@ -23,14 +25,17 @@ __all__ = [
     "Frad",
     "MaskedAtomEmbedding",
     "MolSpectra",
+    "NoiseScaleClassifier",
     "NoisyNodes",
     "Predicted",
     "PredictedPosition",
+    "PretextTask",
     "Regression",
     "SliDe",
     "SpectraRegression",
     "SpectrumPrediction",
-    "TrainingStep",
+    "TaskOutput",
+    "TrainingModule",
     "encode",
     "predict_vectors",
 ]

@@ -8,16 +8,15 @@ from molspectra.objectives.denoising import DenoisingLoss
 class Coord(Denoising):
     """Pre-training via denoising (Zaidi et al., ICLR 2023, arXiv:2206.00133).
 
-    Gaussian noise is added to the coordinates of an equilibrium structure, and the encoder with a vector head predicts
-    it, which is up to a factor the force of a harmonic approximation of the energy around equilibrium.
+    The encoder with a vector head predicts Gaussian noise that was added to the coordinates of an equilibrium
+    structure. Up to a factor, this is the force of a harmonic approximation of the energy around equilibrium.
 
     Args:
         channels: Width of the encoder's features (`encoder.out_channels`).
         std: Standard deviation σ of the noise in Å.
         remove_translation: See :class:`~molspectra.noise.CoordNoise`.
-        prediction: "vector", from the encoder's vectors, or "gradient", of an energy, for encoders without vectors.
-        as_released: Reproduce the released arithmetic in head and normaliser; a gradient has no
-            released form.
+        prediction: "vector" reads the encoder's vectors, "gradient" differentiates an energy and fits any encoder.
+        as_released: Reproduce the released arithmetic in head and normaliser. A gradient has no released form.
 
     Example:
         >>> encoder = ms.encoders.EquivariantTransformer(32, num_layers=2, num_heads=4)

@@ -1,50 +1,40 @@
-"""What the denoising methods share: perturb, encode, predict, compare."""
+"""Denoising of coordinates, the task that Coord, Frad and SliDe share."""
 
 from collections.abc import Callable
-from typing import ClassVar, Literal, NamedTuple
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.profiler import record_function
 from torch_geometric.data import Data
 
-from molspectra._batch import num_molecules_of
-from molspectra._config import Configurable
 from molspectra.encoders.protocol import Encoder
 from molspectra.features import AtomFeatures
 from molspectra.heads.energy import GradientHead, differentiable
 from molspectra.heads.vector import VectorHead
 from molspectra.methods.encoding import encode
+from molspectra.methods.pretext_task import PretextTask, TaskOutput
 
 Noise = Callable[[Data, torch.Generator | None], Data]
 Prediction = Literal["vector", "gradient"]
 
 
-class Denoised(NamedTuple):
-    """What a method has made of a batch, for further losses."""
-
-    loss: Tensor
-    atoms: AtomFeatures
-    """Features of the perturbed molecules."""
-    noisy: Data
-    """The perturbed molecules."""
-
-
-class Denoising(Configurable, nn.Module):
-    """Predict the coordinate noise that was added to molecules, with any noise, head and objective.
+class Denoising(PretextTask):
+    """Prediction of the coordinate noise on molecules, with any noise, head and objective.
 
     Args:
-        noise: `noise(data, generator) -> data`, with `pos` perturbed and `pos_target` (N, 3) added.
-        head: Maps atom features to (N, 3); or a :class:`~molspectra.heads.GradientHead`, for encoders without vectors.
-        objective: Maps predicted and true displacements to a scalar.
+        noise: Noise `noise(data, generator) -> data` that perturbs `pos` and adds `pos_target` (N, 3).
+        head: Head `head(atoms, data) -> (N, 3)`. Encoders without vectors need a
+            :class:`~molspectra.heads.GradientHead`.
+        objective: Loss `objective(predicted, target)` of displacements.
 
     Example:
         >>> noise, head, objective = ms.noise.CoordNoise(0.1), ms.heads.VectorHead(32), ms.objectives.DenoisingLoss()
         >>> encoder = ms.encoders.EquivariantTransformer(32, num_layers=2, num_heads=4)
         >>> losses = Denoising(noise, head, objective)(encoder, ms.data.MiniSpectra()[0])
+        >>> sorted(losses)
+        ['denoising', 'loss']
     """
-
-    keeps_atoms: ClassVar[bool] = True
-    """Whether the perturbed molecules have the atoms of those that come in."""
 
     def __init__(self, noise: Noise, head: nn.Module, objective: nn.Module) -> None:
         super().__init__()
@@ -52,40 +42,26 @@ class Denoising(Configurable, nn.Module):
         self.head = head
         self.objective = objective
 
-    def forward(self, encoder: Encoder, batch: Data, generator: torch.Generator | None = None) -> dict[str, Tensor]:
-        """Perturb, encode, predict, compare.
-
-        Args:
-            encoder: Maps (z, pos, batch) to atom features; bonds are handed over if it takes them.
-            batch: Molecules with `z` and `pos`, near an energy minimum, and what the noise needs.
-            generator: Source of randomness, on the batch's device.
-
-        Returns:
-            {"loss", "denoising"}, equal scalars.
-
-        Raises:
-            ValueError: the batch lacks what the noise needs, or the encoder what the head needs.
-        """
-        loss = self.denoise(encoder, batch, generator).loss
-        return {"loss": loss, "denoising": loss}
-
-    def denoise(self, encoder: Encoder, batch: Data, generator: torch.Generator | None = None) -> Denoised:
-        """The loss, and the perturbed molecules with their features, for further losses."""
-        noisy = self.noise(batch, generator)
+    def run(self, encoder: Encoder, batch: Data, generator: torch.Generator | None = None) -> TaskOutput:
+        """Perturb, encode, predict the displacements, compare."""
+        with record_function("molspectra::noise"):
+            noisy = self.noise(batch, generator)
         if "pos_target" not in noisy:
             raise ValueError(
-                f"noise must add pos_target (N, 3); {self.noise} has left the fields {list(noisy.keys())}. For another "
-                "target override denoise, as SliDe does."
+                f"noise must add pos_target (N, 3); {self.noise} left the fields {list(noisy.keys())}. For another "
+                "target override run, as SliDe does."
             )
         predicted, atoms = predict_vectors(encoder, self.head, noisy)
-        return Denoised(self.objective(predicted, noisy.pos_target), atoms, noisy)
+        with record_function("molspectra::loss"):
+            loss = self.objective(predicted, noisy.pos_target)
+        return TaskOutput(loss, atoms, noisy, {"denoising": loss})
 
 
 def make_vector_head(channels: int, prediction: Prediction, as_released: bool = False) -> nn.Module:
-    """The head that predicts a vector an atom: from the encoder's vectors, or as the gradient of an energy.
+    """Make a head that predicts one vector per atom: from the encoder's vectors, or as the gradient of an energy.
 
     Raises:
-        ValueError: there is no such prediction.
+        ValueError: `prediction` is neither.
     """
     if prediction == "vector":
         return VectorHead(channels, as_released)
@@ -95,11 +71,13 @@ def make_vector_head(channels: int, prediction: Prediction, as_released: bool = 
 
 
 def predict_vectors(encoder: Encoder, head: nn.Module, data: Data) -> tuple[Tensor, AtomFeatures]:
-    """A vector for every atom (N, 3), and the features it was read from."""
+    """Encode molecules and predict one vector per atom, (N, 3). Return the features as well."""
     if not isinstance(head, GradientHead):
         atoms = encode(encoder, data)
-        return head(atoms), atoms
+        with record_function("molspectra::head"):
+            return head(atoms, data), atoms
     with torch.enable_grad():
-        pos = differentiable(data.pos)
-        atoms = encode(encoder, data, pos=pos)
-        return head(atoms, pos, data.batch, num_molecules_of(data)), atoms
+        data = differentiable(data)
+        atoms = encode(encoder, data)
+        with record_function("molspectra::head"):
+            return head(atoms, data), atoms

@@ -1,4 +1,4 @@
-"""EMPP: pre-training, or an auxiliary task, by predicting where a masked atom was."""
+"""EMPP: prediction of the position of a masked atom, for pre-training or as an auxiliary task."""
 
 import math
 import warnings
@@ -7,72 +7,74 @@ from typing import Literal, NamedTuple
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.profiler import record_function
 from torch_geometric.data import Data
 
 from molspectra._batch import molecule_of
 from molspectra._validation import values_are_free
-from molspectra.distributed import global_mean, sum_over_processes
 from molspectra.encoders.protocol import Encoder
 from molspectra.features import AtomFeatures
 from molspectra.heads.position_distribution import PositionDistributionHead
 from molspectra.heads.position_readout import locate
 from molspectra.layers.position_distribution import PositionDistribution
-from molspectra.methods.denoising import Denoised, Denoising
 from molspectra.methods.encoding import encode
 from molspectra.methods.masked_atom_embedding import FARTHEST_LABEL, MaskedAtomEmbedding
-from molspectra.noise.atom_mask import EMPPMask
+from molspectra.methods.pretext_task import PretextTask, TaskOutput
+from molspectra.noise.atom_mask import AtomMask
 from molspectra.noise.masked_pairs import MaskedPairs, masked_pairs
 from molspectra.objectives.position_distribution import PositionDistributionLoss
 
 
 class PredictedPosition(NamedTuple):
-    """Where an atom was found to be missing."""
+    """Predicted positions of masked atoms."""
 
     pos: Float[Tensor, "molecules 3"]
-    """Predicted position of the atom taken out of each molecule, in Å, (B, 3); NaN where nothing is near it."""
+    """Predicted position of the masked atom of each molecule in Å, (B, 3), NaN if no atom is near it."""
     error: Float[Tensor, " molecules"]
-    """Distance to its true position in Å, (B,); NaN likewise."""
+    """Distance to its true position in Å, (B,), NaN likewise."""
     masked: Data
-    """The molecules without it (see :class:`~molspectra.noise.EMPPMask`)."""
+    """Molecules without the masked atoms (see :class:`~molspectra.noise.AtomMask`)."""
     pairs: MaskedPairs
-    """The atoms that were asked."""
+    """Pairs of neighboring and masked atoms."""
     distribution: PositionDistribution
-    """What each of them answered."""
+    """Predicted distribution of each pair."""
 
 
-class EMPP(Denoising):
+class EMPP(PretextTask):
     """Equivariant masked position prediction (An et al., ICLR 2025, arXiv:2502.08209).
 
-    One atom of each molecule is taken out. Told its element and, optionally, a property of the whole molecule, each
-    atom within 5 Å of the gap predicts distributions of the direction and the distance at which it was.
+    The task removes one atom from each molecule. Every atom within 5 Å of the gap predicts distributions of the
+    direction and the distance of the removed atom, given its element and, optionally, a property of the whole molecule.
 
-    By itself it pre-trains on equilibrium structures. As an auxiliary task hand it to
-    :class:`~molspectra.methods.NoisyNodes` with `separate=True`, with or without the property as `label`. It needs an
-    encoder with vectors that takes `context`.
+    EMPP pre-trains on equilibrium structures. As an auxiliary task, pass it to :class:`~molspectra.methods.NoisyNodes`
+    with `separate=True`, with or without the property as `label`. The encoder must give vectors and take `context`.
 
-    Differences from the release, undone by `as_released=True`: directions are weighted with the area they stand for and
-    distances have a normalised label (see :class:`~molspectra.heads.PositionDistributionHead` and
-    :class:`~molspectra.objectives.PositionDistributionLoss`); every molecule weighs the same, however many atoms are
-    near its gap; and copies are averaged, as in the paper, where the release adds them up. In both modes the
-    conditioning goes into the encoder once (see :class:`.MaskedAtomEmbedding`).
+    Differences from the release, undone by `as_released=True`:
+
+    * directions are weighted by area, and distances have a normalised label (see
+      :class:`~molspectra.heads.PositionDistributionHead` and :class:`~molspectra.objectives.PositionDistributionLoss`),
+    * every molecule has equal weight, however many atoms are near its gap,
+    * copies are averaged, as in the paper, while the release adds them up.
+
+    In both modes the conditioning enters the encoder once (see :class:`.MaskedAtomEmbedding`).
 
     Args:
         channels: Width of the encoder's features (`encoder.out_channels`).
-        num_masked: Copies of each molecule, each without another atom, that make one larger batch.
-        heavy_only: Take out hydrogens only where there is nothing else.
-        cutoff: Å, how far from the gap atoms predict. Distances are predicted up to 6 Å.
+        num_copies: Copies of each molecule, each without another atom, that form one larger batch.
+        heavy_only: Mask hydrogens only in molecules without other atoms.
+        cutoff: Distance in Å from the gap up to which atoms predict. Predicted distances reach 6 Å.
         l_max: Highest degree of the predicted signals.
-        label: Field with a property of the molecule, (B,) or (B, 1), to be told; None for none. A label of NaN is a
-            missing one.
+        label: Field with a property of the molecule, (B,) or (B, 1), as condition; None for none. NaN is a missing
+            label.
         label_mean: Mean of the property over the training set. Labels further than 3.3 standard deviations from it
-            count as missing; a warning says so where most of them do.
+            count as missing, with a warning if most of them do.
         label_std: Standard deviation of the property.
-        temperature: T of predicted and true distributions of directions.
-        reduce: What counts equally: "molecule" or "pair"; by default "molecule", or "pair" `as_released`.
+        temperature: Temperature T of predicted and true distributions of directions.
+        reduce: Unit of equal weight, "molecule" or "pair". Default: "molecule", or "pair" `as_released`.
         as_released: Reproduce the released arithmetic.
 
     Raises:
-        ValueError: an argument is out of range.
+        ValueError: An argument is out of range.
 
     Example:
         >>> encoder = ms.encoders.EquivariantTransformer(32, num_layers=2, num_heads=4)
@@ -83,15 +85,13 @@ class EMPP(Denoising):
         torch.Size([4, 3])
     """
 
-    noise: EMPPMask
-    objective: PositionDistributionLoss
-    keeps_atoms = False
+    preserves_atoms = False
 
     def __init__(
         self,
         channels: int,
         *,
-        num_masked: int = 1,
+        num_copies: int = 1,
         heavy_only: bool = False,
         cutoff: float = 5.0,
         l_max: int = 2,
@@ -110,54 +110,34 @@ class EMPP(Denoising):
             )
         if reduce not in ("pair", "molecule", None):
             raise ValueError(f'reduce must be "pair" or "molecule"; got {reduce!r}.')
-        super().__init__(
-            EMPPMask(num_masked, heavy_only, () if label is None else (label,)),
-            PositionDistributionHead(channels, l_max, temperature=temperature, as_released=as_released),
-            PositionDistributionLoss(temperature, l_max=l_max, reduce=reduce, as_released=as_released),
-        )
+        super().__init__()
+        self.noise = AtomMask(num_copies, heavy_only, () if label is None else (label,))
+        self.head = PositionDistributionHead(channels, l_max, temperature=temperature, as_released=as_released)
+        self.objective = PositionDistributionLoss(temperature, l_max=l_max, reduce=reduce, as_released=as_released)
         self.condition = MaskedAtomEmbedding(channels, label is not None)
         self.cutoff = cutoff
         self.label = label
         self.label_mean = label_mean
         self.label_std = label_std
-        self.reduce = reduce or ("pair" if as_released else "molecule")
-        self.as_released = as_released
 
     @property
-    def num_masked(self) -> int:
-        """Copies of each molecule."""
-        return self.noise.num_masked
+    def num_copies(self) -> int:
+        """Number of masked copies of each molecule."""
+        return self.noise.num_copies
 
-    def forward(self, encoder: Encoder, batch: Data, generator: torch.Generator | None = None) -> dict[str, Tensor]:
-        """Mask, encode, predict, compare.
-
-        Args:
-            encoder: Maps (z, pos, batch) and `context` to atom features with vectors; bonds are handed over if it takes
-                them.
-            batch: Molecules with `z` and `pos` and, if there is one, the label.
-            generator: Source of randomness, on the batch's device.
-
-        Returns:
-            {"loss", "position"}, equal scalars; 0 if no atom is near a gap.
-
-        Raises:
-            ValueError: the label is missing, or the encoder takes no context or gives no vectors.
-        """
-        loss = self._mask_and_compare(encoder, batch, generator).loss
-        return {"loss": loss, "position": loss}
-
-    def denoise(self, encoder: Encoder, batch: Data, generator: torch.Generator | None = None) -> Denoised:
-        """The loss, and the masked molecules with the features of the atoms left, for further losses.
-
-        Raises:
-            ValueError: there are several copies of each molecule.
-        """
-        if self.num_masked != 1:
-            raise ValueError(
-                f"num_masked must be 1 where further losses read the masked molecules, one for each of the batch; got "
-                f"{self.num_masked}. Call the method itself, or pass num_masked=1."
+    def run(self, encoder: Encoder, batch: Data, generator: torch.Generator | None = None) -> TaskOutput:
+        """Mask, encode, predict positions, compare. The loss is 0 if no atom is near a masked one."""
+        with record_function("molspectra::noise"):
+            masked = self.noise(batch, generator)
+        atoms = self._encode(encoder, masked)
+        pairs = masked_pairs(masked, self.cutoff)
+        with record_function("molspectra::head"):
+            predicted = self.head(atoms.select(pairs.atom))
+        with record_function("molspectra::loss"):
+            loss = self.objective(
+                predicted, pairs.displacement, pairs.molecule, masked.masked_z.shape[0], num_copies=self.num_copies
             )
-        return self._mask_and_compare(encoder, batch, generator)
+        return TaskOutput(loss, atoms, masked, {"position": loss})
 
     @torch.no_grad()
     def predict_position(
@@ -167,27 +147,27 @@ class EMPP(Denoising):
         atom: Int[Tensor, " molecules"] | None = None,
         generator: torch.Generator | None = None,
     ) -> PredictedPosition:
-        """Take an atom out of every molecule and say where it was, by :func:`~molspectra.heads.locate`: for evaluation.
+        """Mask an atom of every molecule and predict its position by :func:`~molspectra.heads.locate`, for evaluation.
 
-        Put encoder and method into evaluation mode first. Which atoms are asked is known from the true position (those
-        within the cutoff), as in training; in a molecule smaller than that, all are.
+        Put encoder and method into evaluation mode first. As in training, the atoms within the cutoff of the true
+        position predict. In a molecule smaller than the cutoff, these are all atoms.
 
         Args:
             encoder: See :meth:`forward`.
             batch: See :meth:`forward`.
-            atom: Row of the batch, for each molecule in order, of the atom to take out, (B,); drawn if None.
-            generator: Source of randomness for that.
+            atom: Row in the batch of the atom to mask, for each molecule in order, (B,); drawn if None.
+            generator: Source of randomness for the draw.
 
         Returns:
-            Predicted positions and their errors, NaN for a molecule that has no atom near the gap; and what they were
-            made of.
+            Predicted positions and their errors, NaN for a molecule without an atom near the gap, and their
+            ingredients.
 
         Raises:
-            ValueError: see :meth:`forward`; or an atom is not in its molecule.
+            ValueError: See :meth:`forward`; or an atom is not in its molecule.
         """
         if atom is None:
             atom = self.noise.draw(batch, generator)
-            atom = atom[: atom.shape[0] // self.num_masked]
+            atom = atom[: atom.shape[0] // self.num_copies]
         masked = self.noise.mask(batch, atom)
         pairs = masked_pairs(masked, self.cutoff)
         distribution = self.head(self._encode(encoder, masked).select(pairs.atom))
@@ -196,46 +176,24 @@ class EMPP(Denoising):
         error = torch.linalg.vector_norm(pos - masked.masked_pos, dim=1)
         return PredictedPosition(pos, error, masked, pairs, distribution)
 
-    def _mask_and_compare(self, encoder: Encoder, batch: Data, generator: torch.Generator | None) -> Denoised:
-        masked = self.noise(batch, generator)
-        atoms = self._encode(encoder, masked)
-        pairs = masked_pairs(masked, self.cutoff)
-        predicted = self.head(atoms.select(pairs.atom))
-        if self.reduce == "pair":
-            loss = self._of_copies(self.objective.of_pairs(predicted, pairs.displacement), pairs, masked)
-        else:
-            loss = self.objective(predicted, pairs.displacement, pairs.molecule, masked.masked_z.shape[0])
-            loss = loss * self.num_masked if self.as_released else loss
-        return Denoised(loss, atoms, masked)
-
-    def _of_copies(self, loss: Tensor, pairs: MaskedPairs, masked: Data) -> Tensor:
-        """Losses of pairs averaged over each copy of the batch, as the published batches hold one copy each."""
-        copy = pairs.molecule // (masked.masked_z.shape[0] // self.num_masked)
-        sums, counts = loss.new_zeros(2, self.num_masked).index_add(1, copy, torch.stack([loss, torch.ones_like(loss)]))
-        total = global_mean(sums, counts, self.training).sum()
-        if self.as_released:
-            return total
-        counts = sum_over_processes(counts) if self.training else counts
-        return total / counts.count_nonzero().clamp(min=1)
-
     def _encode(self, encoder: Encoder, masked: Data) -> AtomFeatures:
-        """Features of the atoms left, which know what has been taken from their molecule."""
+        """Encode the remaining atoms, conditioned on the element that was removed from their molecule."""
         context = self.condition(masked.masked_z, self._label(masked))
         if masked.z.shape[0] > 0:
             return encode(encoder, masked, context=context.index_select(0, molecule_of(masked)))
-        # Nothing is left of molecules of one atom. The encoder is called all the same, on an atom of which nothing is
-        # read: its weights get gradients of 0, and other processes do not wait for them.
+        # Only molecules of one atom, of which nothing remains. Encode one atom and read nothing from it: the weights
+        # then get gradients of 0, and DistributedDataParallel does not wait for them.
         atom = Data(z=masked.masked_z[:1], pos=masked.masked_pos[:1], **_no_bonds(masked))
         return encode(encoder, atom, context=context[:1]).select(masked.z)
 
     def _label(self, masked: Data) -> Tensor | None:
-        """The standardised label of each copy."""
+        """Return the standardised label of each copy."""
         if self.label is None:
             return None
         label = masked[self.label]
         if label.numel() != masked.masked_z.shape[0]:
             raise ValueError(
-                f"{self.label!r} must be one number a molecule, (B,) or (B, 1); got rows of shape "
+                f"{self.label!r} must be one number per molecule, (B,) or (B, 1); got rows of shape "
                 f"{tuple(label.shape[1:])}. Name another field with label=."
             )
         label = (label.reshape(-1) - self.label_mean) / self.label_std
@@ -250,5 +208,5 @@ class EMPP(Denoising):
 
 
 def _no_bonds(masked: Data) -> dict[str, Tensor]:
-    """The (empty) bonds of molecules of which no atom is left, if they have any such fields."""
+    """Return the empty bonds of molecules without remaining atoms, if the batch has bonds."""
     return {name: masked[name] for name in ("bond_index", "bond_order") if name in masked}

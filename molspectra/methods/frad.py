@@ -8,25 +8,26 @@ from molspectra.objectives.denoising import DenoisingLoss
 
 
 class Frad(Denoising):
-    """Fractional denoising (Feng et al., ICML 2023, arXiv:2307.10683; with vibrations: 2024, arXiv:2407.11086).
+    """Fractional denoising (Feng et al., ICML 2023, arXiv:2307.10683, with vibrations: 2024, arXiv:2407.11086).
 
-    A conformer is first changed as chemistry allows, by turning its rotatable bonds or by vibrating as a whole, and
-    then gets a little coordinate noise; only the latter is predicted. As the first change may be large where the
-    molecule is soft and small where it is stiff, what is learnt is the force of an anisotropic landscape.
+    Chemical noise first rotates the rotatable bonds of a conformer, or vibrates it, and coordinate noise follows. The
+    network predicts the coordinate noise only. Chemical noise is large along soft motions and small along stiff ones,
+    so the learned forces are those of an anisotropic landscape.
 
     Args:
         channels: Width of the encoder's features (`encoder.out_channels`).
         std: Standard deviation σ of the coordinate noise in Å.
         mode: "torsion" (RN) or "vibration" (VRN).
-        rotatable_std: rad; by default 2° in mode "torsion" and 1 in mode "vibration".
-        bond_std: Å; for vibrations, like the next two.
-        angle_std: rad.
-        torsion_std: rad, about bonds that are not rotatable.
-        decay: Less turning of inner bonds; see :class:`~molspectra.noise.FradNoise`.
+        rotatable_std: Standard deviation in rad about rotatable bonds. Default: 2° for "torsion", 1 rad for
+            "vibration".
+        bond_std: Standard deviation of bond lengths in Å, for vibrations.
+        angle_std: Standard deviation of angles in rad, for vibrations.
+        torsion_std: Standard deviation in rad about other bonds, for vibrations.
+        decay: Factor that reduces the rotation of inner bonds. See :class:`~molspectra.noise.FradNoise`.
         remove_translation: See :class:`~molspectra.noise.CoordNoise`.
         prediction: See :class:`Coord`.
-        as_released: Reproduce the released arithmetic in noise, head and normaliser; a gradient has no
-            released form.
+        as_released: Reproduce the released arithmetic in noise, head and normaliser. A gradient has no released
+            form.
 
     Example:
         >>> encoder = ms.encoders.EquivariantTransformer(32, num_layers=2, num_heads=4)

@@ -5,46 +5,48 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.profiler import record_function
 from torch_geometric.data import Data
 
 from molspectra._batch import num_molecules_of
 from molspectra._config import Configurable
 from molspectra.encoders.protocol import Encoder
-from molspectra.heads.patches import PatchReconstructionHead
-from molspectra.methods.denoising import Denoising
+from molspectra.methods.pretext_task import PretextTask
 from molspectra.objectives.infonce import InfoNCELoss
 from molspectra.objectives.masked_patch import MaskedPatchLoss
 from molspectra.objectives.weighted_sum import WeightedSum
 from molspectra.spectra.masking import PatchMask
+from molspectra.spectra.patch_decoder import PatchDecoder
 from molspectra.spectra.specformer import SpecFormer
 
 
 class MolSpectra(Configurable, nn.Module):
     """Pre-training with energy spectra (Wang et al., ICLR 2025, arXiv:2502.16284), its second stage.
 
-    L = w₁ L_denoising + w₂ L_contrastive + w₃ L_reconstruction, from one pass of each encoder: the 3D encoder sees the
-    perturbed molecule, whose atom features give the denoising loss and, summed over atoms, the molecule's side of the
-    contrast; SpecFormer sees the masked spectra, whose tokens give the reconstruction and whose embedding is the other
-    side. The first stage is `denoise` alone: hand the same object to both.
+    L = w₁ L_denoising + w₂ L_contrastive + w₃ L_reconstruction, from one pass of each encoder. The 3D encoder reads the
+    perturbed molecule. Its atom features give the denoising loss and, summed over atoms, the molecule's side of the
+    contrast. SpecFormer reads the masked spectra. Its tokens give the reconstruction and its embedding the other side
+    of the contrast. The first stage is `task` alone: pass the same object to both stages.
 
-    Differences from the release, undone by `as_released=True`: masks hide intervals rather than overlapping patches,
-    and the contrast is two-sided (see :class:`~molspectra.spectra.PatchMask` and
+    Differences from the release, undone by `as_released=True`: masks hide intervals instead of overlapping patches, and
+    the contrast is two-sided (see :class:`~molspectra.spectra.PatchMask` and
     :class:`~molspectra.objectives.InfoNCELoss`).
 
     Args:
-        denoise: The denoising method (Coord, Frad, SliDe, ...), with its head as the first stage left it.
-        specformer: The spectrum encoder.
-        molecule_projection: Maps the pooled molecule (B, F) into the space of the spectrum embedding; by default
-            nothing, as published, which needs encoders of equal width.
-        mask_ratio: Share of each spectrum to hide.
-        mask_mode: "interval" (default) or "patch" (the released way).
-        contrast: The contrastive loss; by default an :class:`~molspectra.objectives.InfoNCELoss` with the negatives of
-            all processes, or `as_released` those of each.
+        task: The pretext task (Coord, Frad, SliDe, ...), with its trained head of the first stage.
+        specformer: Spectrum encoder.
+        molecule_projection: Map from the pooled molecule (B, F) to the space of the spectrum embedding. Default: the
+            identity, as published, which needs encoders of equal width.
+        mask_ratio: Masked share of each spectrum.
+        mask_mode: "interval" (default) or "patch" (as released).
+        contrast: Contrastive loss. Default: an :class:`~molspectra.objectives.InfoNCELoss` with the negatives of all
+            processes, or `as_released` of each process alone.
         weights: Weights of "denoising", "contrastive" and "reconstruction".
         as_released: Released masking and contrast, where not given.
 
     Raises:
-        TypeError: the spectrum encoder is no SpecFormer.
+        TypeError: The spectrum encoder is no SpecFormer.
+        ValueError: The task makes several copies of each molecule.
 
     Example:
         >>> encoder = ms.encoders.EquivariantTransformer(32, num_layers=2, num_heads=4)
@@ -56,7 +58,7 @@ class MolSpectra(Configurable, nn.Module):
 
     def __init__(
         self,
-        denoise: Denoising,
+        task: PretextTask,
         specformer: SpecFormer,
         *,
         molecule_projection: nn.Module | None = None,
@@ -69,53 +71,59 @@ class MolSpectra(Configurable, nn.Module):
         super().__init__()
         if not isinstance(specformer, SpecFormer):
             raise TypeError(
-                "specformer must be a SpecFormer, whose patches can be hidden and reconstructed; got "
+                "specformer must be a SpecFormer, whose patches can be masked and reconstructed; got "
                 f"{type(specformer).__name__}. For a contrast alone call objectives.InfoNCELoss on atoms.pool(batch) "
                 "and the spectrum encoder's embedding."
             )
-        self.denoise = denoise
+        if task.num_copies != 1:
+            raise ValueError(
+                f"task must make one copy of each molecule, to contrast with its spectra; got num_copies="
+                f"{task.num_copies}. Pass num_copies=1."
+            )
+        self.task = task
         self.specformer = specformer
         self.molecule_projection = molecule_projection or nn.Identity()
         self.mask = PatchMask(specformer.patchers, mask_ratio, mask_mode or ("patch" if as_released else "interval"))
         patch_len = {kind: patcher.patch_len for kind, patcher in specformer.patchers.items()}
-        self.reconstruct = PatchReconstructionHead(specformer.hidden_channels, patch_len)
+        self.reconstruct = PatchDecoder(specformer.hidden_channels, patch_len)
         self.reconstruction = MaskedPatchLoss()
         self.contrast = contrast or InfoNCELoss(gather_distributed=not as_released, as_released=as_released)
         self.total = WeightedSum(weights or {"denoising": 1.0, "contrastive": 1.0, "reconstruction": 1.0})
 
     def forward(self, encoder: Encoder, batch: Data, generator: torch.Generator | None = None) -> dict[str, Tensor]:
-        """The three losses of a batch and their weighted sum.
+        """Compute the three losses of a batch and their weighted sum.
 
         Args:
-            encoder: Maps (z, pos, batch) to atom features; bonds are handed over if it takes them.
-            batch: Molecules with `z`, `pos` and a (B, L) field for each kind of spectrum; rows of NaN, or an absent
-                field, are missing spectra. Molecules without any spectrum take part in the denoising only.
+            encoder: Encoder `(z, pos, batch) -> AtomFeatures`. It receives bonds if its signature has them.
+            batch: Molecules with `z`, `pos` and a (B, L) field per kind of spectrum. Rows of NaN and absent fields are
+                missing spectra. Molecules without any spectrum take part in the denoising only.
             generator: Source of randomness, on the batch's device.
 
         Returns:
             {"loss", "denoising", "contrastive", "reconstruction"}, scalars.
 
         Raises:
-            ValueError: the batch has no field of any of SpecFormer's kinds, or the widths differ.
+            ValueError: The batch has no spectrum of SpecFormer's kinds, or the widths of the encoders differ.
         """
         spectra = {kind: batch[kind] for kind in self.specformer.kinds if kind in batch}
         if not spectra:
             raise ValueError(
                 f"The batch has none of the spectra {list(self.specformer.kinds)}, only {list(batch.keys())}. "
-                "Pre-train on geometries alone with the denoising method."
+                "Pre-train on geometries alone with the pretext task."
             )
         prepared = self.specformer.prepare(spectra)  # scaled once, for the mask, SpecFormer and the target
-        denoising, atoms, noisy = self.denoise.denoise(encoder, batch, generator)
-        num_molecules = num_molecules_of(batch)
-        molecules = self.molecule_projection(atoms.pool(noisy.batch, num_molecules=num_molecules))
-
+        output = self.task.run(encoder, batch, generator)
+        molecules = self.molecule_projection(
+            output.atoms.pool(output.data.batch, num_molecules=num_molecules_of(batch))
+        )
         masked = self.mask(prepared, generator)
         features = self.specformer(prepared, masked)
         patchers = self.specformer.patchers
-        reconstruction = self.reconstruction(
-            self.reconstruct(self.specformer.split(features.tokens)),
-            self.specformer.patches(prepared),
-            {kind: patchers[kind].expand(mask) for kind, mask in masked.items()},
-        )
-        contrastive = self.contrast(molecules, features.embedding, valid=features.valid.any(dim=1))
-        return self.total({"denoising": denoising, "contrastive": contrastive, "reconstruction": reconstruction})
+        with record_function("molspectra::loss"):
+            reconstruction = self.reconstruction(
+                self.reconstruct(self.specformer.split(features.tokens)),
+                self.specformer.patches(prepared),
+                {kind: patchers[kind].expand(mask) for kind, mask in masked.items()},
+            )
+            contrastive = self.contrast(molecules, features.embedding, valid=features.valid.any(dim=1))
+            return self.total({"denoising": output.loss, "contrastive": contrastive, "reconstruction": reconstruction})

@@ -1,4 +1,4 @@
-"""Noisy Nodes: denoising as an auxiliary task while a property or forces are learnt."""
+"""Noisy Nodes: denoising as an auxiliary task of fine-tuning."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ from torch_geometric.data import Data
 
 from molspectra._config import Configurable
 from molspectra.encoders.protocol import Encoder
-from molspectra.methods.denoising import Denoising
+from molspectra.methods.pretext_task import PretextTask
 from molspectra.methods.regression import Loss, Regression
 from molspectra.objectives.weighted_sum import WeightedSum
 
@@ -16,27 +16,29 @@ from molspectra.objectives.weighted_sum import WeightedSum
 class NoisyNodes(Configurable, nn.Module):
     """Fine-tuning with Noisy Nodes (Godwin et al., ICLR 2022, arXiv:2106.07971), in two forms.
 
-    In one pass, as Coord, Frad and SliDe are fine-tuned on QM9: property head and denoising head read the same
-    features, of perturbed molecules. `separate=True`, as on MD17 (Frad, arXiv:2307.10683, calls it so): energy, and
-    forces as its gradient, come from the molecules as they are, and denoising from a second pass over perturbed ones;
-    forces of a perturbed frame would not be those of the label. So for EMPP, and EMGP,
-    whose noise of up to 10 Å leaves nothing of a molecule. In evaluation mode nothing is perturbed in either form.
+    * In one pass, as Coord, Frad and SliDe are fine-tuned on QM9: property head and denoising head read the same
+      features of perturbed molecules.
+    * `separate=True`, as on MD17 (Frad, arXiv:2307.10683): energy, and forces as its gradient, come from unperturbed
+      molecules, and denoising from a second pass over perturbed ones. Labels of forces do not hold for a perturbed
+      frame. EMPP and EMGP need this form too: EMPP removes atoms, and noise of up to 10 Å leaves nothing of a molecule.
+
+    In evaluation mode nothing is perturbed in either form.
 
     The released settings: on QM9 `Coord(channels, std=0.005)` and weight 0.1 of the denoising; on MD17
     `Frad(channels, std=0.005, rotatable_std=math.radians(20))`, `separate=True`, `forces="forces"`, a smooth L1 loss,
     and weights of 0.2, 0.8 and 0.1 for energy, forces and denoising. These weights are the defaults here.
 
     Args:
-        denoise: The denoising method.
-        head: Property head, `head(atoms, z=, pos=, batch=, num_molecules=) -> (B, 1)`.
-        label: Field with the property, (B,) or (B, 1); the property is an energy if there are forces.
+        task: The pretext task.
+        head: Property head, `head(atoms, data) -> (B, 1)`.
+        label: Field with the property, (B,) or (B, 1), an energy if there are forces.
         forces: Field with forces (N, 3), in units of the label per Å; None for no forces.
-        separate: Whether to denoise in a pass of its own.
-        weights: Weights of "property", "denoising" and, if there are, "forces".
-        loss: How predictions and labels are compared.
+        separate: Denoise in a separate pass.
+        weights: Weights of "property", "denoising" and, with forces, "forces".
+        loss: Comparison of predictions and labels.
 
     Raises:
-        ValueError: forces, or EMPP, which takes atoms out, are asked for in one pass.
+        ValueError: Forces, or EMPP, which removes atoms, are requested in one pass.
 
     Example:
         >>> encoder = ms.encoders.EquivariantTransformer(32, num_layers=2, num_heads=4)
@@ -47,7 +49,7 @@ class NoisyNodes(Configurable, nn.Module):
 
     def __init__(
         self,
-        denoise: Denoising,
+        task: PretextTask,
         head: nn.Module,
         *,
         label: str = "y",
@@ -58,41 +60,38 @@ class NoisyNodes(Configurable, nn.Module):
     ) -> None:
         super().__init__()
         if forces is not None and not separate:
+            raise ValueError(f"forces={forces!r} needs separate=True: labels hold for unperturbed molecules only.")
+        if not (separate or task.preserves_atoms):
             raise ValueError(
-                f"forces={forces!r} needs separate=True: labels hold for the molecules as they are, not for perturbed "
-                "ones."
+                f"{type(task).__name__} removes atoms, so that labels no longer hold. Pass separate=True, for a "
+                "separate pass."
             )
-        if not (separate or denoise.keeps_atoms):
-            raise ValueError(
-                f"{type(denoise).__name__} takes atoms out of molecules, whose labels are then not theirs; it needs "
-                "separate=True, for a pass of its own."
-            )
-        self.denoise = denoise
+        self.task = task
         self.regression = Regression(head, label=label, forces=forces, loss=loss)
         self.separate = separate
         self.total = WeightedSum({**self.regression.total.weights, "denoising": 0.1} if weights is None else weights)
 
     def forward(self, encoder: Encoder, batch: Data, generator: torch.Generator | None = None) -> dict[str, Tensor]:
-        """The losses of a batch.
+        """Compute the losses of a batch.
 
         Args:
-            encoder: Maps (z, pos, batch) to atom features; bonds are handed over if it takes them.
-            batch: Molecules with labels, and what the noise needs.
+            encoder: Encoder `(z, pos, batch) -> AtomFeatures`. It receives bonds if its signature has them.
+            batch: Molecules with labels and the fields that the noise needs.
             generator: Source of randomness, on the batch's device.
 
         Returns:
-            {"loss", "property", "denoising"} and, if there are, "forces"; scalars. In evaluation mode "denoising" is 0.
+            "loss", "property", "denoising" and, with forces, "forces", scalars. In evaluation mode "denoising" is 0.
 
         Raises:
-            ValueError: a label is missing or has a wrong shape.
+            ValueError: A label is missing or has a wrong shape.
         """
         regression = self.regression
         if self.training and not self.separate:
-            denoising, atoms, noisy = self.denoise.denoise(encoder, batch, generator)
+            denoising, atoms, noisy, _ = self.task.run(encoder, batch, generator)
             losses = {"property": regression.error(regression.read(atoms, noisy), batch, regression.label)}
         else:
             losses = regression.losses(encoder, batch)
             denoising = torch.zeros((), dtype=batch.pos.dtype, device=batch.pos.device)
             if self.training:
-                denoising = self.denoise(encoder, batch, generator)["loss"]
+                denoising = self.task(encoder, batch, generator)["loss"]
         return self.total({**losses, "denoising": denoising})

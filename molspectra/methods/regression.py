@@ -8,7 +8,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch_geometric.data import Data
 
-from molspectra._batch import num_molecules_of
 from molspectra._config import Configurable
 from molspectra.distributed import global_mean
 from molspectra.encoders.protocol import Encoder
@@ -23,31 +22,31 @@ _COMPARE = {"mse": F.mse_loss, "l1": F.l1_loss, "smooth_l1": F.smooth_l1_loss}
 
 
 class Predicted(NamedTuple):
-    """What a regression says of molecules."""
+    """Predictions for a batch of molecules."""
 
     property: Tensor
-    """(B, 1), or (B, 3) of a head for vectors."""
+    """Property (B, 1), or (B, 3) of a vector head."""
     forces: Tensor | None
-    """(N, 3), in units of the property per Å; None where none were asked for."""
+    """Forces (N, 3) in units of the property per Å, None without forces."""
 
 
 class Regression(Configurable, nn.Module):
-    """A property of each molecule from an encoder's features, and forces.
+    """Regression of a property of each molecule, and of forces, from an encoder's features.
 
-    Forces are minus the gradient of the property, an energy, and so conserve it; or, with `force_head`, read off the
-    features, which is faster and conserves nothing. A label of NaN is one that is not known, and is left out.
+    Forces are the negative gradient of the property, an energy, which conserves it. With `force_head` they are read
+    from features, which is faster and does not conserve energy. Labels of NaN are unknown and left out.
 
     Args:
-        head: Property head, `head(atoms, z=, pos=, batch=, num_molecules=) -> (B, 1)`.
+        head: Property head, `head(atoms, data) -> (B, 1)`.
         label: Field with the property, (B,) or (B, 1), or as the head predicts.
         forces: Field with forces (N, 3), in units of the label per Å; None for no forces.
-        force_head: Maps atom features to forces (N, 3), in place of the gradient.
-        weights: Weights of "property" and, if there are, "forces"; by default 1, or 0.2 and 0.8 as Coord and Frad are
-            fine-tuned on MD17.
-        loss: How predictions and labels are compared.
+        force_head: Head `head(atoms, data) -> (N, 3)` that replaces the gradient.
+        weights: Weights of "property" and, with forces, "forces". Default: 1, or 0.2 and 0.8, the values of Coord and
+            Frad on MD17.
+        loss: Comparison of predictions and labels.
 
     Raises:
-        ValueError: there is a head for forces, and no label for them; or no such loss.
+        ValueError: A force head comes without a label for forces, or the loss is unknown.
 
     Example:
         >>> encoder = ms.encoders.EquivariantTransformer(32, num_layers=2, num_heads=4)
@@ -84,23 +83,23 @@ class Regression(Configurable, nn.Module):
         self.total = WeightedSum(weights)
 
     def forward(self, encoder: Encoder, batch: Data, generator: torch.Generator | None = None) -> dict[str, Tensor]:
-        """The losses of a batch.
+        """Compute the losses of a batch.
 
         Args:
-            encoder: Maps (z, pos, batch) to atom features; bonds are handed over if it takes them.
+            encoder: Encoder `(z, pos, batch) -> AtomFeatures`. It receives bonds if its signature has them.
             batch: Molecules with labels.
-            generator: Unused; methods share one signature.
+            generator: Ignored. All methods share one call form.
 
         Returns:
-            {"loss", "property"} and, if there are, "forces"; scalars.
+            "loss", "property" and, with forces, "forces", scalars.
 
         Raises:
-            ValueError: a label is missing or has a wrong shape.
+            ValueError: A label is missing or has a wrong shape.
         """
         return self.total(self.losses(encoder, batch))
 
     def losses(self, encoder: Encoder, batch: Data) -> dict[str, Tensor]:
-        """The losses by name, without their sum."""
+        """Compute the losses by name, without their sum."""
         predicted = self.predict(encoder, batch)
         losses = {"property": self.error(predicted.property, batch, self.label)}
         if self.forces is not None:
@@ -109,26 +108,25 @@ class Regression(Configurable, nn.Module):
         return losses
 
     def predict(self, encoder: Encoder, batch: Data) -> Predicted:
-        """The property of each molecule, and the forces if they are asked for.
+        """Predict the property of each molecule and, on request, forces.
 
-        Forces as a gradient are there under `torch.no_grad()` as well. In evaluation mode they carry no graph.
+        Forces as a gradient work under `torch.no_grad()` as well. In evaluation mode they carry no graph.
         """
         if self.forces is None or self.force_head is not None:
             atoms = encode(encoder, batch)
-            forces = None if self.force_head is None else self.force_head(atoms)
+            forces = None if self.force_head is None else self.force_head(atoms, batch)
             return Predicted(self.read(atoms, batch), forces)
         with torch.enable_grad():
-            pos = differentiable(batch.pos)
-            energy = self.read(encode(encoder, batch, pos=pos), batch, pos)
-            return Predicted(energy, forces_of(energy, pos, create_graph=self.training))
+            batch = differentiable(batch)
+            energy = self.read(encode(encoder, batch), batch)
+            return Predicted(energy, forces_of(energy, batch.pos, create_graph=self.training))
 
-    def read(self, atoms: AtomFeatures, batch: Data, pos: Tensor | None = None) -> Tensor:
-        """The property, from features of the atoms of a batch, or of the same molecules at other positions."""
-        pos = batch.pos if pos is None else pos
-        return self.head(atoms, z=batch.z, pos=pos, batch=batch.batch, num_molecules=num_molecules_of(batch))
+    def read(self, atoms: AtomFeatures, data: Data) -> Tensor:
+        """Predict the property from the features of molecules."""
+        return self.head(atoms, data)
 
     def error(self, predicted: Tensor, batch: Data, label: str) -> Tensor:
-        """The loss of predictions, over what is known of the labels."""
+        """Compute the mean loss over all known labels."""
         target = batch.get(label)
         if target is None or target.numel() != predicted.numel():
             got = "none" if target is None else f"{tuple(target.shape)}"

@@ -3,10 +3,12 @@
 from typing import Literal
 
 import torch
+from torch.profiler import record_function
 from torch_geometric.data import Data
 
 from molspectra.encoders.protocol import Encoder
-from molspectra.methods.denoising import Denoised, Denoising, Prediction, make_vector_head, predict_vectors
+from molspectra.methods.denoising import Denoising, Prediction, make_vector_head, predict_vectors
+from molspectra.methods.pretext_task import TaskOutput
 from molspectra.noise.coord import CoordNoise
 from molspectra.noise.slide import SliDeNoise
 from molspectra.objectives.denoising import DenoisingLoss
@@ -16,17 +18,17 @@ from molspectra.objectives.slide import SliDeLoss
 class SliDe(Denoising):
     """Sliced denoising (Ni et al., ICLR 2024, arXiv:2311.02124).
 
-    Molecules vibrate and turn as a force field says, and the gradient of its energy there is predicted
-    (:class:`~molspectra.noise.SliDeNoise`). Optionally a second pass denoises coordinates around that place, as the
-    released configuration for MD17 does.
+    Noise from the Boltzmann distribution of a force field deforms the molecules, and the network predicts the gradient
+    of its energy there (:class:`~molspectra.noise.SliDeNoise`). An optional second pass denoises coordinates around the
+    deformed molecules, as the released configuration for MD17 does.
 
     Args:
         channels: Width of the encoder's features (`encoder.out_channels`).
         target: "exact" or "sliced" (:class:`~molspectra.objectives.SliDeLoss`).
         num_slices: Number of slices, for "sliced" and `as_released`.
         thermal_energy: kT of the noise in kcal/mol.
-        coord_weight: Weight of the coordinate denoising; 0 leaves its pass out, 1 is the released value for MD17.
-        coord_std: Å, standard deviation of its noise.
+        coord_weight: Weight of the coordinate denoising. 0 leaves its pass out, 1 is the released value for MD17.
+        coord_std: Standard deviation of its noise in Å.
         prediction: See :class:`Coord`.
         as_released: Reproduce the released arithmetic in noise, target, head and normaliser.
 
@@ -66,13 +68,15 @@ class SliDe(Denoising):
             self.coord_head = make_vector_head(channels, prediction, as_released)
             self.coord_objective = DenoisingLoss(as_released=as_released)
 
-    def denoise(self, encoder: Encoder, batch: Data, generator: torch.Generator | None = None) -> Denoised:
-        """The loss, and the perturbed molecules with their features, for further losses."""
-        noisy = self.noise(batch, generator)
+    def run(self, encoder: Encoder, batch: Data, generator: torch.Generator | None = None) -> TaskOutput:
+        """Vibrate, encode, predict the gradient of the energy, compare."""
+        with record_function("molspectra::noise"):
+            noisy = self.noise(batch, generator)
         predicted, atoms = predict_vectors(encoder, self.head, noisy)
-        loss = self.objective(predicted, noisy.gradient_target, noisy.batch, generator)
+        with record_function("molspectra::loss"):
+            loss = self.objective(predicted, noisy.gradient_target, noisy.batch, generator)
         if self.coord_weight > 0:
             noisier = self.coord_noise(noisy, generator)
             around, _ = predict_vectors(encoder, self.coord_head, noisier)
             loss = loss + self.coord_weight * self.coord_objective(around, noisier.pos_target)
-        return Denoised(loss, atoms, noisy)
+        return TaskOutput(loss, atoms, noisy, {"denoising": loss})

@@ -1,10 +1,9 @@
-"""Predicting a molecule's spectra from its geometry."""
+"""Prediction of spectra from the geometry of a molecule."""
 
 import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from molspectra._batch import num_molecules_of
 from molspectra._config import Configurable
 from molspectra.encoders.protocol import Encoder
 from molspectra.heads.spectrum import SpectrumHead
@@ -13,11 +12,11 @@ from molspectra.objectives.spectrum import SpectrumLoss
 
 
 class SpectrumPrediction(Configurable, nn.Module):
-    """Encode, predict spectra, compare: training on spectra as labels, or what to do with a pre-trained encoder.
+    """Regression of spectra as labels, from scratch or from a pre-trained encoder.
 
     Args:
-        head: Predicts the spectra; call its `start_from` with the training spectra first.
-        objective: Maps predicted and given spectra, by kind, to a scalar; by default a new
+        head: Head that predicts the spectra. Call its `start_from` with the training spectra first.
+        objective: Loss of predicted and given spectra by kind. Default: a new
             :class:`~molspectra.objectives.SpectrumLoss`.
 
     Example:
@@ -33,18 +32,18 @@ class SpectrumPrediction(Configurable, nn.Module):
         self.objective = objective or SpectrumLoss()
 
     def forward(self, encoder: Encoder, batch: Data, generator: torch.Generator | None = None) -> dict[str, Tensor]:
-        """The error of the spectra of a batch.
+        """Compute the error of the spectra of a batch.
 
         Args:
-            encoder: Maps (z, pos, batch) to atom features; bonds are handed over if it takes them.
-            batch: Molecules with `z`, `pos` and a (B, L) field for some of the head's kinds; rows of NaN are missing.
-            generator: Ignored; methods share one signature.
+            encoder: Encoder `(z, pos, batch) -> AtomFeatures`. It receives bonds if its signature has them.
+            batch: Molecules with `z`, `pos` and a (B, L) field for some kinds of the head. Rows of NaN are missing.
+            generator: Ignored. All methods share one call form.
 
         Returns:
-            {"loss": their sum, kind: its error}, scalars; 0 for a kind that the batch does not have.
+            {"loss": their sum, kind: its error}, scalars, 0 for an absent kind.
 
         Raises:
-            ValueError: the batch has no field of any of the head's kinds, or one has another length.
+            ValueError: The batch has no spectrum of the kinds of the head, or one of another length.
         """
         if not any(kind in batch for kind in self.head.lengths):
             raise ValueError(
@@ -52,8 +51,8 @@ class SpectrumPrediction(Configurable, nn.Module):
                 "without comparing call predict."
             )
         predicted = self.predict(encoder, batch)
-        # A kind that is absent is missing for every molecule, not left out: its weights get gradients of 0, and other
-        # processes do not wait for them.
+        # An absent kind counts as missing for every molecule: its weights get gradients of 0, so that
+        # DistributedDataParallel does not wait for them.
         parts = {}
         for kind, of_kind in predicted.items():
             given = batch[kind] if kind in batch else torch.full_like(of_kind, torch.nan)
@@ -61,5 +60,5 @@ class SpectrumPrediction(Configurable, nn.Module):
         return {"loss": torch.stack(list(parts.values())).sum(), **parts}
 
     def predict(self, encoder: Encoder, batch: Data) -> dict[str, Tensor]:
-        """Kind → intensities (B, L) of the molecules of a batch, which need no spectra."""
-        return self.head(encode(encoder, batch), batch.batch, num_molecules_of(batch))
+        """Predict kind → intensities (B, L) of the molecules of a batch, which need no spectra."""
+        return self.head(encode(encoder, batch), batch)

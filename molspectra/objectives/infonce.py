@@ -105,7 +105,7 @@ class InfoNCELoss(Objective):
         if z_a.shape != z_b.shape:
             raise ValueError(
                 f"z_a and z_b must have one shape (B, F); got {tuple(z_a.shape)} and {tuple(z_b.shape)}. "
-                "Bring them to one width with molspectra.heads.ProjectionHead."
+                "Bring them to one width with molspectra.layers.ProjectionMLP."
             )
         with torch.autocast(z_a.device.type, enabled=False):
             z_a, z_b = self._prepare(z_a), self._prepare(z_b)

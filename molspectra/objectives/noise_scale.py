@@ -24,7 +24,7 @@ class NoiseScaleLoss(Objective):
         """Compare levels.
 
         Args:
-            predicted: Logits of a :class:`~molspectra.heads.NoiseScaleHead`, (B, L).
+            predicted: Logits of a :class:`~molspectra.methods.NoiseScaleClassifier`, (B, L).
             target: True levels, (B,).
 
         Returns:

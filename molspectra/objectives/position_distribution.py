@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch_geometric.utils import scatter
 
 from molspectra._config import Configurable
-from molspectra.distributed import global_mean
+from molspectra.distributed import global_mean, sum_over_processes
 from molspectra.layers.position_distribution import PositionDistribution
 
 
@@ -86,18 +86,23 @@ class PositionDistributionLoss(Configurable, nn.Module):
         displacement: Float[Tensor, "pairs 3"],
         molecule: Int[Tensor, " pairs"] | None = None,
         num_molecules: int | None = None,
+        num_copies: int = 1,
     ) -> Float[Tensor, ""]:
         """Compare predicted distributions with true displacements.
 
         Args:
-            predicted: A distribution a pair.
-            displacement: Position of the masked atom minus that of its neighbour, in Å, (E, 3).
-            molecule: Molecule (or masked atom) of each pair, (E,); None for one molecule. Read for "molecule".
-            num_molecules: Number of molecules, if known; otherwise it is read off `molecule`, which waits for the
-                device.
+            predicted: One distribution per pair.
+            displacement: Position of the masked atom minus the position of its neighbor in Å, (E, 3).
+            molecule: Masked copy of a molecule that each pair belongs to, (E,); None for one molecule.
+            num_molecules: Number of masked copies of molecules. If None, it is read from `molecule`, which waits for
+                the device.
+            num_copies: Number of copies of the batch, one after the other, whose losses are averaged.
 
         Returns:
-            The loss, a scalar; 0 without pairs.
+            The loss, a scalar, 0 without pairs.
+
+        Raises:
+            ValueError: The numbers of distributions and displacements differ, or `num_molecules` is missing.
         """
         if displacement.shape[0] != predicted.direction.shape[0]:
             raise ValueError(
@@ -105,11 +110,30 @@ class PositionDistributionLoss(Configurable, nn.Module):
                 f"{tuple(displacement.shape)}."
             )
         loss = self.of_pairs(predicted, displacement)
-        if self.reduce == "pair" or molecule is None:
+        if molecule is None:
             return global_mean(loss.sum(), loss.shape[0], self.training)
+        if self.reduce == "pair":
+            return self._mean_of_copies(loss, molecule, num_molecules, num_copies)
         sums = scatter(loss, molecule, dim=0, dim_size=num_molecules, reduce="sum")
         counts = scatter(torch.ones_like(loss), molecule, dim=0, dim_size=num_molecules, reduce="sum")
-        return global_mean((sums / counts.clamp(min=1)).sum(), counts.count_nonzero(), self.training)
+        mean = global_mean((sums / counts.clamp(min=1)).sum(), counts.count_nonzero(), self.training)
+        return mean * num_copies if self.as_released else mean
+
+    def _mean_of_copies(
+        self, loss: Tensor, molecule: Tensor, num_molecules: int | None, num_copies: int
+    ) -> Float[Tensor, ""]:
+        """Average over the pairs of each copy of the batch, then over copies, which the release adds up."""
+        if num_copies == 1:
+            return global_mean(loss.sum(), loss.shape[0], self.training)
+        if num_molecules is None:
+            raise ValueError("num_molecules is needed to tell copies apart; got None. Pass the number of molecules.")
+        copy = molecule // (num_molecules // num_copies)
+        sums, counts = loss.new_zeros(2, num_copies).index_add(1, copy, torch.stack([loss, torch.ones_like(loss)]))
+        total = global_mean(sums, counts, self.training).sum()
+        if self.as_released:
+            return total
+        counts = sum_over_processes(counts) if self.training else counts
+        return total / counts.count_nonzero().clamp(min=1)
 
     def of_pairs(
         self, predicted: PositionDistribution, displacement: Float[Tensor, "pairs 3"]

@@ -103,7 +103,7 @@ def _checked_targets(queries: Tensor, library: Tensor, targets: Tensor | None) -
     if queries.shape[1] != library.shape[1]:
         raise ValueError(
             f"queries and library must have one width; got {queries.shape[1]} and {library.shape[1]}. Project them "
-            "(molspectra.heads.ProjectionHead)."
+            "(molspectra.layers.ProjectionMLP)."
         )
     if targets is None:
         if library.shape[0] < queries.shape[0]:

@@ -255,7 +255,7 @@ class Index:
         if tensor.shape[1] != self.channels:
             raise ValueError(
                 f"{name} must have {self.channels} columns, as the index has; got shape {tuple(tensor.shape)}. Embed "
-                "both with encoders of one width, or project them (molspectra.heads.ProjectionHead)."
+                "both with encoders of one width, or project them (molspectra.layers.ProjectionMLP)."
             )
 
     def _search_block(self, queries: Float[Tensor, "queries channels"], k: int) -> Matches:

@@ -6,6 +6,7 @@ from molspectra.spectra.cnn_am import CNNAM
 from molspectra.spectra.encoder import SpectrumEncoder
 from molspectra.spectra.features import SpectrumFeatures
 from molspectra.spectra.masking import PatchMask, mask_largest
+from molspectra.spectra.patch_decoder import PatchDecoder
 from molspectra.spectra.patching import SpectrumPatcher
 from molspectra.spectra.prepared import PreparedSpectra
 from molspectra.spectra.resampling import resample
@@ -22,6 +23,7 @@ __all__ = [
     "Log10Scaling",
     "LogScaling",
     "MinMaxScaling",
+    "PatchDecoder",
     "PatchMask",
     "PreparedSpectra",
     "SpecFormer",

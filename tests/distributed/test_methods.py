@@ -43,15 +43,15 @@ METHODS = {
     "EMGP, vector": lambda: ms.methods.EMGP(16, max_std=0.5, prediction="vector"),
     "EMGP, as released": lambda: ms.methods.EMGP(16, max_std=0.5, prediction="vector", as_released=True),
     "EMPP": lambda: ms.methods.EMPP(16),
-    "EMPP, told the gap": lambda: ms.methods.EMPP(16, num_masked=2, label="gap", label_mean=8, label_std=2),
-    "EMPP, pairs": lambda: ms.methods.EMPP(16, num_masked=2, reduce="pair"),
-    "EMPP, as released": lambda: ms.methods.EMPP(16, num_masked=2, as_released=True),
+    "EMPP, told the gap": lambda: ms.methods.EMPP(16, num_copies=2, label="gap", label_mean=8, label_std=2),
+    "EMPP, pairs": lambda: ms.methods.EMPP(16, num_copies=2, reduce="pair"),
+    "EMPP, as released": lambda: ms.methods.EMPP(16, num_copies=2, as_released=True),
     "MolSpectra": lambda: molspectra(ms.methods.Coord(16)),
     "MolSpectra on Frad": lambda: molspectra(ms.methods.Frad(16), mask_mode="patch"),
     "MolSpectra, layer norm, projection, temperature, chunks": lambda: molspectra(
         ms.methods.SliDe(16),
         norm="layer",
-        molecule_projection=ms.heads.ProjectionHead(16, 16),
+        molecule_projection=ms.layers.ProjectionMLP(16, 16),
         contrast=ms.objectives.InfoNCELoss(gather_distributed=True, learnable_temperature=True, chunk_size=2),
     ),
     "Regression": lambda: ms.methods.Regression(ms.heads.ScalarHead(16), label="gap", loss="l1"),
@@ -66,7 +66,7 @@ METHODS = {
         ms.methods.Frad(16), ms.heads.ScalarHead(16), label="gap", forces="forces", separate=True
     ),
     "SpectraRegression": lambda: ms.methods.SpectraRegression(
-        ms.heads.ConcatenationHead(16, 16), make_specformer(), label="gap"
+        ms.heads.FusionHead(16, 16), make_specformer(), label="gap"
     ),
     "SpectrumPrediction": lambda: ms.methods.SpectrumPrediction(ms.heads.SpectrumHead(16, LENGTHS, spacing=50)),
 }
@@ -114,14 +114,14 @@ class RecordedMask(EMPPMask):
     """Mask of the first atoms of each molecule."""
 
     def draw(self, data, generator=None):
-        return torch.cat([data.ptr[:-1] + copy for copy in range(self.num_masked)])
+        return torch.cat([data.ptr[:-1] + copy for copy in range(self.num_copies)])
 
 
 def record(method, whole, mine):
     """Draw all random numbers of a method for the whole batch, of which `mine` are the molecules of this process."""
     for module in method.modules():
         if isinstance(module, ms.methods.EMPP):
-            module.noise = RecordedMask(module.num_masked, labels=module.noise.labels)
+            module.noise = RecordedMask(module.num_copies, labels=module.noise.labels)
         elif isinstance(module, ms.methods.Denoising):
             module.noise = Recorded(module.noise, whole)
             if getattr(module, "coord_weight", 0) > 0:
@@ -134,7 +134,7 @@ def record(method, whole, mine):
 
 def make(method, encoder, mine):
     torch.manual_seed(0)
-    step = ms.methods.TrainingStep(ENCODERS[encoder](), METHODS[method]()).double()
+    step = ms.methods.TrainingModule(ENCODERS[encoder](), METHODS[method]()).double()
     record(step.method, Batch.from_data_list(molecules()), mine)
     return step
 

@@ -36,8 +36,8 @@ def test_pooling_is_the_sum_over_atoms():
     lengths = (atoms.vectors.square().sum(1) + 1e-6).sqrt()
     of_atoms = pool.mlp(atoms.scalars + lengths)
     expected = torch.stack([of_atoms[:2].sum(0), of_atoms[2:].sum(0)])
-    torch.testing.assert_close(pool(atoms, batch), expected)
-    torch.testing.assert_close(pool(atoms, batch, 3)[2], torch.zeros(6))
+    torch.testing.assert_close(pool(atoms, Data(batch=batch)), expected)
+    torch.testing.assert_close(pool(atoms, Data(batch=batch, num_graphs=3))[2], torch.zeros(6))
     released = ms.heads.MoleculePooling(6, as_released=True)
     torch.testing.assert_close(released(atoms), released.mlp(atoms.scalars).sum(0, keepdim=True))
 
@@ -46,12 +46,12 @@ def test_the_gradient_head_is_minus_the_gradient():
     encoder, head = Distances().double(), ms.heads.GradientHead(channels=8).double()
     z, pos, batch = random_molecules(dtype=torch.float64)
     pos.requires_grad_()
-    predicted = head(encoder(z, pos, batch), pos, batch)
+    predicted = head(encoder(z, pos, batch), Data(pos=pos, batch=batch))
     step = 1e-5
     for atom, axis in ((0, 0), (7, 2), (13, 1)):
         moved = torch.zeros_like(pos)
         moved[atom, axis] = step
-        energies = [head.energy(encoder(z, pos + sign * moved, batch), batch).sum() for sign in (1, -1)]
+        energies = [head.energy(encoder(z, pos + sign * moved, batch), Data(batch=batch)).sum() for sign in (1, -1)]
         torch.testing.assert_close(
             predicted[atom, axis], -(energies[0] - energies[1]) / (2 * step), rtol=1e-6, atol=1e-8
         )
@@ -62,7 +62,7 @@ def test_the_gradient_head_is_equivariant_and_sums_to_zero():
     z, pos, batch = random_molecules(dtype=torch.float64)
     turn = random_orthogonal(torch.float64, -1)
     straight, turned = (
-        head(encoder(z, each, batch), each, batch)
+        head(encoder(z, each, batch), Data(pos=each, batch=batch))
         for each in (pos.requires_grad_(), (pos @ turn.T).detach().requires_grad_())
     )
     torch.testing.assert_close(turned, straight @ turn.T)
@@ -73,15 +73,15 @@ def test_positions_without_a_gradient_are_refused():
     encoder, (z, pos, batch) = Distances(), random_molecules()
     head, refused = ms.heads.GradientHead(channels=8), "features computed from these.*requires_grad_"
     with pytest.raises(ValueError, match=refused):
-        head(encoder(z, pos, batch), pos, batch)
+        head(encoder(z, pos, batch), Data(pos=pos, batch=batch))
     atoms = encoder(z, pos, batch)
     with pytest.raises(ValueError, match=refused):  # too late
-        head(atoms, pos.requires_grad_(), batch)
+        head(atoms, Data(pos=pos.requires_grad_(), batch=batch))
     with torch.no_grad():
         atoms = encoder(z, pos, batch)
     with pytest.raises(ValueError, match=refused):
-        head(atoms, pos, batch)
-    with torch.inference_mode(), pytest.raises(ValueError, match=r"inference_mode\(\) allows for none.*no_grad"):
+        head(atoms, Data(pos=pos, batch=batch))
+    with torch.inference_mode(), pytest.raises(ValueError, match=r"inference_mode\(\) does not allow.*no_grad"):
         ms.methods.Coord(8, prediction="gradient")(encoder, Data(z=z, pos=pos, batch=batch))
     with pytest.raises(ValueError, match="energy=.* or channels="):
         ms.heads.GradientHead()

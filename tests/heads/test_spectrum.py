@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from torch_geometric.data import Batch
+from torch_geometric.data import Batch, Data
 
 import molspectra as ms
 from molspectra.encoders import AtomFeatures
@@ -39,7 +39,7 @@ def make_encoder():
 def test_against_a_sum_over_atoms_and_bands():
     head, atoms = make_head().double(), features()
     head.bands["ir"].unit.fill_(3.0)
-    actual = head(atoms, BATCH)
+    actual = head(atoms, Data(batch=BATCH))
     for kind, length in LENGTHS.items():
         linear, basis = head.bands[kind].linear, head.bands[kind].basis
         expected = torch.zeros(len(SIZES), length, dtype=torch.float64)
@@ -54,7 +54,7 @@ def test_against_a_sum_over_atoms_and_bands():
 
 def test_a_batch_is_its_molecules_one_by_one():
     head, atoms = make_head().double(), features()
-    together = head(atoms, BATCH, num_molecules=3)
+    together = head(atoms, Data(batch=BATCH, num_graphs=3))
     for molecule in range(3):
         alone = head(atoms.select((molecule == BATCH).nonzero()[:, 0]))
         for kind in LENGTHS:
@@ -64,8 +64,8 @@ def test_a_batch_is_its_molecules_one_by_one():
 def test_degrees_that_there_are_not_are_left_out():
     head, atoms = make_head(), features(torch.float32)
     nothing = AtomFeatures(atoms.scalars, torch.zeros_like(atoms.vectors))
-    for kind, spectrum in head(AtomFeatures(atoms.scalars), BATCH).items():
-        assert_close(spectrum, head(nothing, BATCH)[kind], 1e-4, kind)
+    for kind, spectrum in head(AtomFeatures(atoms.scalars), Data(batch=BATCH)).items():
+        assert_close(spectrum, head(nothing, Data(batch=BATCH))[kind], 1e-4, kind)
 
 
 def test_never_negative_and_extensive():
@@ -105,7 +105,7 @@ def test_starts_from_the_mean_spectrum():
     head.start_from(spectra, num_atoms)
     for linear in (bands.linear for bands in head.bands.values()):
         torch.nn.init.zeros_(linear.weight)
-    for kind, predicted in head(atoms, BATCH).items():
+    for kind, predicted in head(atoms, Data(batch=BATCH)).items():
         expected = torch.tensor(SIZES)[:, None] * per_atom[kind]
         assert (predicted - expected).norm() < 0.05 * expected.norm()
 
@@ -122,8 +122,8 @@ def test_what_there_is_no_spectrum_of_cannot_be_started_from():
 def test_autocast():
     head, atoms = make_head(), features(torch.float32)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        rounded = head(atoms, BATCH)
-    for kind, spectrum in head(atoms, BATCH).items():
+        rounded = head(atoms, Data(batch=BATCH))
+    for kind, spectrum in head(atoms, Data(batch=BATCH)).items():
         assert rounded[kind].dtype == torch.float32
         assert_close(rounded[kind], spectrum, 0.05, kind)
 
@@ -133,7 +133,7 @@ def test_gradcheck():
     z, pos, batch = random_molecules((3, 2), torch.float64)
 
     def spectra(pos):
-        return tuple(head(encoder(z, pos, batch), batch).values())
+        return tuple(head(encoder(z, pos, batch), Data(batch=batch)).values())
 
     assert torch.autograd.gradcheck(spectra, pos.requires_grad_())
 
@@ -146,7 +146,7 @@ def test_saved_and_loaded(tmp_path, monkeypatch):
     loaded = ms.pretrained.load(tmp_path)
     assert loaded.lengths == LENGTHS
     for kind, spectrum in loaded(atoms, BATCH).items():
-        torch.testing.assert_close(spectrum, head(atoms, BATCH)[kind])
+        torch.testing.assert_close(spectrum, head(atoms, Data(batch=BATCH))[kind])
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def batch():
 
 VARIANTS = {
     "default": {},
-    "three copies": {"num_masked": 3},
+    "three copies": {"num_copies": 3},
     "label": {"label": "gap", "label_mean": 8.0, "label_std": 2.0, "heavy_only": True},
     "pairs": {"reduce": "pair", "l_max": 1},
     "as released": {"as_released": True},
@@ -64,15 +64,17 @@ def test_the_sum_of_its_parts_one_molecule_at_a_time(batch, arguments):
     encoder, empp = make_encoder(), EMPP(16, **arguments)
     losses = empp(encoder, batch, generator())
     assert sorted(losses) == ["loss", "position"]
-    masked_atom = EMPPMask(empp.num_masked, empp.noise.heavy_only).draw(batch, generator())
+    masked_atom = EMPPMask(empp.num_copies, empp.noise.heavy_only).draw(batch, generator())
     each = spelled_out(encoder, empp, batch, masked_atom)
-    expected = torch.cat(each).mean() if empp.reduce == "pair" else torch.stack([kl.mean() for kl in each]).mean()
+    expected = (
+        torch.cat(each).mean() if empp.objective.reduce == "pair" else torch.stack([kl.mean() for kl in each]).mean()
+    )
     torch.testing.assert_close(losses["loss"], expected, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(losses["position"], losses["loss"])
 
 
 def test_the_release_adds_copies_up(batch):
-    encoder, empp = make_encoder(), EMPP(16, num_masked=2, as_released=True)
+    encoder, empp = make_encoder(), EMPP(16, num_copies=2, as_released=True)
     masked_atom = EMPPMask(2).draw(batch, generator())
     each = spelled_out(encoder, empp, batch, masked_atom)
     expected = torch.cat(each[:6]).mean() + torch.cat(each[6:]).mean()
@@ -119,14 +121,14 @@ def test_loss_does_not_depend_on_how_molecules_lie(batch):
 
 
 @pytest.mark.parametrize("name", EDGE_MOLECULES)
-@pytest.mark.parametrize("num_masked", [1, 2])
-def test_edge_molecules(name, num_masked):
+@pytest.mark.parametrize("num_copies", [1, 2])
+def test_edge_molecules(name, num_copies):
     """Alone and beside an ordinary molecule: finite losses, gradients and predictions."""
     z, pos = edge_molecule(name)
     edge = Data(z=z, pos=pos, y=torch.zeros(1))
     ordinary = Data(z=torch.tensor([8, 1, 1]), pos=torch.randn(3, 3), y=torch.ones(1, 1)[0])
     for molecules in ([edge], [edge, ordinary], [ordinary, edge]):
-        encoder, empp = make_encoder(), EMPP(16, num_masked=num_masked, label="y")
+        encoder, empp = make_encoder(), EMPP(16, num_copies=num_copies, label="y")
         batch = Batch.from_data_list(molecules)
         loss = empp(encoder, batch)["loss"]
         loss.backward()
@@ -152,11 +154,11 @@ def test_where_every_molecule_is_a_lone_atom_every_weight_still_gets_a_gradient(
         assert parameter.grad is not None
         assert parameter.grad.abs().sum() == 0
     assert empp.predict_position(encoder, batch).error.isnan().all()
-    assert empp.denoise(encoder, batch).atoms.pool(torch.zeros(0, dtype=torch.int64), num_molecules=2).shape == (2, 16)
+    assert empp.run(encoder, batch).atoms.pool(torch.zeros(0, dtype=torch.int64), num_molecules=2).shape == (2, 16)
 
 
 def test_another_mask_may_take_the_place_of_the_first(batch):
-    encoder, one, three = make_encoder(), EMPP(16, as_released=True), EMPP(16, num_masked=3, as_released=True)
+    encoder, one, three = make_encoder(), EMPP(16, as_released=True), EMPP(16, num_copies=3, as_released=True)
     three.load_state_dict(one.state_dict())
     one.noise = ms.noise.EMPPMask(num_masked=3)
     torch.testing.assert_close(one(encoder, batch, generator())["loss"], three(encoder, batch, generator())["loss"])
@@ -166,7 +168,7 @@ def test_another_mask_may_take_the_place_of_the_first(batch):
 def test_released_copies_are_added_up_where_they_have_pairs():
     """C-C with another C far away: of three copies, one has no pair."""
     far = Data(z=torch.tensor([6, 6, 6]), pos=torch.tensor([[0.0, 0, 0], [1.5, 0, 0], [50.0, 0, 0]]))
-    encoder, empp = make_encoder(), EMPP(16, num_masked=3, as_released=True)
+    encoder, empp = make_encoder(), EMPP(16, num_copies=3, as_released=True)
     total = empp(encoder, far)["loss"]
     alone = EMPP(16, as_released=True)
     alone.load_state_dict(empp.state_dict())
@@ -196,7 +198,7 @@ def test_beside_a_property_only_in_a_pass_of_its_own(batch):
     head = ms.heads.ScalarHead(16)
     with pytest.raises(ValueError, match="EMPP takes atoms out of molecules.*separate=True"):
         ms.methods.NoisyNodes(EMPP(16), head, label="gap")
-    losses = ms.methods.NoisyNodes(EMPP(16, num_masked=3), head, label="gap", separate=True)(make_encoder(), batch)
+    losses = ms.methods.NoisyNodes(EMPP(16, num_copies=3), head, label="gap", separate=True)(make_encoder(), batch)
     losses["loss"].backward()
     assert losses["denoising"] > 0
 
@@ -220,9 +222,9 @@ def test_denoising_of_molspectra_and_noisy_nodes(batch):
         EMPP(16, label="gap", label_mean=8.0, label_std=2.0), ms.heads.ScalarHead(16), label="gap", separate=True
     )
     losses = auxiliary(encoder, batch, generator())
-    torch.testing.assert_close(losses["denoising"], auxiliary.denoise(encoder, batch, generator())["loss"])
-    with pytest.raises(ValueError, match="num_masked must be 1 where further losses.*got 2"):
-        ms.methods.MolSpectra(EMPP(16, num_masked=2), specformer)(encoder, batch)
+    torch.testing.assert_close(losses["denoising"], auxiliary.task(encoder, batch, generator())["loss"])
+    with pytest.raises(ValueError, match="one copy of each molecule.*num_copies=2"):
+        ms.methods.MolSpectra(EMPP(16, num_copies=2), specformer)(encoder, batch)
 
 
 def test_float64(batch):
@@ -247,7 +249,7 @@ def test_autocast(batch):
 
 
 def test_comes_back_from_disk(batch, tmp_path):
-    encoder, empp = make_encoder(), EMPP(16, num_masked=2, label="gap", label_mean=8.0, label_std=2.0, l_max=1)
+    encoder, empp = make_encoder(), EMPP(16, num_copies=2, label="gap", label_mean=8.0, label_std=2.0, l_max=1)
     ms.pretrained.save(empp, tmp_path)
     again = ms.pretrained.load(tmp_path)
     assert isinstance(again, EMPP)
@@ -288,7 +290,7 @@ def test_predict_position_of_chosen_atoms(batch):
         def forward(self, atoms):
             return ideal_distribution(SphereGrid.gauss_legendre(16), pairs.displacement, 14.3, 0.5)
 
-    encoder, empp = make_encoder(), EMPP(16, num_masked=3)
+    encoder, empp = make_encoder(), EMPP(16, num_copies=3)
     chosen = batch.ptr[:-1] + torch.tensor([0, 1, 2, 0, 1, 2])
     pairs = masked_pairs(EMPPMask().mask(batch, chosen), 5.0)
     empp.head = Oracle()
@@ -300,7 +302,7 @@ def test_predict_position_of_chosen_atoms(batch):
 
 
 def test_predict_position_draws_one_atom_a_molecule(batch):
-    found = EMPP(16, num_masked=3).predict_position(make_encoder(), batch, generator=generator())
+    found = EMPP(16, num_copies=3).predict_position(make_encoder(), batch, generator=generator())
     assert found.pos.shape == (6, 3)
     assert torch.equal(found.masked.masked_atom, EMPPMask(3).draw(batch, generator())[:6])
     assert EMPP(16).predict_position(make_encoder(), batch.get_example(0)).pos.shape == (1, 3)

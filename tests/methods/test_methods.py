@@ -64,10 +64,10 @@ def test_molspectra_is_the_sum_of_its_parts(batch):
         make_method(mask_ratio=0.2, weights={"denoising": 1, "contrastive": 2, "reconstruction": 3}),
     )
     draws = generator()
-    noisy = method.denoise.noise(batch, draws)
+    noisy = method.task.noise(batch, draws)
     atoms = encoder(noisy.z, noisy.pos, noisy.batch)
     target = noisy.pos_target / noisy.pos_target.square().mean().sqrt()
-    denoising = (method.denoise.head(atoms) - target).square().mean()
+    denoising = (method.task.head(atoms) - target).square().mean()
     spectra = {kind: batch[kind] for kind in LENGTHS}
     masked = ms.spectra.PatchMask(method.specformer.patchers, 0.2)(spectra, draws)
     state = {name: tensor.clone() for name, tensor in method.specformer.state_dict().items()}
@@ -171,9 +171,9 @@ def test_no_spectra_at_all_is_refused(batch):
 @pytest.mark.usefixtures("no_shape_checks")
 def test_encoders_of_different_width_need_a_projection(batch):
     specformer = make_specformer(out_channels=24)
-    with pytest.raises(ValueError, match=r"one shape \(B, F\); got \(6, 16\) and \(6, 24\).*ProjectionHead"):
+    with pytest.raises(ValueError, match=r"one shape \(B, F\); got \(6, 16\) and \(6, 24\).*ProjectionMLP"):
         ms.methods.MolSpectra(ms.methods.Coord(16), specformer)(make_encoder(), batch)
-    projection = ms.heads.ProjectionHead(16, 24)
+    projection = ms.layers.ProjectionMLP(16, 24)
     method = ms.methods.MolSpectra(ms.methods.Coord(16), specformer, molecule_projection=projection)
     assert method(make_encoder(), batch)["loss"].isfinite()
 

@@ -23,7 +23,7 @@ def batch():
 def test_a_property_is_the_sum_of_its_parts(batch, loss, compare):
     encoder, head = make_encoder(), ms.heads.ScalarHead(16)
     losses = ms.methods.Regression(head, label="gap", loss=loss)(encoder, batch)
-    predicted = head(encoder(batch.z, batch.pos, batch.batch), batch=batch.batch)[:, 0]
+    predicted = head(encoder(batch.z, batch.pos, batch.batch), batch)[:, 0]
     torch.testing.assert_close(losses["loss"], compare(predicted - batch.gap).mean())
     assert sorted(losses) == ["loss", "property"]
 
@@ -94,7 +94,7 @@ def test_dipole_vectors(batch):
 
 def test_saved_and_loaded(batch, tmp_path):
     encoder = make_encoder().eval()
-    references = ms.heads.AtomicReferences.fit(batch.z, batch.batch, batch.energy)
+    references = ms.heads.AtomicReferenceEnergies.fit(batch.z, batch.batch, batch.energy)
     head = ms.heads.ScalarHead(16, references=references)
     finetune = ms.methods.Regression(head, label="energy", forces="forces", weights={"property": 1, "forces": 10})
     ms.pretrained.save(finetune, tmp_path)
@@ -119,10 +119,10 @@ def make_specformer(**arguments):
     "spectrum_encoder", [make_specformer, lambda: ms.spectra.CNNAM({"uv_vis": 601, "ir": 3501}, out_channels=8)]
 )
 def test_structure_and_spectra_together(batch, spectrum_encoder, tmp_path):
-    encoder, spectra, head = make_encoder(), spectrum_encoder(), ms.heads.ConcatenationHead(16, 8, mean=8.0, std=2.0)
+    encoder, spectra, head = make_encoder(), spectrum_encoder(), ms.heads.FusionHead(16, 8, mean=8.0, std=2.0)
     finetune = ms.methods.SpectraRegression(head, spectra, label="gap", loss="l1").eval()
     embedding = spectra({kind: batch[kind] for kind in ("uv_vis", "ir")}).embedding
-    pooled = head.pool(encoder(batch.z, batch.pos, batch.batch), batch.batch)
+    pooled = head.pool(encoder(batch.z, batch.pos, batch.batch), batch)
     joined = torch.cat([head.molecule_norm(pooled), head.spectrum_norm(embedding)], dim=1)
     expected = 8 + 2 * head.mlp(joined)
     torch.testing.assert_close(finetune.predict(encoder, batch).property, expected)

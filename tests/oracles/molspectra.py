@@ -16,11 +16,11 @@ def explicit_losses(
 ) -> dict[str, Tensor]:
     """What `method(encoder, batch, generator)` should give, where the noise is Coord's and no spectrum is missing."""
     spectra = {kind: batch[kind] for kind in method.specformer.kinds}
-    noisy = method.denoise.noise(batch, generator)
+    noisy = method.task.noise(batch, generator)
     masked = method.mask(spectra, generator)
 
     atoms = explicit_transformer(encoder, noisy.z, noisy.pos, noisy.batch)
-    displacement = method.denoise.head(AtomFeatures(atoms.scalars, atoms.vectors))
+    displacement = method.task.head(AtomFeatures(atoms.scalars, atoms.vectors))
     scale = noisy.pos_target.double().square().mean().sqrt()
     denoising = F.mse_loss(displacement, (noisy.pos_target / scale).to(displacement.dtype))
 

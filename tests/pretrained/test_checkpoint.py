@@ -35,7 +35,7 @@ MODULES = {
     "specformer": lambda: ms.spectra.SpecFormer(**SPECFORMER),
     "vector head": lambda: ms.heads.VectorHead(8, as_released=True),
     "scalar head": lambda: ms.heads.ScalarHead(8, mean=1.5, reduce="mean"),
-    "projection": lambda: ms.heads.ProjectionHead(8, 4),
+    "projection": lambda: ms.layers.ProjectionMLP(8, 4),
     "normalizer": lambda: ms.objectives.TargetNormalizer(as_released=True),
     "method of methods": method,
     "nothing to be built with": ms.objectives.NoiseScaleLoss,
@@ -136,30 +136,30 @@ def test_a_model_of_others_that_holds_a_tensor_twice(tmp_path):
 
 def test_a_part_put_in_place_of_another_is_saved_as_it_is(tmp_path):
     module = method()
-    module.denoise = ms.methods.Coord(16, std=0.3)
+    module.task = ms.methods.Coord(16, std=0.3)
     save(module, tmp_path)
     assert load(tmp_path).denoise.noise.std == 0.3
 
 
 def replace_noise(module):
-    module.denoise.noise = ms.noise.CoordNoise(0.3)
+    module.task.noise = ms.noise.CoordNoise(0.3)
 
 
 def replace_head(module):
-    module.denoise.head = ms.heads.VectorHead(16, as_released=True)
+    module.task.head = ms.heads.VectorHead(16, as_released=True)
 
 
 def replace_size(module):
-    module.denoise.head.blocks[1] = nn.Linear(3, 4)
+    module.task.head.blocks[1] = nn.Linear(3, 4)
 
 
 @pytest.mark.parametrize(
     ("replace", "named"),
     [
-        (replace_noise, "denoise.noise"),
+        (replace_noise, "task.noise"),
         (replace_head, "denoise.head"),
         (replace_size, "it"),
-        (lambda module: setattr(module.denoise.noise, "std", 0.3), "denoise.noise"),
+        (lambda module: setattr(module.task.noise, "std", 0.3), "task.noise"),
         (lambda module: setattr(module.contrast, "symmetric", False), "contrast"),
     ],
 )

@@ -8,10 +8,9 @@ import torch
 from safetensors.torch import load_file
 
 from molspectra.data import IdentityScaling, LogScaling, MinMaxScaling
-from molspectra.heads import PatchReconstructionHead
 from molspectra.objectives import MaskedPatchLoss
 from molspectra.pretrained.reference.keymaps import KINDS, RECONSTRUCTION, SPECFORMER, rename
-from molspectra.spectra import PatchMask, SpecFormer, specformer
+from molspectra.spectra import PatchDecoder, PatchMask, SpecFormer, specformer
 from molspectra.spectra.score_history import ScoreHistory
 from tests.oracles.residual_attention import ExplicitScores
 from tests.oracles.specformer import explicit_specformer
@@ -52,7 +51,7 @@ class Published:
         return module
 
     def head(self):
-        head = PatchReconstructionHead(self.config["d_model"], dict(zip(KINDS, self.config["patch_len"], strict=True)))
+        head = PatchDecoder(self.config["d_model"], dict(zip(KINDS, self.config["patch_len"], strict=True)))
         head.load_state_dict(rename(self.head_state, RECONSTRUCTION))
         return head
 

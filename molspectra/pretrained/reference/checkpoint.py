@@ -6,9 +6,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from molspectra.heads import EnergyHead, NoiseScaleHead, PatchReconstructionHead, ScalarHead, VectorHead
+from molspectra.heads import EnergyHead, ScalarHead, VectorHead
+from molspectra.methods.noise_scale_classifier import NoiseScaleClassifier
 from molspectra.objectives import TargetNormalizer
 from molspectra.spectra import SpecFormer
+from molspectra.spectra.patch_decoder import PatchDecoder
 
 
 @dataclass(frozen=True)
@@ -28,11 +30,11 @@ class ReferenceCheckpoint:
     """Displacements in Å → normalized displacements, (N, 3)."""
     specformer: SpecFormer | None = None
     """The spectrum encoder."""
-    reconstruction_head: PatchReconstructionHead | None = None
+    reconstruction_head: PatchDecoder | None = None
     """Spectrum tokens → scaled patches."""
     energy_head: EnergyHead | None = None
     """Atom features → one energy per molecule (B,), whose negative gradient is the predicted force."""
-    noise_scale_head: NoiseScaleHead | None = None
+    noise_scale_head: NoiseScaleClassifier | None = None
     """`energy_head.pool(atoms, batch)` of the molecule as it is and perturbed → logits of the noise levels (B, L)."""
     noise_scales: Tensor | None = None
     """Standard deviations σ of the noise levels in Å, (L,), largest first."""

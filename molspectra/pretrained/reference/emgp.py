@@ -6,7 +6,8 @@ from typing import Any
 from torch import Tensor
 
 from molspectra.encoders import EGNN
-from molspectra.heads import EnergyHead, NoiseScaleHead
+from molspectra.heads import EnergyHead
+from molspectra.methods.noise_scale_classifier import NoiseScaleClassifier
 from molspectra.pretrained.reference import keymaps
 from molspectra.pretrained.reference.checkpoint import ReferenceCheckpoint
 from molspectra.pretrained.reference.parts import Parts
@@ -40,7 +41,7 @@ def import_emgp(state: Mapping[str, Tensor], source: str) -> ReferenceCheckpoint
     parts.fill(energy_head.pool.mlp, _PREFIX + "node_dec.", ())
     parts.fill(energy_head.mlp, _PREFIX + "graph_dec.", ())
     (num_levels,) = _sizes(parts, _PREFIX + "noise_pred.2.bias", 1)
-    noise_scale_head = NoiseScaleHead(encoder.out_channels, num_levels).eval()
+    noise_scale_head = NoiseScaleClassifier(encoder.out_channels, num_levels).eval()
     parts.fill(noise_scale_head.mlp, _PREFIX + "noise_pred.", ())
     if noise_scales.shape != (num_levels,):
         parts.problems.append(

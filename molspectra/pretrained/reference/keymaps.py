@@ -56,7 +56,7 @@ SPECFORMER: Rules = (
 """The released SpecFormer → :class:`molspectra.spectra.SpecFormer`."""
 
 RECONSTRUCTION: Rules = ((r"^reconstruct_heads\.(\d+)\.", lambda match: f"projections.{KINDS[int(match[1])]}."),)
-"""The released reconstruction heads → :class:`molspectra.heads.PatchReconstructionHead`."""
+"""The released reconstruction heads → :class:`molspectra.spectra.PatchDecoder`."""
 
 EGNN: Rules = (
     (r"^embedding_in\.", "embedding.linear."),

@@ -2,11 +2,10 @@
 
 from torch import nn
 
-from molspectra.heads import PatchReconstructionHead
 from molspectra.pretrained.reference.hyper_parameters import HyperParameters
 from molspectra.pretrained.reference.keymaps import KINDS, RECONSTRUCTION, RELEASED_KINDS, SPECFORMER
 from molspectra.pretrained.reference.parts import Parts
-from molspectra.spectra import SpecFormer
+from molspectra.spectra import PatchDecoder, SpecFormer
 from molspectra.spectra.scaling import IdentityScaling, Log10Scaling, LogScaling, MinMaxScaling
 
 _PREFIX = "model.representation_spec_model."
@@ -20,7 +19,7 @@ _QM9S_RANGE = {
 _LENGTHS = {"uv_vis": (701, 601), "ir": (3501,), "raman": (3501,)}
 
 
-def import_specformer(parts: Parts, hyper: HyperParameters) -> tuple[SpecFormer | None, PatchReconstructionHead | None]:
+def import_specformer(parts: Parts, hyper: HyperParameters) -> tuple[SpecFormer | None, PatchDecoder | None]:
     """Return the SpecFormer of a checkpoint and its reconstruction head, or None if it holds none, as Coord's."""
     if not parts.has(_PREFIX):
         return None, None
@@ -51,7 +50,7 @@ def import_specformer(parts: Parts, hyper: HyperParameters) -> tuple[SpecFormer 
         # As in the release, any other name means no scaling.
         scaling=scalings.get(hyper["input_data_norm_type"], {kind: IdentityScaling() for kind in KINDS}),
     )
-    reconstruction = PatchReconstructionHead(hidden_channels, patch_len)
+    reconstruction = PatchDecoder(hidden_channels, patch_len)
     parts.fill(reconstruction, _PREFIX, RECONSTRUCTION, below="reconstruct_heads.")
     parts.fill(specformer, _PREFIX, SPECFORMER)
     return specformer, reconstruction

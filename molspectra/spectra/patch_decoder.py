@@ -1,4 +1,4 @@
-"""Reading patches of spectra back off their tokens."""
+"""Reconstruction of spectrum patches from tokens."""
 
 from collections.abc import Mapping
 
@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from molspectra._config import Configurable
 
 
-class PatchReconstructionHead(Configurable, nn.Module):
-    """One linear map a kind of spectrum, from a token to the patch it stands for (MolSpectra §3.2).
+class PatchDecoder(Configurable, nn.Module):
+    """Linear map per kind of spectrum from a token to its patch (MolSpectra, arXiv:2502.16284, §3.2).
 
     Args:
         channels: Width D of the tokens.
@@ -21,5 +21,5 @@ class PatchReconstructionHead(Configurable, nn.Module):
         self.projections = nn.ModuleDict({kind: nn.Linear(channels, length) for kind, length in patch_len.items()})
 
     def forward(self, tokens: Mapping[str, Tensor]) -> dict[str, Float[Tensor, "batch patches patch_len"]]:
-        """Kind → tokens (B, n, D), as `SpecFormer.split` gives them, to kind → scaled patches (B, n, P)."""
+        """Map kind → tokens (B, n, D), as `SpecFormer.split` returns them, to kind → scaled patches (B, n, P)."""
         return {kind: self.projections[kind](of_kind) for kind, of_kind in tokens.items()}

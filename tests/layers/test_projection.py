@@ -2,8 +2,8 @@
 
 import torch
 
-from molspectra.heads import ProjectionHead
+from molspectra.layers import ProjectionMLP
 
 
 def test_projection_head():
-    assert ProjectionHead(6, 3)(torch.randn(2, 6)).shape == (2, 3)
+    assert ProjectionMLP(6, 3)(torch.randn(2, 6)).shape == (2, 3)

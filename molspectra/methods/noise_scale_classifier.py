@@ -1,4 +1,4 @@
-"""Telling how strong the noise on a molecule is."""
+"""Classifier of the noise level of a molecule."""
 
 import torch
 from jaxtyping import Float
@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from molspectra._config import Configurable
 
 
-class NoiseScaleHead(Configurable, nn.Module):
-    """Logits of the noise levels, MLP[g ‖ g̃] of a molecule as it is and perturbed (3D-EMGP, arXiv:2207.08824).
+class NoiseScaleClassifier(Configurable, nn.Module):
+    """Logits of the noise levels, MLP[g ‖ g̃] of a molecule before and after noise (3D-EMGP, arXiv:2207.08824).
 
     Args:
         channels: Width F of the molecule features.
@@ -22,5 +22,5 @@ class NoiseScaleHead(Configurable, nn.Module):
     def forward(
         self, clean: Float[Tensor, "molecules channels"], noisy: Float[Tensor, "molecules channels"]
     ) -> Float[Tensor, "molecules levels"]:
-        """Features of the molecules and of the perturbed molecules, (B, F) each, → (B, levels)."""
+        """Map features of clean and noisy molecules, (B, F) each, to logits (B, levels)."""
         return self.mlp(torch.cat([clean, noisy], dim=1))

@@ -1,4 +1,4 @@
-"""Mapping a molecule's or a spectrum's features into a shared space."""
+"""Projection of molecule or spectrum features into a shared space."""
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -6,16 +6,16 @@ from torch import Tensor, nn
 from molspectra._config import Configurable
 
 
-class ProjectionHead(Configurable, nn.Module):
-    """LayerNorm, Linear, SiLU, Linear: a projection for contrastive learning.
+class ProjectionMLP(Configurable, nn.Module):
+    """Projection for contrastive learning: LayerNorm, Linear, SiLU, Linear.
 
-    The published MolSpectra compares features directly; a projection is needed where the two encoders differ in width,
-    and lets the features keep what the contrast would discard.
+    The published MolSpectra compares features directly. Encoders of different widths need a projection, and it lets
+    features keep information that the contrast discards.
 
     Args:
         in_channels: Width of the features.
         out_channels: Width of the shared space.
-        hidden_channels: Width of the hidden layer, by default that of the features.
+        hidden_channels: Width of the hidden layer. Default: `in_channels`.
     """
 
     def __init__(self, in_channels: int, out_channels: int, hidden_channels: int | None = None) -> None:
@@ -26,5 +26,5 @@ class ProjectionHead(Configurable, nn.Module):
         )
 
     def forward(self, features: Float[Tensor, "batch in_channels"]) -> Float[Tensor, "batch out_channels"]:
-        """(B, in) → (B, out)."""
+        """Map (B, in) to (B, out)."""
         return self.layers(features)

@@ -1,4 +1,4 @@
-"""What an energy owes to the elements alone."""
+"""Share of the elements in a total energy."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -6,27 +6,29 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch_geometric.data import Data
 
 from molspectra._config import Configurable
 from molspectra._validation import values_are_free
 from molspectra.features import AtomFeatures
+from molspectra.heads.pooling import pool_atoms
 
 
-class AtomicReferences(Configurable, nn.Module):
-    """Σ_i ε_{z_i}: the part of a total energy that composition determines, by far the largest.
+class AtomicReferenceEnergies(Configurable, nn.Module):
+    """Sum of atomic reference energies Σ_i ε_{z_i}, the largest part of a total energy.
 
-    Always in float64: total energies reach 10⁴ eV, of which float32 keeps 1 meV.
+    Always in float64: total energies reach 10⁴ eV, of which float32 resolves 1 meV.
 
     Args:
         elements: Atomic numbers.
         energies: ε of each, in units of the energy.
 
     Raises:
-        ValueError: an element is given twice or does not exist, or there are not as many energies.
+        ValueError: An element is given twice or does not exist, or the numbers of elements and energies differ.
 
     Example:
-        >>> references = AtomicReferences([1, 8], [-13.6, -2041.8])
-        >>> references(torch.tensor([8, 1, 1, 1]), torch.tensor([0, 0, 0, 1])).tolist()
+        >>> references = AtomicReferenceEnergies([1, 8], [-13.6, -2041.8])
+        >>> references(None, Data(z=torch.tensor([8, 1, 1, 1]), batch=torch.tensor([0, 0, 0, 1]))).tolist()
         [-2069.0, -13.6]
     """
 
@@ -48,11 +50,11 @@ class AtomicReferences(Configurable, nn.Module):
     @classmethod
     def fit(
         cls, z: Int[Tensor, " atoms"], batch: Int[Tensor, " atoms"], energy: Float[Tensor, "molecules *one"]
-    ) -> "AtomicReferences":
-        """The energies that come closest to those of molecules, by least squares.
+    ) -> "AtomicReferenceEnergies":
+        """Fit reference energies to total energies of molecules by least squares.
 
-        Where composition does not tell elements apart (as in molecules that all have four hydrogens for each carbon),
-        the smallest ones that do it.
+        If composition does not determine them (as in molecules that all have four hydrogens per carbon), return the
+        solution of least norm.
 
         Args:
             z: Atomic numbers of all atoms (N,).
@@ -60,10 +62,10 @@ class AtomicReferences(Configurable, nn.Module):
             energy: Total energies (B,) or (B, 1).
 
         Returns:
-            References of the elements that occur.
+            Reference energies of the elements that occur.
 
         Raises:
-            ValueError: the number of energies is not that of the molecules, or one is not finite.
+            ValueError: The numbers of energies and molecules differ, or an energy is not finite.
         """
         energy = energy.detach().double().cpu().reshape(-1)
         if int(batch.max()) + 1 != len(energy) or not bool(energy.isfinite().all()):
@@ -77,24 +79,29 @@ class AtomicReferences(Configurable, nn.Module):
         solution = torch.linalg.lstsq(counts, energy.unsqueeze(1), driver="gelsd").solution
         return cls(elements.tolist(), solution.squeeze(1).tolist())
 
-    def forward(
-        self, z: Int[Tensor, " atoms"], batch: Int[Tensor, " atoms"] | None = None, num_molecules: int | None = None
-    ) -> Float[Tensor, " molecules"]:
-        """Atomic numbers (N,) and the molecule of each → Σ ε, (B,) float64.
+    def forward(self, atoms: AtomFeatures | None, data: Data | None) -> Float[Tensor, " molecules"]:
+        """Sum the reference energies of each molecule, (B,) float64.
+
+        Args:
+            atoms: Ignored. All heads share one call form.
+            data: Molecules with `z`.
 
         Raises:
-            ValueError: an element has no reference (seen on the CPU; elsewhere its molecules are NaN).
+            ValueError: `data` has no `z`, or an element has no reference energy (seen on the CPU. Elsewhere its
+                molecule gets NaN).
         """
-        energies = self.table.index_select(0, z)
-        if values_are_free(z) and bool(energies.isnan().any()):
-            unknown = z[energies.isnan()].unique().tolist()
+        if data is None or "z" not in data:
+            raise ValueError("Reference energies need the elements data.z (N,); got none. Call head(atoms, data).")
+        energies = self.table.index_select(0, data.z)
+        if values_are_free(data.z) and bool(energies.isnan().any()):
+            unknown = data.z[energies.isnan()].unique().tolist()
             raise ValueError(
-                f"z must be of the elements {self.config['elements']}, which have references; got {unknown} as well. "
-                "Fit references to molecules that have these elements."
+                f"z must hold only elements with reference energies, {self.config['elements']}; got {unknown} as well. "
+                "Fit reference energies to molecules that have these elements."
             )
-        return AtomFeatures(energies.unsqueeze(1)).pool(batch, num_molecules=num_molecules).squeeze(1)
+        return pool_atoms(energies.unsqueeze(1), data).squeeze(1)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
         module = super()._apply(fn, recurse)
-        self.table = self._exact.to(self.table.device)  # moved with the module, and never rounded
+        self.table = self._exact.to(self.table.device)  # moves with the module, and is never rounded
         return module

@@ -1,0 +1,64 @@
+"""Common base of the self-supervised methods."""
+
+from abc import abstractmethod
+from typing import ClassVar, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.data import Data
+
+from molspectra._config import Configurable
+from molspectra.encoders.protocol import Encoder
+from molspectra.features import AtomFeatures
+
+
+class TaskOutput(NamedTuple):
+    """Result of a pretext task on a batch, for further losses on the same forward pass."""
+
+    loss: Tensor
+    """Loss of the task, a scalar."""
+    atoms: AtomFeatures
+    """Features of the altered molecules."""
+    data: Data
+    """Altered molecules: perturbed, or with masked atoms."""
+    parts: dict[str, Tensor]
+    """Terms of the loss by name, scalars."""
+
+
+class PretextTask(Configurable, nn.Module):
+    """Base class of self-supervised tasks: alter molecules, encode them, predict the alteration, compare.
+
+    Subclasses implement :meth:`run`. The task owns noise, head and loss; the encoder is an argument of every call.
+    """
+
+    preserves_atoms: ClassVar[bool] = True
+    """True if altered molecules have the same atoms as the batch, so that its labels apply to them."""
+
+    @property
+    def num_copies(self) -> int:
+        """Number of altered copies of each molecule."""
+        return 1
+
+    def forward(self, encoder: Encoder, batch: Data, generator: torch.Generator | None = None) -> dict[str, Tensor]:
+        """Compute the loss of a batch.
+
+        Args:
+            encoder: Encoder `(z, pos, batch) -> AtomFeatures`. It receives bonds and context if its signature has them.
+            batch: Molecules with `z`, `pos` and the fields that the task needs.
+            generator: Source of randomness, on the device of the batch.
+
+        Returns:
+            "loss" and its named terms, scalars.
+
+        Raises:
+            ValueError: The batch lacks a field, or the encoder lacks features that the task needs.
+        """
+        output = self.run(encoder, batch, generator)
+        return {"loss": output.loss, **output.parts}
+
+    @abstractmethod
+    def run(self, encoder: Encoder, batch: Data, generator: torch.Generator | None = None) -> TaskOutput:
+        """Compute the loss of a batch, and return the altered molecules and their features with it.
+
+        Arguments and errors are those of :meth:`forward`.
+        """

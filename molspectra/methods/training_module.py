@@ -1,0 +1,33 @@
+"""Encoder and method as one module."""
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.data import Data
+
+from molspectra._config import Configurable
+
+
+class TrainingModule(Configurable, nn.Module):
+    """Encoder and method as one module, for wrappers of modules.
+
+    DistributedDataParallel, `fully_shard` and `torch.compile` wrap one module and act on its forward, so it must hold
+    all parameters. Encoder and method stay usable on their own, for saving and evaluation.
+
+    Args:
+        encoder: Encoder `(z, pos, batch) -> AtomFeatures`.
+        method: The method.
+
+    Example:
+        >>> encoder, method = ms.encoders.PaiNN(16, num_layers=1), ms.methods.Coord(channels=16)
+        >>> model = ms.methods.TrainingModule(encoder, method)  # wrap it: DistributedDataParallel(model)
+        >>> model(Batch.from_data_list(ms.data.MiniSpectra()[:4]))["loss"].backward()
+    """
+
+    def __init__(self, encoder: nn.Module, method: nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.method = method
+
+    def forward(self, batch: Data, generator: torch.Generator | None = None) -> dict[str, Tensor]:
+        """Compute the losses of a batch, as the method names them. Differentiate "loss"."""
+        return self.method(self.encoder, batch, generator)
