@@ -52,7 +52,7 @@ class Regression(nn.Module):
     def predict(self, encoder: nn.Module, batch: Batch) -> Tensor:
         """Predict the gap in eV, (B,)."""
         atoms = encoder(batch.z, batch.pos, batch.batch)
-        predicted = self.head(atoms, batch=batch.batch, num_molecules=batch.num_graphs)
+        predicted = self.head(atoms, batch)
         return self.mean + self.std * predicted.squeeze(1)
 
 

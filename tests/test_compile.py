@@ -8,7 +8,7 @@ import copy
 import pytest
 import torch
 from torch import nn
-from torch_geometric.data import Batch
+from torch_geometric.data import Batch, Data
 
 import molspectra as ms
 from molspectra.encoders import AtomFeatures
@@ -147,10 +147,9 @@ ATOM_HEADS = {
 @pytest.mark.parametrize("name", [*PROPERTY_HEADS, *MOLECULE_HEADS])
 def test_heads_of_molecules(name, known):
     def call(num_atoms, num_molecules, batch):
-        arguments = {"atoms": features(num_atoms), "batch": batch}
-        if name in PROPERTY_HEADS:
-            arguments |= {"z": 6 + 2 * torch.randint(2, (num_atoms,)), "pos": leaf(num_atoms, 3)}
-        return arguments | ({"num_molecules": num_molecules} if known else {})
+        z, pos = 6 + 2 * torch.randint(2, (num_atoms,)), leaf(num_atoms, 3)
+        count = {"num_graphs": num_molecules} if known else {}
+        return {"atoms": features(num_atoms), "data": Data(z=z, pos=pos, batch=batch, **count)}
 
     module = (PROPERTY_HEADS | MOLECULE_HEADS)[name]
     assert_compiles(module, of_molecules(call), max_graphs=ATOMS_AND_MOLECULES if known else 2)
@@ -170,9 +169,7 @@ def test_other_heads():
     calls = of_molecules(
         lambda atoms, molecules, batch: {
             "atoms": features(atoms),
-            "embedding": leaf(molecules, 7),
-            "batch": batch,
-            "num_molecules": molecules,
+            "data": Data(spectrum_embedding=leaf(molecules, 7), batch=batch, num_graphs=molecules),
         }
     )
     assert_compiles(ms.heads.FusionHead(F, 7), calls, max_graphs=ATOMS_AND_MOLECULES)

@@ -7,7 +7,8 @@ from typing import Any
 from molspectra._config import Configurable
 
 _PACKAGES = {
-    f"molspectra.{name}" for name in ("data", "encoders", "heads", "methods", "noise", "objectives", "spectra")
+    f"molspectra.{name}"
+    for name in ("data", "encoders", "heads", "layers", "methods", "noise", "objectives", "spectra")
 }
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils import _pytree
+from torch_geometric.data import Data
 
 
 def assert_compiles(
@@ -67,9 +68,7 @@ def _results(forward: Callable, module: nn.Module, call: Mapping[str, Any]) -> d
     """Return outputs of a call, gradients of a fixed combination of them, and buffers of the module after the call."""
     torch.manual_seed(0)
     module.zero_grad()
-    arguments = _pytree.tree_map_only(
-        Tensor, lambda tensor: tensor.detach().clone().requires_grad_(tensor.requires_grad), dict(call)
-    )
+    arguments = _pytree.tree_map_only((Tensor, Data), _copy_leaf, dict(call))
     outputs = [leaf for leaf in _pytree.tree_leaves(forward(**arguments)) if isinstance(leaf, Tensor)]
     results = {f"output {number}": output for number, output in enumerate(outputs)}
     differentiable = [output for output in outputs if output.requires_grad]
@@ -78,9 +77,25 @@ def _results(forward: Callable, module: nn.Module, call: Mapping[str, Any]) -> d
         weights = [torch.randn(output.shape, generator=generator).to(output) for output in differentiable]
         torch.autograd.backward(differentiable, weights)
     results |= {f"gradient by {name}": p.grad for name, p in module.named_parameters() if p.grad is not None}
-    leaves = enumerate(_pytree.tree_leaves(arguments))
-    results |= {f"gradient by argument {i}": x.grad for i, x in leaves if isinstance(x, Tensor) and x.grad is not None}
+    inputs = [
+        tensor
+        for leaf in _pytree.tree_leaves(arguments)
+        for tensor in (leaf.to_dict().values() if isinstance(leaf, Data) else (leaf,))
+    ]
+    graded = enumerate(tensor for tensor in inputs if isinstance(tensor, Tensor) and tensor.grad is not None)
+    results |= {f"gradient by argument {number}": tensor.grad for number, tensor in graded}
     return results | {f"buffer {name}": buffer.clone() for name, buffer in module.named_buffers()}
+
+
+def _copy_leaf(leaf: Tensor | Data) -> Tensor | Data:
+    """Copy a tensor, or molecules with all their tensors, as new leaves of the graph."""
+    if isinstance(leaf, Tensor):
+        return leaf.detach().clone().requires_grad_(leaf.requires_grad)
+    copied = copy.copy(leaf)
+    for name, value in leaf.to_dict().items():
+        if isinstance(value, Tensor):
+            copied[name] = _copy_leaf(value)
+    return copied
 
 
 def _compare(actual: Tensor, expected: Tensor, tolerance: float, what: str) -> None:

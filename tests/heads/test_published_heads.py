@@ -3,6 +3,7 @@
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch_geometric.data import Data
 
 from molspectra.encoders import AtomFeatures
 from molspectra.heads import DipoleHead, ScalarHead, SpatialExtentHead, VectorHead
@@ -30,7 +31,7 @@ def test_published_heads(load_fixture, head, name, batch):
         torch.testing.assert_close(module(atoms), expected, rtol=1e-5, atol=1e-5)
     else:
         torch.testing.assert_close(
-            module(atoms, batch=molecule), heads[f"{name}.{batch}.post_reduce"], rtol=1e-5, atol=1e-5
+            module(atoms, Data(batch=molecule)), heads[f"{name}.{batch}.post_reduce"], rtol=1e-5, atol=1e-5
         )
 
 
@@ -45,7 +46,7 @@ def test_published_energies_forces_and_their_gradient(reference, variant, reduce
         encoder = published.encoder(variant, dtype)
         head = published.scalar_head("sum" if reduce == "add" else "mean", dtype)
         z, pos, batch = published.inputs("noisy4", dtype)
-        energy = head(encoder(z, pos, batch), batch=batch)
+        energy = head(encoder(z, pos, batch), Data(batch=batch))
         (grad,) = torch.autograd.grad(energy.sum(), pos, create_graph=True)
         for actual, target in ((energy, expected[f"{name}.{tag}.energy"]), (-grad, expected[f"{name}.{tag}.forces"])):
             assert (actual - target).abs().max() <= tolerance * target.abs().max()
@@ -76,4 +77,4 @@ def test_published_heads_about_the_centre_of_mass(load_fixture, head, name, keys
     module.load_state_dict(rename(weights, keys))
     atoms = AtomFeatures(features[f"{batch}.f32.x"], features[f"{batch}.f32.vec"])
     expected = heads[f"{name}.{batch}.post_reduce"]
-    torch.testing.assert_close(module(atoms, z=z, pos=pos, batch=molecule), expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(module(atoms, Data(z=z, pos=pos, batch=molecule)), expected, rtol=1e-5, atol=1e-5)

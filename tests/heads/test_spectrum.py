@@ -145,7 +145,7 @@ def test_saved_and_loaded(tmp_path, monkeypatch):
     ms.pretrained.save(head, tmp_path)
     loaded = ms.pretrained.load(tmp_path)
     assert loaded.lengths == LENGTHS
-    for kind, spectrum in loaded(atoms, BATCH).items():
+    for kind, spectrum in loaded(atoms, Data(batch=BATCH)).items():
         torch.testing.assert_close(spectrum, head(atoms, Data(batch=BATCH))[kind])
 
 

@@ -196,7 +196,7 @@ def test_positions_are_read_off_in_full_precision_under_autocast(batch):
 
 def test_beside_a_property_only_in_a_pass_of_its_own(batch):
     head = ms.heads.ScalarHead(16)
-    with pytest.raises(ValueError, match="EMPP takes atoms out of molecules.*separate=True"):
+    with pytest.raises(ValueError, match="EMPP removes atoms.*separate=True"):
         ms.methods.NoisyNodes(EMPP(16), head, label="gap")
     losses = ms.methods.NoisyNodes(EMPP(16, num_copies=3), head, label="gap", separate=True)(make_encoder(), batch)
     losses["loss"].backward()
@@ -273,7 +273,7 @@ def test_bad_input(batch):
         EMPP(16)(WithoutVectors(), batch)
     with pytest.raises(ValueError, match=r"needs the fields \['nothing'\]"):
         EMPP(16, label="nothing")(make_encoder(), batch)
-    with pytest.raises(ValueError, match=r"'ir' must be one number a molecule.*\(3501,\)"):
+    with pytest.raises(ValueError, match=r"'ir' must be one number per molecule.*\(3501,\)"):
         EMPP(16, label="ir")(make_encoder(), batch)
     with pytest.raises(ValueError, match="label_mean and label_std > 0 must be finite"):
         EMPP(16, label="gap", label_std=0.0)

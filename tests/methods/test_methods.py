@@ -326,7 +326,7 @@ def test_methods_come_back_from_disk(batch, tmp_path):
 @pytest.mark.usefixtures("no_shape_checks")
 def test_bad_arguments(batch):
     method = ms.methods.Denoising(ms.noise.SliDeNoise(), ms.heads.VectorHead(16), ms.objectives.SliDeLoss())
-    with pytest.raises(ValueError, match=r"noise must add pos_target \(N, 3\); SliDeNoise.*override denoise"):
+    with pytest.raises(ValueError, match=r"noise must add pos_target \(N, 3\); SliDeNoise.*override run"):
         method(make_encoder(), batch)
     with pytest.raises(ValueError, match="coord_weight must not be negative"):
         ms.methods.SliDe(16, coord_weight=-1.0)

@@ -34,7 +34,7 @@ def test_one_pass(batch):
     atoms = encoder(noisy.z, noisy.pos, noisy.batch)
     target = noisy.pos_target / noisy.pos_target.square().mean().sqrt()
     denoising = (denoise.head(atoms) - target).square().mean()
-    of_property = (head(atoms, batch=batch.batch).flatten() - batch.gap).square().mean()
+    of_property = (head(atoms, batch).flatten() - batch.gap).square().mean()
     losses = finetune(encoder, batch, generator())
     torch.testing.assert_close(losses["property"], of_property)
     torch.testing.assert_close(losses["denoising"], denoising)
@@ -47,7 +47,7 @@ def test_two_passes_with_forces(batch):
     denoise = ms.methods.Frad(16, std=0.005, rotatable_std=math.radians(20))
     finetune = ms.methods.NoisyNodes(denoise, head, label="gap", forces="forces", separate=True, loss="smooth_l1")
     pos = batch.pos.clone().requires_grad_()
-    energy = head(encoder(batch.z, pos, batch.batch), batch=batch.batch)
+    energy = head(encoder(batch.z, pos, batch.batch), batch)
     (gradient,) = torch.autograd.grad(energy.sum(), pos, create_graph=True)
     expected = {
         "property": F.smooth_l1_loss(energy.flatten(), batch.gap),
@@ -86,7 +86,7 @@ def test_in_evaluation_nothing_is_perturbed(batch, separate):
     encoder, head = make_encoder(), ms.heads.ScalarHead(16)
     finetune = ms.methods.NoisyNodes(ms.methods.Coord(16), head, label="gap", separate=separate).eval()
     losses = finetune(encoder, batch)
-    clean = head(encoder(batch.z, batch.pos, batch.batch), batch=batch.batch).flatten()
+    clean = head(encoder(batch.z, batch.pos, batch.batch), batch).flatten()
     torch.testing.assert_close(losses["property"], (clean - batch.gap).square().mean())
     assert losses["denoising"] == 0
     torch.testing.assert_close(losses["loss"], losses["property"])

@@ -138,7 +138,7 @@ def test_a_part_put_in_place_of_another_is_saved_as_it_is(tmp_path):
     module = method()
     module.task = ms.methods.Coord(16, std=0.3)
     save(module, tmp_path)
-    assert load(tmp_path).denoise.noise.std == 0.3
+    assert load(tmp_path).task.noise.std == 0.3
 
 
 def replace_noise(module):
@@ -157,7 +157,7 @@ def replace_size(module):
     ("replace", "named"),
     [
         (replace_noise, "task.noise"),
-        (replace_head, "denoise.head"),
+        (replace_head, "task.head"),
         (replace_size, "it"),
         (lambda module: setattr(module.task.noise, "std", 0.3), "task.noise"),
         (lambda module: setattr(module.contrast, "symmetric", False), "contrast"),

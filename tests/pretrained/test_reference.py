@@ -6,6 +6,7 @@ import pickle
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch_geometric.data import Data
 
 from molspectra.objectives import DenoisingLoss, InfoNCELoss, MaskedPatchLoss
 from molspectra.pretrained import load_reference
@@ -39,7 +40,7 @@ def check(reference, inputs, outputs, atol, rtol):
     compare("vec", atoms.vectors)
     noise = reference.noise_head(atoms)
     compare("noise_pred", noise)
-    compare("pred", reference.property_head(atoms, z=z, pos=pos, batch=batch))
+    compare("pred", reference.property_head(atoms, Data(z=z, pos=pos, batch=batch)))
     normalized = reference.position_normalizer(target)
     compare("normalized_target", normalized)
     denoising = DenoisingLoss(normalize=False)(noise, normalized)

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch_geometric.data import Data
 
 from molspectra import pretrained
 from molspectra.encoders.egnn.model import EGNN
@@ -40,9 +41,9 @@ def test_published_numbers(imported, load_fixture, tag):
     for name, pos in positions.items():
         pos = pos.to(dtype).requires_grad_()
         atoms, moved = encoder.move(z, pos, batch, bond_index=inputs["bond_index"])
-        energy = head(atoms, batch)
+        energy = head(atoms, Data(batch=batch))
         (gradient,) = torch.autograd.grad(energy.sum(), pos)
-        graphs.append(head.pool(atoms, batch))
+        graphs.append(head.pool(atoms, Data(batch=batch)))
         results = {
             "node_rep_encoder": atoms.scalars,
             "node_rep_decoded": head.pool.mlp(atoms.scalars),

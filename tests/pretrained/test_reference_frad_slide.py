@@ -5,6 +5,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch.nn import functional
+from torch_geometric.data import Data
 
 from molspectra.pretrained import load_reference
 
@@ -84,7 +85,7 @@ def check_published_numbers(imported, folder):
         "rep.x": atoms.scalars,
         "rep.vec": atoms.vectors,
         "noise_pred": imported.noise_head(atoms),
-        "pred": imported.property_head(atoms, z=z, pos=pos, batch=batch),
+        "pred": imported.property_head(atoms, Data(z=z, pos=pos, batch=batch)),
         "normalized_target": imported.position_normalizer(tensors["in.pos_target"]),
     }
     for name, tensor in actual.items():
