@@ -8,7 +8,6 @@ from torch.nn import functional as F
 from torch_geometric.data import Batch, Data
 
 import molspectra as ms
-from molspectra.encoders import AtomFeatures
 
 
 def make_encoder():
@@ -69,8 +68,9 @@ def test_two_passes_with_forces(batch):
 class Extent(torch.nn.Module):
     """A property head that reads positions."""
 
-    def forward(self, atoms, *, z, pos, batch, num_molecules):
-        return AtomFeatures(pos.square().sum(1, keepdim=True)).pool(batch, num_molecules=num_molecules)
+    def forward(self, atoms, data):
+        square = data.pos.square().sum(dim=1)
+        return square.new_zeros(data.num_graphs).index_add(0, data.batch, square).unsqueeze(1)
 
 
 def test_heads_that_read_positions_see_the_perturbed_ones(batch):
