@@ -115,7 +115,7 @@ class BatchEncoder:
 
     def _pooled(self, atoms: AtomFeatures, batch: Batch) -> Tensor:
         if callable(self.pool):
-            return self.pool(atoms, batch.batch, batch.num_graphs)
+            return self.pool(atoms, batch)
         assert self.pool is not None
         return atoms.pool(batch.batch, self.pool, batch.num_graphs)
 

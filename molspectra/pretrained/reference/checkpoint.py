@@ -35,7 +35,7 @@ class ReferenceCheckpoint:
     energy_head: EnergyHead | None = None
     """Atom features → one energy per molecule (B,), whose negative gradient is the predicted force."""
     noise_scale_head: NoiseScaleClassifier | None = None
-    """`energy_head.pool(atoms, batch)` of the molecule as it is and perturbed → logits of the noise levels (B, L)."""
+    """Classifier of noise levels: `energy_head.pool(atoms, data)` of clean and noisy molecules → logits (B, L)."""
     noise_scales: Tensor | None = None
     """Standard deviations σ of the noise levels in Å, (L,), largest first."""
     force_head: VectorHead | None = None
