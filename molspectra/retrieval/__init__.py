@@ -1,6 +1,7 @@
-"""Finding the rows of a library that are most like a query: which molecule has this spectrum?"""
+"""Search of a library of embeddings for the rows most similar to a query: which molecule has this spectrum?"""
 
 from molspectra.retrieval.accuracy import topk_accuracy
-from molspectra.retrieval.index import Index, Matches
+from molspectra.retrieval.index import Index
+from molspectra.retrieval.matches import Matches
 
 __all__ = ["Index", "Matches", "topk_accuracy"]

@@ -1,4 +1,4 @@
-"""How often the right row is among the best."""
+"""Share of queries whose right row is among the best."""
 
 from collections.abc import Sequence
 
@@ -8,14 +8,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from molspectra._validation import check_sizes
-from molspectra.retrieval.scoring import (
-    Similarity,
-    as_embeddings,
-    blocks,
-    check_similarity,
-    normalized,
-    score,
-)
+from molspectra.retrieval.embeddings import as_embeddings, blocks, normalized
+from molspectra.retrieval.scoring import Similarity, check_similarity, score
 
 
 @torch.no_grad()
@@ -27,24 +21,24 @@ def topk_accuracy(
     *,
     similarity: Similarity = "cosine",
 ) -> dict[int, float]:
-    """The share of queries whose own row of the library is among the k most similar.
+    """Compute the share of queries whose right row of the library is among the k most similar.
 
-    For the other direction swap queries and library. Rows as similar as the right one stand before it in half of all
-    orders, so that embeddings that are all alike score as chance does, k / M, and not 1.
+    For the other direction swap queries and library. Ties are counted by the probability that a random order of equal
+    rows puts the right one among the first k. Embeddings that are all alike therefore score k / M, as chance does.
 
     Args:
         queries: (Q, F), tensor or array.
         library: (M, F), on the same device.
-        targets: The right row of each query, (Q,) int64; by default the row of the same number.
-        ks: How many rows to count as found.
+        targets: The right row of each query, (Q,) int64, by default the row with the number of the query.
+        ks: Numbers k of best rows.
         similarity: "cosine" or "dot".
 
     Returns:
-        k → share in 0..1, in the order of `ks`; 1 where k ≥ M.
+        k → share in 0..1, in the order of `ks`. It is 1 where k ≥ M.
 
     Raises:
         TypeError: embeddings are not floating point.
-        ValueError: there are no queries, a k is not positive, a value is not finite, or the shapes or targets do not
+        ValueError: the queries are empty, a k is not positive, a value is not finite, or the shapes or targets do not
             fit.
 
     Example:
@@ -63,7 +57,7 @@ def topk_accuracy(
     shares = []
     for first, block in blocks(queries.float(), 1024):
         better, equal = _rivals(block, library, targets[first : first + block.shape[0]])
-        # Of the equal + 1 places that the right row may have, those below k count.
+        # The right row is at one of equal + 1 ranks, from `better` on, with equal probability.
         shares.append(torch.stack([((k - better) / (equal + 1)).clamp(0, 1) for k in ks], dim=1))
     means = torch.cat(shares).mean(dim=0, dtype=torch.float64) if len(ks) else torch.empty(0)
     return dict(zip(ks, means.tolist(), strict=True))
@@ -74,16 +68,17 @@ def _rivals(
     library: Float[Tensor, "rows channels"],
     targets: Int[Tensor, " queries"],
 ) -> tuple[Int[Tensor, " queries"], Int[Tensor, " queries"]]:
-    """How many rows are more similar than the right one, and how many others are as similar."""
+    """Count the rows that are more similar than the right one, and the others that are as similar."""
     query = torch.arange(len(queries), device=queries.device)
     own, longest = queries.new_empty(len(queries)), queries.new_zeros(())
-    # The right row's similarity is read from the same product that the others are, which it must equal if they do.
+    # The right row's similarity comes from the same matrix products as the others', so that equal rows score equally.
     for first, rows in blocks(library):
         here = (targets >= first) & (targets < first + rows.shape[0])
         longest = torch.maximum(longest, rows.float().norm(dim=1).amax())
         own[here] = score(queries, rows, None)[query[here], targets[here] - first]
-    # The product of equal rows may differ in the last digits, depending on where in a block they stand.
+    # Products of equal rows may differ in the last digits, depending on their position in a block.
     rounding = 8 * torch.finfo(own.dtype).eps * torch.maximum(own.abs(), queries.norm(dim=1) * longest)
+    # From -1, as the right row itself is among the equals.
     better, equal = torch.zeros_like(targets), torch.full_like(targets, -1)
     for _, rows in blocks(library):
         above = score(queries, rows, None) - own.unsqueeze(1)
@@ -93,7 +88,7 @@ def _rivals(
 
 
 def _checked_targets(queries: Tensor, library: Tensor, targets: Tensor | None) -> Int[Tensor, " queries"]:
-    """The right row of each query.
+    """Return the right row of each query.
 
     Raises:
         ValueError: shapes or rows do not fit.
@@ -113,7 +108,9 @@ def _checked_targets(queries: Tensor, library: Tensor, targets: Tensor | None) -
             )
         return torch.arange(queries.shape[0], device=queries.device)
     if targets.shape != queries.shape[:1]:
-        raise ValueError(f"targets must have shape ({queries.shape[0]},), a row a query; got {tuple(targets.shape)}.")
+        raise ValueError(
+            f"targets must have shape ({queries.shape[0]},), one row per query; got {tuple(targets.shape)}."
+        )
     if bool(((targets < 0) | (targets >= library.shape[0])).any()):
         raise ValueError(
             f"targets must be rows 0..{library.shape[0] - 1} of the library; got values from {int(targets.min())} to "

@@ -7,15 +7,15 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from molspectra.retrieval import Index, Matches, scoring, topk_accuracy
+from molspectra.retrieval import Index, Matches, topk_accuracy
+from molspectra.retrieval import embeddings as embeddings_module
 from molspectra.retrieval import index as index_module
 
 
 @pytest.fixture
 def small_blocks(monkeypatch):
     """Blocks of 7 rows and 5 queries, so that a small library takes many."""
-    monkeypatch.setattr(scoring, "ROWS", 7)
-    monkeypatch.setattr(index_module, "ROWS", 7)
+    monkeypatch.setattr(embeddings_module, "ROWS", 7)
     monkeypatch.setattr(index_module, "_QUERIES", 5)
 
 
@@ -191,8 +191,8 @@ def test_what_is_no_index_is_refused(tmp_path):
 def test_faiss_finds_the_same(similarity):
     library, queries = torch.randn(60, 8), torch.randn(4, 8)
     index = Index(library.half(), similarity=similarity)
-    scores, indices = index.to_faiss().search(scoring.normalized(queries).numpy(), 5)
-    expected = index.search(scoring.normalized(queries), 5)
+    scores, indices = index.to_faiss().search(embeddings_module.normalized(queries).numpy(), 5)
+    expected = index.search(embeddings_module.normalized(queries), 5)
     assert_matches(Matches(torch.tensor(scores), torch.tensor(indices)), expected)
 
 
@@ -226,7 +226,7 @@ def test_cuda():
         (lambda: Index(torch.full((2, 2), 1e300, dtype=torch.float64)), ValueError, "finite"),
         (lambda: Index(torch.eye(3), similarity="euclidean"), ValueError, "similarity must be"),
         (lambda: Index(torch.eye(3), ["a", "b"]), ValueError, "got 2 for 3 rows"),
-        (lambda: Index(torch.eye(3), ["a", "b", "a"]), ValueError, "'a' comes 2 times"),
+        (lambda: Index(torch.eye(3), ["a", "b", "a"]), ValueError, "'a' occurs 2 times"),
         (lambda: Index(torch.eye(3), [1, 2, 3]), TypeError, "sequence of strings"),
         (lambda: Index(torch.eye(3), "abc"), TypeError, "sequence of strings"),
         (lambda: Index(torch.eye(3)).search(torch.eye(4)), ValueError, "queries must have 3 columns"),
@@ -249,7 +249,7 @@ def test_its_representation():
 class TestTopkAccuracy:
     @pytest.mark.parametrize("similarity", ["cosine", "dot"])
     def test_against_a_loop(self, similarity, monkeypatch):
-        monkeypatch.setattr(scoring.blocks, "__defaults__", (7,))
+        monkeypatch.setattr(embeddings_module, "ROWS", 7)
         library = torch.randn(30, 4)
         targets = torch.randint(30, (25,))
         queries = library[targets] + torch.randn(25, 4)
