@@ -1,4 +1,4 @@
-"""Modules that remember how they were built, so that they can be saved as weights plus a readable configuration."""
+"""Record of the arguments that a module was built with, so that it can be saved as weights and a configuration."""
 
 import functools
 import inspect
@@ -11,7 +11,7 @@ class Configurable:
     """Mixin that records the constructor's arguments, defaults included, in `config`.
 
     Put it before `nn.Module` in the bases. The arguments must be plain values, containers of them, or Configurable
-    objects themselves; :func:`molspectra.pretrained.save` writes them and says so where one is not.
+    objects. :func:`molspectra.pretrained.save` writes them, and refuses others by name.
     """
 
     config: dict[str, Any]
@@ -20,11 +20,11 @@ class Configurable:
         super().__init_subclass__(**kwargs)
         init, signature = cls.__init__, inspect.signature(cls.__init__)
         if init in (object.__init__, nn.Module.__init__):
-            cls.config = {}  # nothing to be built with
+            cls.config = {}  # the constructor takes no arguments
             return
         if "__init__" not in cls.__dict__:
-            # Inherited: from a class that records already, or from one (someone else's) that does not. A constructor
-            # that takes anything says nothing that could be recorded.
+            # An inherited constructor either records already, or belongs to a class of another library that does not.
+            # One that takes any arguments has no names to record them by.
             takes_any = any(parameter.kind.name.startswith("VAR") for parameter in signature.parameters.values())
             if getattr(init, "_records", False) or takes_any:
                 return
@@ -33,8 +33,8 @@ class Configurable:
         def recording_init(self: Any, *args: Any, **keywords: Any) -> None:
             bound = signature.bind(self, *args, **keywords)
             bound.apply_defaults()
-            # The outermost constructor records; those of its bases that it calls find the record made.
             arguments = {name: value for name, value in bound.arguments.items() if name != "self"}
+            # The outermost constructor records. Constructors of bases, which it calls, find the record and keep it.
             self.__dict__.setdefault("config", arguments)
             init(self, *args, **keywords)
 

@@ -25,7 +25,7 @@ class Index:
 
     Similarities are matrix products over blocks of the library and of the queries. Only the best k are kept from block
     to block, so that memory does not grow with M × Q. They are float32, in whichever dtype the embeddings are stored.
-    Of rows that are equally similar the first are found. (Equal rows may differ in the last digit of their similarity.)
+    Among equally similar rows the first are found. (Equal rows may differ in the last digit of their similarity.)
 
     A zero vector has cosine 0 with everything. Embeddings in float16, bfloat16 or float32 are neither copied nor
     changed, so do not change them either. Float64 is stored as float32.
@@ -143,7 +143,7 @@ class Index:
         self._check_width("embeddings", added)
         if len(self) == 0:
             joined_ids = self.ids if ids is None and len(added) == 0 else ids
-            # An empty library has no dtype or width to keep.
+            # An empty library has no dtype or device to keep.
             self.__init__(added, joined_ids, similarity=self.similarity)  # type: ignore[misc]
             return
         if (ids is None) != (self.ids is None):

@@ -17,7 +17,7 @@ class Matches(NamedTuple):
 
 
 def best_of(scores: Float[Tensor, "queries rows"], k: int) -> Matches:
-    """Return the k largest scores of each query, in descending order. Of equal scores the first are taken.
+    """Return the k largest scores of each query, in descending order. Among equal scores the first are taken.
 
     torch.topk alone takes any of several equal scores, so that results would depend on the device.
     """
@@ -34,7 +34,7 @@ def best_of(scores: Float[Tensor, "queries rows"], k: int) -> Matches:
 
 
 def merge(before: Matches, found: Matches, k: int) -> Matches:
-    """Return the k best of both. Of equal scores those of `before` are taken, whose rows come first."""
+    """Return the k best of both. Among equal scores, those of `before` are taken, whose rows come first."""
     scores, indices = (torch.cat(pair, dim=1) for pair in zip(before, found, strict=True))
     ordered = scores.sort(dim=1, descending=True, stable=True)
     return Matches(ordered.values[:, :k], indices.gather(1, ordered.indices[:, :k]))
@@ -43,7 +43,7 @@ def merge(before: Matches, found: Matches, k: int) -> Matches:
 def _first_of_equals(
     scores: Float[Tensor, "queries rows"], last: Float[Tensor, "queries 1"], k: int
 ) -> Int[Tensor, "queries k"]:
-    """Return the rows of the k largest scores, given the k-th of them. Of rows equal to it the first are taken."""
+    """Return the rows of the k largest scores, given the k-th of them. Among rows equal to it the first are taken."""
     larger, equal = scores > last, scores == last
     # The first `wanted` of the equals fill the places that the larger ones leave.
     wanted = k - larger.sum(dim=1, keepdim=True)

@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from molspectra import _download
-from molspectra._download import download
+from molspectra._download import download, resuming
 
 CONTENT = bytes(range(256)) * 40
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -230,7 +230,7 @@ def test_a_full_disk_is_not_blamed_on_the_network(server, tmp_path, monkeypatch)
     def write(source, target, start, total):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(_download, "_copy", write)
+    monkeypatch.setattr(resuming, "_copy", write)
     with pytest.raises(OSError, match="No space left") as error:
         download(server.url + "file.bin", tmp_path / "file.bin")
     assert not isinstance(error.value, ConnectionError)
