@@ -5,6 +5,7 @@ docs/benchmarks.md is benchmarks/page.md with the tables of benchmarks/results i
 
 import json
 import re
+import textwrap
 from pathlib import Path
 
 from benchmarks.results import RESULTS, Table
@@ -21,6 +22,7 @@ Not measured yet: `python -m benchmarks` on a machine with a CUDA device fills t
 | the noise's share of a step | |
 | peak memory at batch 128 and 1024 | |
 """
+COLUMNS = 120
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 
 
@@ -30,8 +32,9 @@ def markdown(table: Table) -> str:
     versions = ", ".join(f"{name} {number}" for name, number in found["versions"].items())
     on = f"{found['device']}, {found['threads']} of {found['cores']} threads, Python {found['python']}, {versions}"
     columns = list(dict.fromkeys(column for row in table.rows for column in row))
+    caption = f"**{table.title}.** `{table.command}`, {found['date']}, {on}."
     lines = [
-        f"**{table.title}.** `{table.command}`, {found['date']}, {on}.",
+        *textwrap.wrap(caption, COLUMNS, break_on_hyphens=False),
         "",
         "| " + " | ".join(columns) + " |",
         "|" + "|".join("---:" if is_number(table, column) else "---" for column in columns) + "|",

@@ -1,4 +1,4 @@
-"""Fine-tuned energies and forces as an ASE calculator."""
+"""ASE calculator of fine-tuned energies and forces."""
 
 from typing import Any, Literal
 
@@ -18,23 +18,23 @@ def ase_calculator(
     unit: Literal["eV", "kcal/mol", "Hartree"] = "eV",
     bond_index: Tensor | None = None,
 ) -> Any:
-    """A calculator for `ase.Atoms` from an encoder and what it was fine-tuned to.
+    """Make an ASE calculator from an encoder and its fine-tuned regression.
 
-    Both are put in evaluation mode and stay where they are. Molecules must not be periodic.
+    Both are put into evaluation mode and stay on their device. Molecules must not be periodic.
 
     Args:
         encoder: The encoder.
-        regression: Energies as its property and, unless forces are its `None`, forces.
-        unit: Unit of the energies that it was trained on; forces are in this unit per Å.
+        regression: Regression of energies and, unless its forces are None, of forces.
+        unit: Unit of the training energies. Forces are in this unit per Å.
         bond_index: Bonds (2, B), if the encoder needs any.
 
     Returns:
-        An `ase.calculators.calculator.Calculator` with "energy" in eV and, if there are, "forces" in eV/Å. Forces that
-        are a gradient conserve the energy; those of a head of their own need not.
+        An `ase.calculators.calculator.Calculator` with "energy" in eV and, if trained, "forces" in eV/Å. Forces from a
+        gradient conserve the energy, and forces from a separate head need not.
 
     Raises:
         ImportError: ASE is not installed.
-        ValueError: there is no such unit.
+        ValueError: The unit is unknown.
 
     Example:
         >>> from ase import Atoms

@@ -45,7 +45,7 @@ def embed(
             with a warning.
         molecules: SMILES, RDKit molecules, ASE `Atoms`, `Data`, the path of a file, or an iterable of these (see
             :func:`molspectra.data.read_molecules`). SMILES get a conformer.
-        pool: "sum" or "mean" over the atoms of a molecule, a callable `(atoms, batch, num_molecules) -> (M, F)`, such
+        pool: "sum" or "mean" over the atoms of a molecule, a head `pool(atoms, data) -> (M, F)`, such
             as :class:`~molspectra.heads.MoleculePooling`, or None for features of each atom.
         layers: Layers whose scalars are taken, from 0, or from the end by negative numbers. They replace the encoder's
             output, which has passed a last normalization.
@@ -117,7 +117,7 @@ def embed_molecules(
     check_sizes(batch_size=batch_size)
     check_choice("on_error", on_error, ("warn", "raise"))
     if not (pool in ("sum", "mean", None) or callable(pool)):
-        raise ValueError(f'pool must be "sum", "mean", None or a callable (atoms, batch, num_molecules); got {pool!r}.')
+        raise ValueError(f'pool must be "sum", "mean", None or a head (atoms, data); got {pool!r}.')
     if layers is not None and len(layers) == 0:
         raise ValueError("layers must name at least one layer; got none. Leave it out for the encoder's output.")
     reads: Iterable[ReadMolecule] = read_molecules(molecules, seed=seed)

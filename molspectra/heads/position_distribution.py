@@ -1,4 +1,4 @@
-"""Where a masked atom is, seen from each of the others."""
+"""Distribution of the position of a masked atom, predicted by each of its neighbors."""
 
 import torch
 from jaxtyping import Float
@@ -18,42 +18,42 @@ from molspectra.layers.position_distribution import PositionDistribution
 class PositionDistributionHead(Configurable, ExactConstants):
     """Distributions of direction and distance to a masked atom (EMPP, An et al., ICLR 2025, arXiv:2502.08209).
 
-    From the features x_l of an atom near the masked one, l = 0 … l_max, follow coefficients on the sphere,
+    The features x_l of an atom near the masked one, l = 0 … l_max, give coefficients on the sphere:
 
         c = Linear(Gate(Linear(Norm(x))))                             32 channels of (l_max + 1)²
         log q(p) = log_softmax_p[w₂ · SiLU(W₁ Σ_lm c_lm Y_lm(p) + b₁) / T + log area(p)]
         log q(r) = log_softmax_r[MLP(c_0)]                            128 distances up to 6 Å
 
-    over points p of a grid on the sphere and distances r. Degrees that the encoder does not give are made of its
-    vectors (:class:`~molspectra.heads.degrees.LiftDegrees`). W₁ is applied ahead of the harmonics, which is the same
-    and takes less memory.
+    over points p of a grid on the sphere and distances r. Degrees that the encoder lacks are built from its vectors
+    (:class:`~molspectra.heads.degrees.LiftDegrees`). W₁ acts before the harmonics, which is equivalent and takes less
+    memory.
 
     Differences from the released code, undone by `as_released=True`:
 
-    * the softmax counts each point with its area. The released one does not, so that directions near the poles of
-      its 100 × 101 grid are preferred, and the loss of a molecule depends on how it lies (by up to 12 %);
-    * with areas, a Gauss–Legendre grid of 20 × 40 points is enough for l_max = 2, at 1/20 of the memory: under rotation
-      a pair's loss changes by 1e-8 of itself, and by 2e-5 where the head's logits are multiplied by three;
-    * the last direction layer has no bias, a constant that the softmax takes out.
+    * The softmax weights each point by its area. The released one does not, so it prefers directions near the poles of
+      its 100 × 101 grid, and the loss of a molecule changes by up to 12 % under rotation.
+    * With areas, a Gauss–Legendre grid of 20 × 40 points suffices for l_max = 2, with 20× less memory. Under rotation
+      the loss of a pair changes by a relative 1e-8, and by 2e-5 with tripled logits.
+    * The last direction layer has no bias, because the softmax cancels a constant.
 
-    The public code has other heads, too (raw displacements as labels; one centre a molecule in place of every
-    neighbour), which are not those of its training scripts. The head runs in the weights' own precision under autocast:
-    the temperature multiplies rounding errors by ten.
+    Further heads of the public code, which its training scripts do not use, are not reproduced: raw displacements as
+    labels, and one center per molecule instead of every neighbor. Under autocast the head runs in the precision of its
+    weights, because the temperature multiplies rounding errors by ten.
 
     Args:
         channels: Width F of the atom features.
-        l_max: Highest degree that is read, 1 to 11.
+        l_max: Highest degree of the features that the head reads, 1 to 11.
         hidden_channels: Channels of the coefficients.
-        mix_channels: Width of the direction's hidden layer.
+        mix_channels: Width of the hidden layer for directions.
         num_radii: Number of distances.
-        max_radius: Largest distance in Å; the others are evenly spaced from 0.
-        temperature: T, for directions.
-        num_polar: Rings of the grid: n × 2n points, by default n = 10 l_max; when `as_released`
-            n × (n + 1), by default n = 100.
+        max_radius: Largest distance in Å. Distances are evenly spaced from 0.
+        temperature: Temperature T of directions.
+        num_polar: Number n of rings of the grid, of n × 2n points, by default n = 10 l_max. If `as_released`,
+            n × (n + 1) points, by default n = 100.
         as_released: Reproduce the released arithmetic.
 
     Raises:
-        ValueError: a size or the temperature is out of range.
+        ValueError: A size or the temperature is out of range.
 
     Example:
         >>> encoder = ms.encoders.EquivariantTransformer(32, num_layers=2, num_heads=4)
@@ -88,7 +88,7 @@ class PositionDistributionHead(Configurable, ExactConstants):
         self.temperature = temperature
         self.lift = LiftDegrees(channels, l_max)
         self.norm = DegreeNorm(channels, l_max)
-        # Each degree from 1 on has its own gate a channel.
+        # Each degree from 1 on has its own gate per channel.
         self.linear_in = DegreeLinear(channels, channels, l_max, out_scalars=(l_max + 1) * channels)
         self.gate = Gate()
         self.linear_out = DegreeLinear(channels, hidden_channels, l_max)
@@ -121,15 +121,15 @@ class PositionDistributionHead(Configurable, ExactConstants):
             )
 
     def coefficients(self, atoms: AtomFeatures) -> Float[Tensor, "pairs dim hidden"]:
-        """Coefficients of the signals on the sphere, (E, (l_max + 1)², hidden_channels), degree by degree."""
+        """Compute the coefficients on the sphere, (E, (l_max + 1)², hidden_channels), degree by degree."""
         dtype = self.mix.weight.dtype
         features = [atoms.degree(l) for l in range(min(atoms.l_max, self.lift.l_max) + 1)]
-        # An encoder of someone else's may give half precision under autocast.
+        # Under autocast, an encoder may return half precision.
         features = [of_degree.to(torch.promote_types(of_degree.dtype, dtype)) for of_degree in features]
         return torch.cat(self.linear_out(self.gate(self.linear_in(self.norm(self.lift(features))))), dim=1)
 
     def direction_logits(self, coefficients: Float[Tensor, "pairs dim hidden"]) -> Float[Tensor, "pairs points"]:
-        """Coefficients → L(p) ahead of temperature and area, (E, G)."""
+        """Map coefficients to L(p), before temperature and area, (E, G)."""
         mixed = self.sphere(F.linear(coefficients, self.mix.weight))
         hidden = F.silu(mixed + self.mix.bias.unsqueeze(1))
         logits = (self.direction.weight @ hidden).squeeze(1)

@@ -163,7 +163,7 @@ class EMPP(PretextTask):
             ingredients.
 
         Raises:
-            ValueError: See :meth:`forward`; or an atom is not in its molecule.
+            ValueError: See :meth:`forward`. Also raised if an atom is not in its molecule.
         """
         if atom is None:
             atom = self.noise.draw(batch, generator)

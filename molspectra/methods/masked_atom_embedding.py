@@ -1,4 +1,4 @@
-"""What an encoder is told about an atom it does not see."""
+"""Conditioning of an encoder on a masked atom."""
 
 import torch
 from jaxtyping import Float, Int
@@ -7,25 +7,23 @@ from torch import Tensor, nn
 from molspectra._validation import values_are_free
 
 FARTHEST_LABEL = 3.3
-"""Standard deviations from the mean, beyond which all Gaussians are close to 0."""
+"""Distance from the mean in standard deviations beyond which all Gaussians are close to 0."""
 
 
 class MaskedAtomEmbedding(nn.Module):
-    """c = W SiLU(E(z) + V s(y)): element of the atom taken out and, if given, a label of the molecule.
+    """Embedding c = W SiLU(E(z) + V s(y)) of the element of a masked atom and, optionally, a label of the molecule.
 
-    The conditioning of EMPP (An et al. 2025, arXiv:2502.08209). s(y) spreads the standardised label over Gaussians:
-    s_k = exp(-½ ((y - μ_k) / d)²) with μ_k evenly spaced from -3 to 3 and as wide as they are apart, d = 6 / (K - 1).
-    Beyond about 3.3 standard deviations all of them are close to 0, and the label is as good as not given; for a label
-    of NaN, a missing one, they are 0.
+    Conditioning of EMPP (An et al. 2025, arXiv:2502.08209). s(y) spreads the standardised label over Gaussians,
+    s_k = exp(-½ ((y - μ_k) / d)²), with μ_k evenly spaced from -3 to 3 and d = 6 / (K - 1) their spacing. Beyond about
+    3.3 standard deviations all of them are close to 0, as for a missing label. For NaN, a missing label, they are 0.
 
-    Deviations from the published code: that has such a module of its own in every block, whose output goes into the
-    block's attention only and not into what the block passes on. Here there is one, whose output is an encoder's
-    `context`, added to the initial scalars, so that any encoder can be conditioned. Elements are a table of all, rather
-    than of ten.
+    Differences from the published code: there, every block has such a module, whose output enters the attention of the
+    block only. Here a single output is the encoder's `context`, added to the initial scalars, so that any encoder can
+    be conditioned. The element table holds all elements instead of ten.
 
     Args:
         channels: Width F of the encoder's features.
-        label: Whether there is a label.
+        label: Embed a label as well.
         hidden_channels: Width of the hidden layer.
         num_basis: Number K of Gaussians.
         max_z: Largest atomic number.
@@ -61,18 +59,18 @@ class MaskedAtomEmbedding(nn.Module):
     def forward(
         self, masked_z: Int[Tensor, " masked"], label: Float[Tensor, " masked"] | None = None
     ) -> Float[Tensor, "masked channels"]:
-        """Embed what has been masked.
+        """Embed masked atoms.
 
         Args:
             masked_z: Atomic numbers (M,), 1..max_z.
-            label: A property of the molecule less its mean, over its standard deviation, (M,).
+            label: Standardised property of the molecule, (M,).
 
         Returns:
-            (M, F).
+            Embeddings (M, F).
 
         Raises:
-            ValueError: a label is given where none is expected, or the reverse, or has another shape, or an element is
-                out of range (checked for CPU tensors).
+            ValueError: A label is unexpected or missing or has another shape, or an element is out of range (checked
+                for CPU tensors).
         """
         if label is None and self.label_proj is not None:
             raise ValueError("label must be given, (M,): the embedding was made with label=True. Got none.")
@@ -80,7 +78,7 @@ class MaskedAtomEmbedding(nn.Module):
             raise ValueError("label must be None: the embedding was made without label=True. Make it so, or drop it.")
         if label is not None and label.shape != masked_z.shape:
             raise ValueError(
-                f"label must have shape {tuple(masked_z.shape)}, one a masked atom; got {tuple(label.shape)}."
+                f"label must have shape {tuple(masked_z.shape)}, one per masked atom; got {tuple(label.shape)}."
             )
         if values_are_free(masked_z) and bool(((masked_z < 1) | (masked_z > self.max_z)).any()):
             raise ValueError(
@@ -95,7 +93,7 @@ class MaskedAtomEmbedding(nn.Module):
 
 
 def smear(values: Float[Tensor, " values"], num_basis: int, limit: float = 3.0) -> Float[Tensor, "values basis"]:
-    """exp(-½ ((y - μ_k) / d)²) with `num_basis` centres μ_k from -limit to limit, d apart; 0 for NaN and infinity.
+    """Compute exp(-½ ((y - μ_k) / d)²) with centers μ_k from -limit to limit, d apart, and 0 for NaN and infinity.
 
     Example:
         >>> smear(torch.tensor([0.0, torch.nan]), num_basis=3, limit=1)
@@ -105,6 +103,6 @@ def smear(values: Float[Tensor, " values"], num_basis: int, limit: float = 3.0) 
     centers = torch.linspace(-limit, limit, num_basis, dtype=values.dtype, device=values.device)
     width = 2 * limit / (num_basis - 1)
     finite = values.isfinite().unsqueeze(1)
-    # Both branches of a `where` are differentiated, so the unused one must be finite, too.
+    # torch.where differentiates both branches, so the unused one must be finite as well.
     deviation = torch.where(finite, values.unsqueeze(1), 0.0) - centers
     return torch.where(finite, torch.exp(-0.5 * (deviation / width).square()), 0.0)

@@ -28,7 +28,7 @@ class TaskOutput(NamedTuple):
 class PretextTask(Configurable, nn.Module):
     """Base class of self-supervised tasks: alter molecules, encode them, predict the alteration, compare.
 
-    Subclasses implement :meth:`run`. The task owns noise, head and loss; the encoder is an argument of every call.
+    Subclasses implement :meth:`run`. The task owns noise, head and loss. The encoder is an argument of every call.
     """
 
     preserves_atoms: ClassVar[bool] = True

@@ -1,4 +1,4 @@
-"""Comparing a predicted distribution of positions with where the masked atom is."""
+"""Comparison of a predicted distribution of positions with the position of the masked atom."""
 
 import math
 from typing import Literal
@@ -21,32 +21,33 @@ class PositionDistributionLoss(Configurable, nn.Module):
         p(p) = softmax_p[Σ_l (2l + 1)/4π P_l(u · p) / T + log area(p)]   on the prediction's grid, l = 0 … l_max
         p(r) = exp(-½ ((r_k - r)/σ)²) / Σ                                on the prediction's distances r_k
 
-    A displacement of 0 (coincident atoms) has no direction, and its label is uniform over the sphere; beyond the last
-    distance the label peaks there. Labels carry no gradient. Computed in float32 or better, in logarithms throughout.
+    A displacement of 0 (coincident atoms) has no direction, so its label is uniform over the sphere. Beyond the last
+    distance, the label peaks at the last one. Labels carry no gradient. The loss runs in float32 or better, in
+    logarithms throughout.
 
     Differences from the released code, undone by `as_released=True`:
 
-    * its label of distances is softmax_k[exp(-0.3 ((r_k - r)/σ)²)]: of numbers between 0 and 1, hence near uniform (the
-      mean of the label of 0.96 Å is 2.5 Å);
-    * it averages over all pairs of a batch, so that atoms with many neighbours weigh more; the paper averages over
-      masked atoms.
+    * Its label of distances is softmax_k[exp(-0.3 ((r_k - r)/σ)²)], a softmax of numbers between 0 and 1. It is nearly
+      uniform: the mean of the label of 0.96 Å is 2.5 Å.
+    * It averages over all pairs of a batch, so atoms with many neighbors weigh more. The paper averages over masked
+      atoms.
+    * It adds up the losses of copies of a molecule. The paper averages them.
 
-    Whether points count with their area is the prediction's business: see
-    :class:`~molspectra.heads.PositionDistributionHead`. Other losses exist in the public code (raw displacements as
-    labels, without a distance; a centre a molecule).
+    The prediction decides the weights of points: see :class:`~molspectra.heads.PositionDistributionHead`. Further
+    losses of the public code, which its training scripts do not use, are not reproduced.
 
     Args:
-        temperature: T of the label.
-        radius_std: σ in Å.
+        temperature: Temperature T of the label.
+        radius_std: Width σ of the label of distances in Å.
         l_max: Highest degree in the label.
-        reduce: "pair", the mean over pairs, or "molecule", the mean over the pairs of each molecule, then over the
-            molecules that have any; by default "molecule", and "pair" when `as_released`.
+        reduce: "pair" averages over pairs, "molecule" over the pairs of each molecule and then over molecules with
+            pairs. Default: "molecule", or "pair" if `as_released`.
         direction_weight: Weight of the divergence of directions.
         radius_weight: Weight of the divergence of distances.
         as_released: Reproduce the released arithmetic.
 
     Raises:
-        ValueError: an argument is out of range.
+        ValueError: An argument is out of range.
 
     Example:
         >>> head, loss = ms.heads.PositionDistributionHead(channels=8), PositionDistributionLoss()
@@ -138,14 +139,14 @@ class PositionDistributionLoss(Configurable, nn.Module):
     def of_pairs(
         self, predicted: PositionDistribution, displacement: Float[Tensor, "pairs 3"]
     ) -> Float[Tensor, " pairs"]:
-        """The weighted sum of both divergences, (E,)."""
+        """Compute the weighted sum of both divergences, (E,)."""
         direction, radius = self.per_pair(predicted, displacement)
         return self.direction_weight * direction + self.radius_weight * radius
 
     def per_pair(
         self, predicted: PositionDistribution, displacement: Float[Tensor, "pairs 3"]
     ) -> tuple[Float[Tensor, " pairs"], Float[Tensor, " pairs"]]:
-        """The divergences of direction and distance of each pair, (E,) each, in nats."""
+        """Compute the divergences of direction and distance of each pair, (E,) each, in nats."""
         with torch.autocast(displacement.device.type, enabled=False), torch.no_grad():
             displacement = displacement.to(predicted.direction.dtype)
             distance = torch.linalg.vector_norm(displacement, dim=1, keepdim=True)
@@ -156,13 +157,13 @@ class PositionDistributionLoss(Configurable, nn.Module):
         return _divergence(direction, predicted.direction), _divergence(radius, predicted.radius)
 
     def radius_logits(self, deviation: Float[Tensor, "pairs radii"]) -> Float[Tensor, "pairs radii"]:
-        """Deviations of the grid's distances from the true one, in Å, → logits of the label."""
+        """Map deviations of the distances on the grid from the true one, in Å, to logits of the label."""
         square = (deviation / self.radius_std).square()
         return torch.exp(-0.3 * square) if self.as_released else -0.5 * square
 
 
 def legendre_delta(cosine: Float[Tensor, "pairs points"], l_max: int) -> Float[Tensor, "pairs points"]:
-    """Σ_l (2l + 1)/4π P_l(cos): the delta function on the sphere cut off at degree l_max.
+    """Compute Σ_l (2l + 1)/4π P_l(cos), the delta function on the sphere up to degree l_max.
 
     Equal to Σ_lm Y_lm(u) Y_lm(p) by the addition theorem.
     """
@@ -175,6 +176,6 @@ def legendre_delta(cosine: Float[Tensor, "pairs points"], l_max: int) -> Float[T
 
 
 def _divergence(logits: Tensor, predicted: Tensor) -> Float[Tensor, " pairs"]:
-    """KL(softmax(logits) ‖ exp(predicted)) of each row."""
+    """Compute KL(softmax(logits) ‖ exp(predicted)) of each row."""
     label = logits.log_softmax(dim=1)
     return (label.exp() * (label - predicted)).sum(dim=1)
