@@ -120,7 +120,7 @@ class AtomMask(Configurable):
             removed = torch.zeros(num_copies * num_atoms, dtype=torch.bool, device=molecule.device)
             removed.index_fill_(0, (masked_atom.view(num_copies, -1) + copies * num_atoms).flatten(), True)
             rows = removed.to(torch.uint8).argsort(stable=True)[: num_copies * (num_atoms - num_molecules)]
-            kept = rows % num_atoms
+            kept = rows % num_atoms  # rows of the given data
             source = torch.arange(num_molecules, device=molecule.device).repeat(num_copies)
             fields = {
                 "z": data.z.index_select(0, kept),
@@ -220,6 +220,7 @@ def _bonds(data: Data, removed: Tensor, num_copies: int) -> dict[str, Tensor]:
     if "bond_index" not in data:
         return {}
     num_atoms = removed.shape[0] // num_copies
+    # Bonds of all copies, in the numbering before removal.
     offset = num_atoms * torch.arange(num_copies, device=removed.device).unsqueeze(1)
     bonds = (data.bond_index.unsqueeze(1) + offset).flatten(1)
     broken = removed.index_select(0, bonds.flatten()).view_as(bonds).any(dim=0)

@@ -45,6 +45,7 @@ class CoordNoise(Configurable):
         with record_function("molspectra::coord_noise"):
             noise = self.std * torch.randn(pos.shape, generator=generator, dtype=pos.dtype, device=pos.device)
             if self.remove_translation:
+                # ε minus its mean over the molecule: still Gaussian, orthogonal to translations.
                 noise = remove_mean(noise, data.batch, num_molecules_of(data))
             noisy = copy.copy(data)
             noisy.pos = pos + noise

@@ -136,6 +136,7 @@ class SliDeNoise(Configurable):
             "Set force constants, after AddTopology(), with molspectra.data.transforms.ForceConstants('uff'), "
             "ForceConstants.from_offxml(path) or, without further packages, ForceConstants.generic().",
         )
+        # Constants belong to the terms of one topology, which may have been computed anew since.
         for name, index in _CONSTANTS.items():
             if data[name].shape != data[index].shape[1:]:
                 raise ValueError(
@@ -164,6 +165,7 @@ class SliDeNoise(Configurable):
         # Finite differences over 0.001 Å need float64.
         shape = (self.num_slices, *pos.shape)
         slices = torch.randn(shape, generator=generator, dtype=pos.dtype, device=pos.device).double()
+        # g·(d(x + h v) - d(x)) instead of E(x + h v) - E(x): the released code never evaluates E itself.
         gradients = [gradient.double() for gradient in self._term_gradients(data, pos)]
         batch = molecule_of(data)
         along = finite_difference_slices(pos.double(), self._terms(data), gradients, slices, batch)

@@ -43,5 +43,6 @@ class DenoisingLoss(Objective):
         Returns:
             The loss, a scalar.
         """
+        # Over atoms and axes at once: a molecule weighs in proportion to its size.
         square = error_of(predicted, target, self.normalizer).square()
         return self.mean(square.sum(), square.numel())

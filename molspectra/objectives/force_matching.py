@@ -54,9 +54,11 @@ class ForceMatchingLoss(Objective):
         Returns:
             The loss, a scalar, in the unit squared.
         """
+        # |f̂_i - f_i|², invariant under rotation.
         square = error_of(predicted, target).square().sum(dim=1)
         if self.reduce == "mean":
             return self.mean(square.sum(), square.shape[0])
+        # As released: the mean over molecules of sums over atoms. `batch` is sorted, so the last atom counts molecules.
         if num_molecules is None:
             num_molecules = 1 if batch is None else int(batch[-1]) + 1
         return self.mean(square.sum(), num_molecules)

@@ -147,6 +147,7 @@ class InfoNCELoss(Objective):
 
 
 def _contrast(z: Tensor, others: Tensor, first: int, valid: Tensor, temperature: Tensor | float) -> Tensor:
+    # The positive of row i is row first + i of `others`: a diagonal. All other columns are negatives.
     scores = (z / temperature) @ others.mT
     positive = scores.diagonal(offset=first)
     counts = valid[first : first + z.shape[0]]

@@ -30,5 +30,6 @@ class NoiseScaleLoss(Objective):
         Returns:
             The loss, a scalar, in nats.
         """
+        # A sum rather than a mean: processes may hold unequal numbers of molecules.
         total = F.cross_entropy(at_least_float32(predicted), target, reduction="sum")
         return self.mean(total, target.shape[0])
