@@ -5,15 +5,16 @@ from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 from torch_geometric.utils import scatter
 
-from molspectra._config import Configurable
-from molspectra.distributed import global_mean, sum_over_processes
+from molspectra._validation import check_choice
+from molspectra.distributed import sum_over_processes
 from molspectra.layers.position_distribution import PositionDistribution
+from molspectra.objectives.objective import Objective
 
 
-class PositionDistributionLoss(Configurable, nn.Module):
+class PositionDistributionLoss(Objective):
     """KL divergence of predicted from true directions and distances (EMPP, An et al., ICLR 2025, arXiv:2502.08209).
 
     For the unit vector u and the length r of a pair's displacement, the true distributions are peaks of finite width:
@@ -71,8 +72,7 @@ class PositionDistributionLoss(Configurable, nn.Module):
             raise ValueError(f"temperature and radius_std (Å) must be positive; got {temperature} and {radius_std}.")
         if l_max < 1:
             raise ValueError(f"l_max must be at least 1, as scalars have no direction; got {l_max}.")
-        if reduce not in ("pair", "molecule", None):
-            raise ValueError(f'reduce must be "pair" or "molecule"; got {reduce!r}.')
+        check_choice("reduce", reduce, ("pair", "molecule", None))
         self.temperature = temperature
         self.radius_std = radius_std
         self.l_max = l_max
@@ -108,16 +108,17 @@ class PositionDistributionLoss(Configurable, nn.Module):
         if displacement.shape[0] != predicted.direction.shape[0]:
             raise ValueError(
                 f"displacement must have a row for each of {predicted.direction.shape[0]} predicted distributions; got "
-                f"{tuple(displacement.shape)}."
+                f"{tuple(displacement.shape)}. Predict from the atoms of the same pairs, atoms.select(pairs.atom)."
             )
         loss = self.of_pairs(predicted, displacement)
         if molecule is None:
-            return global_mean(loss.sum(), loss.shape[0], self.training)
+            return self.mean(loss.sum(), loss.shape[0])
         if self.reduce == "pair":
             return self._mean_of_copies(loss, molecule, num_molecules, num_copies)
+        # Every masked atom weighs the same, whatever the number of its neighbors.
         sums = scatter(loss, molecule, dim=0, dim_size=num_molecules, reduce="sum")
         counts = scatter(torch.ones_like(loss), molecule, dim=0, dim_size=num_molecules, reduce="sum")
-        mean = global_mean((sums / counts.clamp(min=1)).sum(), counts.count_nonzero(), self.training)
+        mean = self.mean((sums / counts.clamp(min=1)).sum(), counts.count_nonzero())
         return mean * num_copies if self.as_released else mean
 
     def _mean_of_copies(
@@ -125,14 +126,16 @@ class PositionDistributionLoss(Configurable, nn.Module):
     ) -> Float[Tensor, ""]:
         """Average over the pairs of each copy of the batch, then over copies, which the release adds up."""
         if num_copies == 1:
-            return global_mean(loss.sum(), loss.shape[0], self.training)
+            return self.mean(loss.sum(), loss.shape[0])
         if num_molecules is None:
             raise ValueError("num_molecules is needed to tell copies apart; got None. Pass the number of molecules.")
+        # Masked molecules are numbered copy after copy.
         copy = molecule // (num_molecules // num_copies)
         sums, counts = loss.new_zeros(2, num_copies).index_add(1, copy, torch.stack([loss, torch.ones_like(loss)]))
-        total = global_mean(sums, counts, self.training).sum()
+        total = self.mean(sums, counts).sum()
         if self.as_released:
             return total
+        # A copy without pairs in any process does not count.
         counts = sum_over_processes(counts) if self.training else counts
         return total / counts.count_nonzero().clamp(min=1)
 
@@ -150,6 +153,7 @@ class PositionDistributionLoss(Configurable, nn.Module):
         with torch.autocast(displacement.device.type, enabled=False), torch.no_grad():
             displacement = displacement.to(predicted.direction.dtype)
             distance = torch.linalg.vector_norm(displacement, dim=1, keepdim=True)
+            # u · p for every point p of the grid. A displacement of 0 has no direction, and gets equal logits.
             cosine = displacement @ predicted.points.T / torch.where(distance > 0, distance, 1.0)
             logits = legendre_delta(cosine, self.l_max) / self.temperature
             direction = torch.where(distance > 0, logits, 0.0) + predicted.log_weights
@@ -158,6 +162,7 @@ class PositionDistributionLoss(Configurable, nn.Module):
 
     def radius_logits(self, deviation: Float[Tensor, "pairs radii"]) -> Float[Tensor, "pairs radii"]:
         """Map deviations of the distances on the grid from the true one, in Å, to logits of the label."""
+        # A Gaussian is the softmax of its exponent. The release takes the exponential twice.
         square = (deviation / self.radius_std).square()
         return torch.exp(-0.3 * square) if self.as_released else -0.5 * square
 
@@ -167,6 +172,7 @@ def legendre_delta(cosine: Float[Tensor, "pairs points"], l_max: int) -> Float[T
 
     Equal to Σ_lm Y_lm(u) Y_lm(p) by the addition theorem.
     """
+    # Bonnet's recursion, (l + 1) P_{l+1} = (2l + 1) x P_l - l P_{l-1}, from P_0 = 1 and P_1 = x.
     before, legendre = torch.ones_like(cosine), cosine
     total = before + 3 * legendre
     for l in range(1, l_max):
@@ -177,5 +183,6 @@ def legendre_delta(cosine: Float[Tensor, "pairs points"], l_max: int) -> Float[T
 
 def _divergence(logits: Tensor, predicted: Tensor) -> Float[Tensor, " pairs"]:
     """Compute KL(softmax(logits) ‖ exp(predicted)) of each row."""
+    # In logarithms, which do not underflow where the label is far from its peak.
     label = logits.log_softmax(dim=1)
     return (label.exp() * (label - predicted)).sum(dim=1)
