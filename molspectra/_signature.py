@@ -5,7 +5,7 @@ import inspect
 import types
 from collections.abc import Callable
 from contextlib import suppress
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from torch import nn
@@ -27,17 +27,17 @@ class Parameters(NamedTuple):
 # Inspection takes 0.1 ms or more, and the parameters of an encoder are asked for in every step. They are remembered by
 # function, not by module, so that a replaced `forward` is seen. Names hold no reference to the function, which can
 # therefore be collected. Bound methods have one parameter fewer than their function: hence two dictionaries.
-_FREE: WeakKeyDictionary[Callable, Parameters] = WeakKeyDictionary()
-_BOUND: WeakKeyDictionary[Callable, Parameters] = WeakKeyDictionary()
+_FREE: WeakKeyDictionary[Callable[..., Any], Parameters] = WeakKeyDictionary()
+_BOUND: WeakKeyDictionary[Callable[..., Any], Parameters] = WeakKeyDictionary()
 
 
-def takes(call: Callable, keyword: str) -> bool:
+def takes(call: Callable[..., Any], keyword: str) -> bool:
     """Return True if a function, or the forward of a module, takes a keyword."""
     parameters = parameters_of(call)
     return parameters.takes_any or keyword in parameters.names
 
 
-def parameters_of(call: Callable) -> Parameters:
+def parameters_of(call: Callable[..., Any]) -> Parameters:
     """Return the parameters of a function, or of the forward of a module.
 
     Wrappers (`torch.compile`, DistributedDataParallel, …) accept any argument: the module inside them is inspected. A
@@ -62,7 +62,7 @@ def parameters_of(call: Callable) -> Parameters:
     return parameters
 
 
-def _inspect(call: Callable) -> Parameters:
+def _inspect(call: Callable[..., Any]) -> Parameters:
     try:
         parameters = inspect.signature(call).parameters.values()
     except ValueError:

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Mapping
+from typing import Any
 
 
 def check_kinds(lengths: Mapping[str, int]) -> tuple[str, ...]:
@@ -17,7 +18,7 @@ def check_kinds(lengths: Mapping[str, int]) -> tuple[str, ...]:
     return tuple(lengths)
 
 
-def for_each(kinds: tuple[str, ...], name: str, value: object) -> dict:
+def for_each(kinds: tuple[str, ...], name: str, value: object) -> dict[str, Any]:
     """Return one value per kind, from a single value or from a mapping with exactly these kinds.
 
     Raises:

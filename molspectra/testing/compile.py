@@ -64,7 +64,7 @@ def assert_compiles(
                 _compare(actual[name], value, tolerance, f"{name} of call {number}")
 
 
-def _results(forward: Callable, module: nn.Module, call: Mapping[str, Any]) -> dict[str, Tensor]:
+def _results(forward: Callable[..., Any], module: nn.Module, call: Mapping[str, Any]) -> dict[str, Tensor]:
     """Return outputs of a call, gradients of a fixed combination of them, and buffers of the module after the call."""
     torch.manual_seed(0)
     module.zero_grad()
@@ -82,8 +82,8 @@ def _results(forward: Callable, module: nn.Module, call: Mapping[str, Any]) -> d
         for leaf in _pytree.tree_leaves(arguments)
         for tensor in (leaf.to_dict().values() if isinstance(leaf, Data) else (leaf,))
     ]
-    graded = enumerate(tensor for tensor in inputs if isinstance(tensor, Tensor) and tensor.grad is not None)
-    results |= {f"gradient by argument {number}": tensor.grad for number, tensor in graded}
+    gradients = [tensor.grad for tensor in inputs if isinstance(tensor, Tensor) and tensor.grad is not None]
+    results |= {f"gradient by argument {number}": gradient for number, gradient in enumerate(gradients)}
     return results | {f"buffer {name}": buffer.clone() for name, buffer in module.named_buffers()}
 
 

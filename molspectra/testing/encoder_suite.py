@@ -262,7 +262,7 @@ class EncoderSuite:
         ],
         ids=["z = 0", "z too large", "NaN positions", "shapes differ", "unsorted batch", "empty batch"],
     )
-    def test_bad_input_is_refused(self, encoder: Any, change: Callable, message: str) -> None:
+    def test_bad_input_is_refused(self, encoder: Any, change: Callable[..., Any], message: str) -> None:
         with without_shape_checks(), pytest.raises(ValueError, match=message):
             encoder(*change(*random_molecules()))
 

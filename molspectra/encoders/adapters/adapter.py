@@ -13,7 +13,7 @@ from molspectra.encoders.adapters.pyg_encoder import PyGEncoder
 
 
 def Adapter(
-    module: Callable,
+    module: Callable[..., Any],
     out_channels: int | None = None,
     cutoff: float | None = None,
     *,
@@ -62,7 +62,7 @@ def Adapter(
     return FunctionEncoder(module, out_channels, cutoff, max_z=max_z)
 
 
-def _is_graph_network(module: Callable) -> bool:
+def _is_graph_network(module: Callable[..., Any]) -> bool:
     """Return True if a signature has an `edge_index`, and no `pos` as a callable (z, pos, batch) has."""
     names = parameters_of(module).names
     return "edge_index" in names and "pos" not in names

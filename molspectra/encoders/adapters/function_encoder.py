@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 from torch import Tensor
 from torch.profiler import record_function
@@ -45,7 +46,7 @@ class FunctionEncoder(ModelEncoder):
 
     def __init__(
         self,
-        function: Callable,
+        function: Callable[..., Any],
         out_channels: int | None = None,
         cutoff: float | None = None,
         *,

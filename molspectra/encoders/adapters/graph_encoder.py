@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -53,7 +53,7 @@ class GraphEncoder(ModelEncoder):
 
     def __init__(
         self,
-        module: Callable,
+        module: Callable[..., Any],
         out_channels: int | None = None,
         cutoff: float | None = None,
         *,

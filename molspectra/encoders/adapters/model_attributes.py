@@ -44,7 +44,7 @@ def read_cutoff(given: float | None, model: Any) -> float | None:
     return number
 
 
-def modules_behind(call: Callable) -> nn.ModuleList:
+def modules_behind(call: Callable[..., Any]) -> nn.ModuleList:
     """Return the modules inside a bound method or a partial application.
 
     An encoder that registers them trains, moves and copies them. A module registers by itself, and gives none here.

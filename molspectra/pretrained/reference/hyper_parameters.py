@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 # Values that the importer implements, for each of the released command-line options that change the arithmetic.
-_SUPPORTED: dict[str, tuple] = {
+_SUPPORTED: dict[str, tuple[Any, ...]] = {
     "model": ("equivariant-transformer",),
     "rbf_type": ("expnorm",),
     "activation": ("silu",),
