@@ -3,9 +3,8 @@
 from molspectra.heads.dipole import DipoleHead
 from molspectra.heads.energy import EnergyHead, GradientHead
 from molspectra.heads.fusion import FusionHead
-from molspectra.heads.pooling import MoleculePooling, pool_atoms
+from molspectra.heads.pooling import MoleculePooling
 from molspectra.heads.position_distribution import PositionDistributionHead
-from molspectra.heads.position_readout import locate
 from molspectra.heads.reference_energies import AtomicReferenceEnergies
 from molspectra.heads.scalar import ScalarHead
 from molspectra.heads.spatial_extent import SpatialExtentHead
@@ -24,6 +23,4 @@ __all__ = [
     "SpatialExtentHead",
     "SpectrumHead",
     "VectorHead",
-    "locate",
-    "pool_atoms",
 ]

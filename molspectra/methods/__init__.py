@@ -10,6 +10,7 @@ from molspectra.methods.masked_atom_embedding import MaskedAtomEmbedding
 from molspectra.methods.molspectra import MolSpectra
 from molspectra.methods.noise_scale_classifier import NoiseScaleClassifier
 from molspectra.methods.noisy_nodes import NoisyNodes
+from molspectra.methods.position_readout import locate
 from molspectra.methods.pretext_task import PretextTask, TaskOutput
 from molspectra.methods.regression import Predicted, Regression
 from molspectra.methods.slide import SliDe
@@ -37,5 +38,6 @@ __all__ = [
     "TaskOutput",
     "TrainingModule",
     "encode",
+    "locate",
     "predict_vectors",
 ]

@@ -15,10 +15,10 @@ from molspectra._validation import values_are_free
 from molspectra.encoders.protocol import Encoder
 from molspectra.features import AtomFeatures
 from molspectra.heads.position_distribution import PositionDistributionHead
-from molspectra.heads.position_readout import locate
 from molspectra.layers.position_distribution import PositionDistribution
 from molspectra.methods.encoding import encode
 from molspectra.methods.masked_atom_embedding import FARTHEST_LABEL, MaskedAtomEmbedding
+from molspectra.methods.position_readout import locate
 from molspectra.methods.pretext_task import PretextTask, TaskOutput
 from molspectra.noise.atom_mask import AtomMask
 from molspectra.noise.masked_pairs import MaskedPairs, masked_pairs
@@ -147,7 +147,7 @@ class EMPP(PretextTask):
         atom: Int[Tensor, " molecules"] | None = None,
         generator: torch.Generator | None = None,
     ) -> PredictedPosition:
-        """Mask an atom of every molecule and predict its position by :func:`~molspectra.heads.locate`, for evaluation.
+        """Mask an atom of every molecule and predict its position by :func:`~molspectra.methods.locate`.
 
         Put encoder and method into evaluation mode first. As in training, the atoms within the cutoff of the true
         position predict. In a molecule smaller than the cutoff, these are all atoms.

@@ -1,10 +1,8 @@
-"""What holds for every head: a batch is its molecules one by one, in either precision, under autocast and saved."""
-
-import inspect
+"""Properties of every head: batches equal single molecules, precision, autocast, saving and loading."""
 
 import pytest
 import torch
-from torch import nn
+from torch.utils import _pytree
 from torch_geometric.data import Data
 
 import molspectra as ms
@@ -28,7 +26,8 @@ HEADS = {
     "FusionHead": ms.heads.FusionHead(F, 3),
     "AtomicReferenceEnergies": ms.heads.AtomicReferenceEnergies([6], [-1.0]),
 }
-PROPERTY_HEADS = ms.heads.ScalarHead | ms.heads.DipoleHead | ms.heads.SpatialExtentHead
+# Total energies, which are never rounded to float32.
+IN_FLOAT64 = ("ScalarHead, references", "AtomicReferenceEnergies")
 SIZES = (4, 1, 6)
 every_head = pytest.mark.parametrize("name", HEADS)
 
@@ -46,40 +45,12 @@ def molecules(dtype):
 
 
 def call(head, atoms, data):
-    """Return the prediction of any head as one tensor."""
-    predicted = head(atoms, data)
-    if isinstance(predicted, dict):
-        return torch.cat(list(predicted.values()), dim=1)
-    return predicted.direction if isinstance(head, ms.heads.PositionDistributionHead) else predicted
+    """Return the prediction of a head, and of one that predicts several tensors, the first: a spectrum, directions."""
+    return _pytree.tree_leaves(head(atoms, data))[0]
 
 
-def call_form(function):
-    """Return the names of the parameters of a method, without self, and which of them have defaults."""
-    parameters = list(inspect.signature(function).parameters.values())[1:]
-    return [(parameter.name, parameter.default is not parameter.empty) for parameter in parameters]
-
-
-def classes(module):
-    """Return the public classes of a module that are torch modules."""
-    public = (getattr(module, name) for name in module.__all__)
-    return [cls for cls in public if inspect.isclass(cls) and issubclass(cls, nn.Module)]
-
-
-def test_heads_have_one_call_form():
-    forms = {cls.__name__: call_form(cls.forward) for cls in classes(ms.heads)}
-    assert {tuple(name for name, _ in form) for form in forms.values()} == {("atoms", "data")}, forms
-    # Heads that need the molecules require data, and the others accept its absence.
-    assert {form[0][1] for form in forms.values()} == {False}
-    assert set(forms) == {type(head).__name__ for head in HEADS.values()}, "a head without a test"
-
-
-def test_methods_have_one_call_form():
-    # Parts of methods that are modules, but no methods themselves.
-    parts = {"MaskedAtomEmbedding", "NoiseScaleClassifier", "TrainingModule"}
-    forms = {cls.__name__: call_form(cls.forward) for cls in classes(ms.methods) if cls.__name__ not in parts}
-    assert len(forms) >= 10
-    expected = [("encoder", False), ("batch", False), ("generator", True)]
-    assert {name: form for name, form in forms.items() if form != expected} == {}
+def test_every_head_is_here():
+    assert {type(head).__name__ for head in HEADS.values()} == set(ms.heads.__all__)
 
 
 @every_head
@@ -88,17 +59,16 @@ def test_a_batch_is_its_molecules_one_by_one(name, dtype):
     head = HEADS[name].to(dtype)
     atoms, data = molecules(dtype)
     together = call(head, atoms, data)
-    totals = "eference" in name  # total energies are never rounded
-    assert together.dtype == (torch.float64 if totals else dtype)
+    assert together.dtype == (torch.float64 if name in IN_FLOAT64 else dtype)
     rows = []
     for molecule in range(len(SIZES)):
         of_molecule = (data.batch == molecule).nonzero()[:, 0]
-        # A gradient is by the positions that the features have come from; of others it is 0.
-        by_all = isinstance(head, ms.heads.GradientHead)
-        own = Data(z=data.z[of_molecule], pos=data.pos if by_all else data.pos[of_molecule])
+        # The gradient is taken with respect to the positions of all atoms, from which the features were computed.
+        of_all_atoms = name == "GradientHead"
+        own = Data(z=data.z[of_molecule], pos=data.pos if of_all_atoms else data.pos[of_molecule])
         own.spectrum_embedding = data.spectrum_embedding[molecule : molecule + 1]
         alone = call(head, atoms.select(of_molecule), own)
-        rows.append(alone[of_molecule] if by_all else alone)
+        rows.append(alone[of_molecule] if of_all_atoms else alone)
     assert_close(together, torch.cat(rows), 1e-5 if dtype == torch.float32 else 1e-12, name)
 
 
@@ -110,8 +80,7 @@ def test_autocast(name):
     with torch.autocast("cpu", dtype=torch.bfloat16):
         predicted = call(head, atoms, data)
     assert_close(predicted.float(), exact, 0.05, name)
-    if isinstance(head, PROPERTY_HEADS | ms.heads.EnergyHead | ms.heads.GradientHead | ms.heads.VectorHead):
-        assert predicted.dtype in (torch.float32, torch.float64)
+    assert predicted.dtype == exact.dtype
 
 
 @every_head

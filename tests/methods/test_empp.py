@@ -190,7 +190,7 @@ def test_positions_are_read_off_in_full_precision_under_autocast(batch):
     found = empp.predict_position(encoder, batch, generator=generator())
     anchor = found.masked.pos.index_select(0, found.pairs.atom)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        again = ms.heads.locate(found.distribution, anchor, found.pairs.molecule, batch.num_graphs)
+        again = ms.methods.locate(found.distribution, anchor, found.pairs.molecule, batch.num_graphs)
     assert torch.equal(again, found.pos)
 
 

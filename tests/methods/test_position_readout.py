@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from molspectra.heads import locate
 from molspectra.heads.sphere import SphereGrid
+from molspectra.methods import locate
 from molspectra.testing import random_orthogonal
 from tests.oracles.empp import ideal_distribution
 
