@@ -25,10 +25,6 @@ def make_encoder():
     return ms.encoders.EquivariantTransformer(16, num_layers=2, num_heads=4, num_rbf=8)
 
 
-def generator(seed=1):
-    return torch.Generator().manual_seed(seed)
-
-
 class ScalarsOnly(nn.Module):
     """Invariant features, without vectors: embeddings summed over neighbours with a weight that falls with distance."""
 
@@ -50,7 +46,7 @@ def batch():
 
 @pytest.mark.parametrize("as_released", [False, True])
 @either_prediction
-def test_is_the_sum_of_its_parts(batch, prediction, as_released):
+def test_is_the_sum_of_its_parts(batch, prediction, as_released, generator):
     encoder, method = (
         make_encoder(),
         EMGP(
@@ -62,7 +58,7 @@ def test_is_the_sum_of_its_parts(batch, prediction, as_released):
             as_released=as_released,
         ),
     )
-    noisy = ms.noise.EMGPNoise(1.0, 0.01, num_levels=5)(batch, generator())
+    noisy = ms.noise.EMGPNoise(1.0, 0.01, num_levels=5)(batch, generator(1))
     pos = noisy.pos.clone().requires_grad_()
     before, after = encoder(batch.z, batch.pos, batch.batch), encoder(batch.z, pos, batch.batch)
     if prediction == "gradient":
@@ -77,7 +73,7 @@ def test_is_the_sum_of_its_parts(batch, prediction, as_released):
     both = torch.cat([pool(before, batch), pool(after, batch)], dim=1)
     log_probability = method.noise_scale_head.mlp(both).log_softmax(1)
     noise_scale = -sum(log_probability[i, noisy.noise_level[i]] for i in range(6)) / 6
-    losses = method(encoder, batch, generator())
+    losses = method(encoder, batch, generator(1))
     assert sorted(losses) == ["denoising", "loss", "noise_scale"]
     assert_close(losses["denoising"], denoising)
     assert_close(losses["noise_scale"], noise_scale)
@@ -132,23 +128,23 @@ def test_as_released_every_trainable_parameter_of_the_method_gets_a_gradient(bat
 
 
 @every_setting
-def test_same_generator_same_losses_and_a_single_molecule(batch, arguments):
+def test_same_generator_same_losses_and_a_single_molecule(batch, arguments, generator):
     encoder, method = make_encoder(), EMGP(16, **arguments)
-    first, second = (method(encoder, batch, generator()) for _ in range(2))
+    first, second = (method(encoder, batch, generator(1)) for _ in range(2))
     for name in first:
         assert_close(first[name], second[name], rtol=1e-6, atol=1e-6)
     assert method(encoder, batch, generator(2))["loss"] != first["loss"]
-    assert method(encoder, batch.get_example(0), generator())["loss"].isfinite()
+    assert method(encoder, batch.get_example(0), generator(1))["loss"].isfinite()
     with torch.no_grad():
-        assert_close(method(encoder, batch, generator())["loss"], first["loss"])
+        assert_close(method(encoder, batch, generator(1))["loss"], first["loss"])
 
 
 @either_prediction
-def test_the_loss_does_not_depend_on_how_molecules_lie(batch, prediction):
+def test_the_loss_does_not_depend_on_how_molecules_lie(batch, prediction, generator):
     """Neither on how the molecules, nor on how their perturbed forms are turned in space."""
     encoder, method = make_encoder().double(), EMGP(16, prediction=prediction).double()
     batch.pos = batch.pos.double()
-    noisy = method.noise.perturb(batch, torch.tensor([10, 15, 20, 25, 30, 49]), generator())
+    noisy = method.noise.perturb(batch, torch.tensor([10, 15, 20, 25, 30, 49]), generator(1))
     losses = []
     for turn in (torch.eye(3).double(), random_orthogonal(torch.float64), random_orthogonal(torch.float64, -1)):
         for pos, noisy_pos in ((batch.pos @ turn.T + 3, noisy.pos), (batch.pos, noisy.pos @ turn.T + 3)):
@@ -170,7 +166,7 @@ def test_an_encoder_without_vectors(batch):
 
 @pytest.mark.parametrize("as_released", [False, True], ids=["", "as released"])
 @pytest.mark.parametrize("name", EDGE_MOLECULES)
-def test_edge_molecules(name, as_released):
+def test_edge_molecules(name, as_released, generator):
     """Alone and beside an ordinary molecule, at the largest scale and the smallest: finite losses and gradients."""
     z, pos = edge_molecule(name)
     ordinary = ms.data.MiniSpectra("train")[3]
@@ -180,7 +176,7 @@ def test_edge_molecules(name, as_released):
             method = EMGP(16, max_std=scale, min_std=scale, as_released=as_released, **arguments)
             encoder = make_encoder()
             for molecules in ([edge], [edge, ordinary]):
-                losses = method(encoder, Batch.from_data_list(molecules), generator())
+                losses = method(encoder, Batch.from_data_list(molecules), generator(1))
                 losses["loss"].backward()
                 assert all(loss.isfinite() for loss in losses.values())
                 for parameter in [*encoder.parameters(), *method.parameters()]:
@@ -188,11 +184,11 @@ def test_edge_molecules(name, as_released):
 
 
 @either_prediction
-def test_autocast(batch, prediction):
+def test_autocast(batch, prediction, generator):
     encoder, method = make_encoder(), EMGP(16, prediction=prediction)
-    exact = method(encoder, batch, generator())
+    exact = method(encoder, batch, generator(1))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        losses = method(encoder, batch, generator())
+        losses = method(encoder, batch, generator(1))
     losses["loss"].backward()
     for name in exact:
         assert losses[name].dtype == torch.float32
@@ -206,12 +202,12 @@ def test_double_precision(batch):
     assert all(loss.dtype == torch.float64 for loss in losses.values())
 
 
-def test_within_molspectra_and_noisy_nodes(batch):
+def test_within_molspectra_and_noisy_nodes(batch, generator):
     lengths = {kind: axis.length for kind, axis in ms.data.MiniSpectra.axes.items()}
     specformer = ms.spectra.SpecFormer(lengths, 100, 50, 16, 2, 4, 16)
     denoise, encoder = EMGP(16), make_encoder()
-    total, atoms, noisy, _ = denoise.run(encoder, batch, generator())
-    assert_close(total, denoise(encoder, batch, generator())["loss"])
+    total, atoms, noisy, _ = denoise.run(encoder, batch, generator(1))
+    assert_close(total, denoise(encoder, batch, generator(1))["loss"])
     assert_close(atoms.scalars, encoder(noisy.z, noisy.pos, noisy.batch).scalars)
     for method in (
         ms.methods.MolSpectra(denoise, specformer),
@@ -223,12 +219,12 @@ def test_within_molspectra_and_noisy_nodes(batch):
 
 
 @pytest.mark.parametrize("arguments", [{}, {"prediction": "vector"}, {"mode": "kabsch", "as_released": True}])
-def test_comes_back_from_disk(batch, tmp_path, arguments):
+def test_comes_back_from_disk(batch, tmp_path, arguments, generator):
     method = EMGP(16, max_std=5.0, num_levels=7, weights={"denoising": 1.0, "noise_scale": 0.5}, **arguments)
     encoder = make_encoder()
     ms.pretrained.save(method, tmp_path)
     again = ms.pretrained.load(tmp_path)
-    losses = [each.eval()(encoder, batch, generator()) for each in (method, again)]
+    losses = [each.eval()(encoder, batch, generator(1)) for each in (method, again)]
     assert_close(losses[1], losses[0])
 
 

@@ -44,26 +44,22 @@ METHODS = {
 every_method = pytest.mark.parametrize("make", METHODS.values(), ids=METHODS)
 
 
-def generator():
-    return torch.Generator().manual_seed(1)
-
-
-def test_coord_is_the_sum_of_its_parts(batch):
+def test_coord_is_the_sum_of_its_parts(batch, generator):
     encoder, coord = make_encoder(), ms.methods.Coord(16, std=0.1)
-    noisy = ms.noise.CoordNoise(0.1)(batch, generator())
+    noisy = ms.noise.CoordNoise(0.1)(batch, generator(1))
     predicted = coord.head(encoder(noisy.z, noisy.pos, noisy.batch))
     expected = (predicted - noisy.pos_target / noisy.pos_target.square().mean().sqrt()).square().mean()
-    losses = coord(encoder, batch, generator())
+    losses = coord(encoder, batch, generator(1))
     assert sorted(losses) == ["denoising", "loss"]
     torch.testing.assert_close(losses["loss"], expected)
 
 
-def test_molspectra_is_the_sum_of_its_parts(batch):
+def test_molspectra_is_the_sum_of_its_parts(batch, generator):
     encoder, method = (
         make_encoder(),
         make_method(mask_ratio=0.2, weights={"denoising": 1, "contrastive": 2, "reconstruction": 3}),
     )
-    draws = generator()
+    draws = generator(1)
     noisy = method.task.noise(batch, draws)
     atoms = encoder(noisy.z, noisy.pos, noisy.batch)
     target = noisy.pos_target / noisy.pos_target.square().mean().sqrt()
@@ -81,14 +77,14 @@ def test_molspectra_is_the_sum_of_its_parts(batch):
         hidden = masked[kind].unfold(1, 100, 50)
         reconstruction += (method.reconstruct.projections[kind](tokens) - patches)[hidden].square().mean()
 
-    losses = method(encoder, batch, generator())
+    losses = method(encoder, batch, generator(1))
     expected = {"denoising": denoising, "contrastive": contrastive, "reconstruction": reconstruction}
     for name, value in expected.items():
         torch.testing.assert_close(losses[name], value, rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(losses["loss"], denoising + 2 * contrastive + 3 * reconstruction)
 
 
-def test_molspectra_equals_its_equations_written_out():
+def test_molspectra_equals_its_equations_written_out(generator):
     """The whole training step against the explicit one: encoders, masks and losses, and all their derivatives."""
     molecules = Batch.from_data_list(list(ms.data.MiniSpectra("train")[40:44]))
     for name in ("pos", *ms.data.MiniSpectra.axes):
@@ -98,8 +94,8 @@ def test_molspectra_equals_its_equations_written_out():
     parameters = [*encoder.parameters(), *method.parameters()]
     results = []
     for losses in (
-        method(encoder, molecules, generator()),
-        explicit_losses(encoder, method, molecules, generator()),
+        method(encoder, molecules, generator(1)),
+        explicit_losses(encoder, method, molecules, generator(1)),
     ):
         results.append((losses, torch.autograd.grad(losses["loss"], parameters, materialize_grads=True)))
     torch.testing.assert_close(*results, rtol=1e-8, atol=1e-10)
@@ -116,12 +112,12 @@ def test_every_parameter_gets_a_gradient(batch, make):
 
 
 @every_method
-def test_same_generator_same_losses_and_a_single_molecule(batch, make):
+def test_same_generator_same_losses_and_a_single_molecule(batch, make, generator):
     encoder, method = make_encoder(), make()
-    first, second = (method(encoder, batch, generator()) for _ in range(2))
+    first, second = (method(encoder, batch, generator(1)) for _ in range(2))
     for name in set(first) - {"loss", "denoising"}:  # the running target statistics have moved on
         torch.testing.assert_close(first[name], second[name], rtol=1e-6, atol=1e-6)
-    assert method(encoder, batch.get_example(0), generator())["loss"].isfinite()
+    assert method(encoder, batch.get_example(0), generator(1))["loss"].isfinite()
 
 
 @pytest.mark.parametrize("name", EDGE_MOLECULES)
@@ -141,12 +137,12 @@ def test_edge_molecules(name):
             assert parameter.grad is None or parameter.grad.isfinite().all()
 
 
-def test_molecules_without_spectra_take_part_in_the_denoising_only(batch):
+def test_molecules_without_spectra_take_part_in_the_denoising_only(batch, generator):
     encoder, method = make_encoder(), make_method(weights={"denoising": 0.0, "contrastive": 1.0, "reconstruction": 1.0})
     for kind in LENGTHS:
         batch[kind][2] = torch.nan
     pos = batch.pos.requires_grad_()
-    method(encoder, batch, generator())["loss"].backward()
+    method(encoder, batch, generator(1))["loss"].backward()
     assert pos.grad[batch.batch != 2].abs().sum(1).min() > 0
     assert pos.grad[batch.batch == 2].abs().max() == 0
 
@@ -243,25 +239,25 @@ def test_cuda(batch):
     assert losses["loss"].isfinite()
 
 
-def test_frad_and_slide_are_the_sum_of_their_parts(batch):
+def test_frad_and_slide_are_the_sum_of_their_parts(batch, generator):
     encoder, frad, slide = (
         make_encoder(),
         ms.methods.Frad(16, 0.1),
         ms.methods.SliDe(16, coord_weight=0.5, coord_std=0.02),
     )
-    noisy = ms.noise.FradNoise(0.1)(batch, generator())
+    noisy = ms.noise.FradNoise(0.1)(batch, generator(1))
     target = noisy.pos_target / noisy.pos_target.square().mean().sqrt()
     expected = (frad.head(encoder(noisy.z, noisy.pos, noisy.batch)) - target).square().mean()
-    torch.testing.assert_close(frad(encoder, batch, generator())["loss"], expected)
+    torch.testing.assert_close(frad(encoder, batch, generator(1))["loss"], expected)
 
-    draws = generator()
+    draws = generator(1)
     noisy = ms.noise.SliDeNoise()(batch, draws)
     target = noisy.gradient_target / noisy.gradient_target.square().mean().sqrt()
     expected = (slide.head(encoder(noisy.z, noisy.pos, noisy.batch)) - target).square().mean()
     noisier = ms.noise.CoordNoise(0.02)(noisy, draws)
     target = noisier.pos_target / noisier.pos_target.square().mean().sqrt()
     around = (slide.coord_head(encoder(noisier.z, noisier.pos, noisier.batch)) - target).square().mean()
-    losses = slide(encoder, batch, generator())
+    losses = slide(encoder, batch, generator(1))
     assert sorted(losses) == ["denoising", "loss"]
     torch.testing.assert_close(losses["loss"], expected + 0.5 * around)
 
@@ -285,7 +281,7 @@ EDGE_SMILES = {
 
 @pytest.mark.parametrize("as_released", [False, True], ids=["", "as released"])
 @pytest.mark.parametrize("smiles", EDGE_SMILES.values(), ids=EDGE_SMILES)
-def test_edge_molecules_with_chemical_noise(smiles, as_released):
+def test_edge_molecules_with_chemical_noise(smiles, as_released, generator):
     """Alone and beside an ordinary molecule: finite losses and gradients."""
     prepare = RELEASED if as_released else PREPARE
     edge, ordinary = (prepare(ms.data.from_smiles(each)) for each in (smiles, "CCO"))
@@ -298,14 +294,14 @@ def test_edge_molecules_with_chemical_noise(smiles, as_released):
     for molecules in ([edge], [edge, ordinary]):
         for method in methods:
             encoder = make_encoder()
-            losses = method(encoder, Batch.from_data_list(molecules), generator())
+            losses = method(encoder, Batch.from_data_list(molecules), generator(1))
             losses["loss"].backward()
             assert losses["loss"].isfinite()
             for parameter in [*encoder.parameters(), *method.parameters()]:
                 assert parameter.grad is None or parameter.grad.isfinite().all()
 
 
-def test_methods_come_back_from_disk(batch, tmp_path):
+def test_methods_come_back_from_disk(batch, tmp_path, generator):
     from_parts = ms.methods.Denoising(ms.noise.FradNoise(0.1), ms.heads.VectorHead(16), ms.objectives.DenoisingLoss())
     methods = [
         ms.methods.Frad(16, mode="vibration"),
@@ -319,7 +315,7 @@ def test_methods_come_back_from_disk(batch, tmp_path):
         method(encoder, batch)
         ms.pretrained.save(method, tmp_path / str(number))
         again = ms.pretrained.load(tmp_path / str(number))
-        losses = [each.eval()(encoder, batch, generator())["loss"] for each in (method, again)]
+        losses = [each.eval()(encoder, batch, generator(1))["loss"] for each in (method, again)]
         torch.testing.assert_close(*losses)
 
 

@@ -14,10 +14,6 @@ def make_encoder():
     return ms.encoders.EquivariantTransformer(16, num_layers=2, num_heads=4, num_rbf=8)
 
 
-def generator():
-    return torch.Generator().manual_seed(1)
-
-
 @pytest.fixture
 def batch():
     topology = ms.data.transforms.AddTopology()
@@ -26,21 +22,21 @@ def batch():
     return batch
 
 
-def test_one_pass(batch):
+def test_one_pass(batch, generator):
     encoder, denoise, head = make_encoder(), ms.methods.Coord(16, std=0.005), ms.heads.ScalarHead(16, reduce="mean")
     finetune = ms.methods.NoisyNodes(denoise, head, label="gap")
-    noisy = ms.noise.CoordNoise(0.005)(batch, generator())
+    noisy = ms.noise.CoordNoise(0.005)(batch, generator(1))
     atoms = encoder(noisy.z, noisy.pos, noisy.batch)
     target = noisy.pos_target / noisy.pos_target.square().mean().sqrt()
     denoising = (denoise.head(atoms) - target).square().mean()
     of_property = (head(atoms, batch).flatten() - batch.gap).square().mean()
-    losses = finetune(encoder, batch, generator())
+    losses = finetune(encoder, batch, generator(1))
     torch.testing.assert_close(losses["property"], of_property)
     torch.testing.assert_close(losses["denoising"], denoising)
     torch.testing.assert_close(losses["loss"], of_property + 0.1 * denoising)
 
 
-def test_two_passes_with_forces(batch):
+def test_two_passes_with_forces(batch, generator):
     """Energy and forces of the molecules as they are; denoising around them."""
     encoder, head = make_encoder(), ms.heads.ScalarHead(16)
     denoise = ms.methods.Frad(16, std=0.005, rotatable_std=math.radians(20))
@@ -51,12 +47,12 @@ def test_two_passes_with_forces(batch):
     expected = {
         "property": F.smooth_l1_loss(energy.flatten(), batch.gap),
         "forces": F.smooth_l1_loss(-gradient, batch.forces),
-        "denoising": ms.methods.Frad.forward(denoise, encoder, batch, generator())["loss"],
+        "denoising": ms.methods.Frad.forward(denoise, encoder, batch, generator(1))["loss"],
     }
     denoise.objective.normalizer.count.zero_()  # start the running statistics of the target afresh
     denoise.objective.normalizer.mean.zero_()
     denoise.objective.normalizer.squared_deviations.zero_()
-    losses = finetune(encoder, batch, generator())
+    losses = finetune(encoder, batch, generator(1))
     for name, value in expected.items():
         torch.testing.assert_close(losses[name], value)
     total = 0.2 * expected["property"] + 0.8 * expected["forces"] + 0.1 * expected["denoising"]
@@ -73,12 +69,12 @@ class Extent(torch.nn.Module):
         return square.new_zeros(data.num_graphs).index_add(0, data.batch, square).unsqueeze(1)
 
 
-def test_heads_that_read_positions_see_the_perturbed_ones(batch):
+def test_heads_that_read_positions_see_the_perturbed_ones(batch, generator):
     finetune = ms.methods.NoisyNodes(ms.methods.Coord(16, std=0.3), Extent(), label="gap")
-    pos = ms.noise.CoordNoise(0.3)(batch, generator()).pos
+    pos = ms.noise.CoordNoise(0.3)(batch, generator(1)).pos
     extent = torch.stack([pos[batch.batch == number].square().sum() for number in range(5)])
     expected = (extent - batch.gap).square().mean()
-    torch.testing.assert_close(finetune(make_encoder(), batch, generator())["property"], expected)
+    torch.testing.assert_close(finetune(make_encoder(), batch, generator(1))["property"], expected)
 
 
 @pytest.mark.parametrize("separate", [False, True])
