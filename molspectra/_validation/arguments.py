@@ -16,7 +16,7 @@ def check_sizes(**sizes: int) -> None:
 
 
 def check_choice(name: str, value: object, choices: Sequence[str | None]) -> None:
-    """Check that an argument is one of its choices, of which there are at least two.
+    """Check that an argument is one of its choices, at least two.
 
     Raises:
         ValueError: it is none of them.

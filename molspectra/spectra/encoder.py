@@ -32,7 +32,7 @@ class SpectrumEncoder(nn.Module):
         raise NotImplementedError(f"{type(self).__name__} must define num_tokens.")
 
     def prepare(self, spectra: Mapping[str, Tensor] | PreparedSpectra) -> PreparedSpectra:
-        """Check spectra, add the kinds that are absent as missing spectra, and scale all of them.
+        """Check spectra, add absent kinds as missing spectra, and scale all of them.
 
         Args:
             spectra: Kind → intensities (B, L_kind), a row of NaN for a missing spectrum. Prepared spectra are returned

@@ -76,7 +76,7 @@ class PatchMask:
         masks = {}
         for kind, spectrum in spectra.items():
             if kind not in self.patchers:
-                raise ValueError(f"No patcher for the kind {kind!r}; there are {sorted(self.patchers)}.")
+                raise ValueError(f"No patcher for the kind {kind!r}; expected some of {sorted(self.patchers)}.")
             patcher = self.patchers[kind]
             patcher.check_length(spectrum)
             # Masks of missing spectra are drawn too and then discarded: to skip them would mean to wait for the device.

@@ -28,7 +28,7 @@ def prepare(
     scalings: Mapping[str, nn.Module] | nn.ModuleDict,
     weight: Tensor,
 ) -> PreparedSpectra:
-    """Check spectra, add the kinds that are absent, and scale all of them.
+    """Check spectra, add absent kinds as missing spectra, and scale all of them.
 
     Args:
         spectra: Kind → intensities (B, L_kind), a row of NaN for a missing spectrum. Prepared spectra are returned as
@@ -51,10 +51,10 @@ def prepare(
     for kind, length in lengths.items():
         # Under autocast the spectra may come in half precision, which would round away weak bands in the scaling.
         spectrum = spectra[kind].to(weight.dtype) if kind in spectra else _missing(first, length, weight.dtype)
-        absent = spectrum.isnan().any(dim=-1, keepdim=True)
+        missing = spectrum.isnan().any(dim=-1, keepdim=True)
         # NaN is replaced before the scaling as well, for NaN · 0 = NaN in its backward pass.
-        scaled[kind] = scalings[kind](spectrum.masked_fill(absent, 0.0)).masked_fill(absent, 0.0)
-        valid[kind] = ~absent
+        scaled[kind] = scalings[kind](spectrum.masked_fill(missing, 0.0)).masked_fill(missing, 0.0)
+        valid[kind] = ~missing
     return PreparedSpectra(scaled, valid)
 
 

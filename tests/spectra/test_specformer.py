@@ -426,3 +426,12 @@ def test_a_trained_scaling_is_saved_once_a_kind(tmp_path):
 def test_masks_of_a_wrong_shape_are_refused():
     with pytest.raises(ValueError, match=r"masked\['ir'\] must have shape \(5, 120\)"):
         small()(some_spectra(), {"ir": torch.zeros(5, 7, dtype=torch.bool)})
+
+
+def test_a_trace_names_the_steps():
+    module, spectra = small(num_layers=2).eval(), some_spectra()
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        module(spectra)
+    calls = {event.key: event.count for event in profile.key_averages() if event.key.startswith("molspectra::")}
+    steps = {"patching": 1, "attention_layer": 2, "embedding": 1}
+    assert calls == {f"molspectra::specformer.{step}": count for step, count in steps.items()}
