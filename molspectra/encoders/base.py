@@ -4,6 +4,7 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -28,6 +29,11 @@ class Molecules(NamedTuple):
     def num_atoms(self) -> int:
         """Number of atoms N."""
         return self.z.shape[0]
+
+    @property
+    def batch_or_zeros(self) -> Int[Tensor, " atoms"]:
+        """Molecule of each atom (N,), also where the batch is one molecule without `batch`."""
+        return torch.zeros_like(self.z) if self.batch is None else self.batch
 
     def add_context(self, scalars: Float[Tensor, "atoms channels"]) -> Float[Tensor, "atoms channels"]:
         """Add the context, if given, to the initial scalars (N, F)."""

@@ -1,7 +1,7 @@
 """Check that a module compiles, in few graphs, and to the same numbers."""
 
 import copy
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -77,14 +77,17 @@ def _results(forward: Callable[..., Any], module: nn.Module, call: Mapping[str, 
         weights = [torch.randn(output.shape, generator=generator).to(output) for output in differentiable]
         torch.autograd.backward(differentiable, weights)
     results |= {f"gradient by {name}": p.grad for name, p in module.named_parameters() if p.grad is not None}
-    inputs = [
-        tensor
-        for leaf in _pytree.tree_leaves(arguments)
-        for tensor in (leaf.to_dict().values() if isinstance(leaf, Data) else (leaf,))
-    ]
-    gradients = [tensor.grad for tensor in inputs if isinstance(tensor, Tensor) and tensor.grad is not None]
-    results |= {f"gradient by argument {number}": gradient for number, gradient in enumerate(gradients)}
+    results |= {f"gradient by {name}": grad for name, grad in _gradients_of_arguments(arguments)}
     return results | {f"buffer {name}": buffer.clone() for name, buffer in module.named_buffers()}
+
+
+def _gradients_of_arguments(arguments: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
+    """Yield the gradients by all tensors in the arguments, in molecules too, where they have one."""
+    leaves = _pytree.tree_leaves(arguments)
+    inputs = (tensor for leaf in leaves for tensor in (leaf.to_dict().values() if isinstance(leaf, Data) else (leaf,)))
+    for number, tensor in enumerate(inputs):
+        if isinstance(tensor, Tensor) and tensor.grad is not None:
+            yield f"argument {number}", tensor.grad
 
 
 def _copy_leaf(leaf: Tensor | Data) -> Tensor | Data:

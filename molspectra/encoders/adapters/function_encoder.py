@@ -4,18 +4,17 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from torch import Tensor
 from torch.profiler import record_function
 
 from molspectra._signature import takes
 from molspectra._validation import check_context
 from molspectra.encoders.adapters.model_attributes import modules_behind, read_cutoff, read_size, refuse_cached_graphs
-from molspectra.encoders.adapters.model_encoder import ModelEncoder
 from molspectra.encoders.adapters.model_outputs import as_atom_features
+from molspectra.encoders.base import BaseEncoder, Molecules
 from molspectra.features import AtomFeatures
 
 
-class FunctionEncoder(ModelEncoder):
+class FunctionEncoder(BaseEncoder):
     """Encoder made of any callable (z, pos, batch): a function, a module, a bound method or a partial application.
 
     `bond_index`, `bond_order` and `context` are passed on if the signature has them. The callable always gets a tensor
@@ -52,33 +51,28 @@ class FunctionEncoder(ModelEncoder):
         *,
         max_z: int | None = None,
     ) -> None:
-        super().__init__()
-        self.function, self.owners = function, modules_behind(function)
-        self.out_channels = read_size("out_channels", out_channels, function)
         cutoff = read_cutoff(cutoff, function)
-        self.cutoff = math.inf if cutoff is None else cutoff
-        self.max_z = getattr(function, "max_z", 118) if max_z is None else max_z
+        super().__init__(
+            read_size("out_channels", out_channels, function),
+            math.inf if cutoff is None else cutoff,
+            getattr(function, "max_z", 118) if max_z is None else max_z,
+        )
+        self.function, self.owners = function, modules_behind(function)
         self.takes = {name: takes(function, name) for name in ("bond_index", "bond_order", "context")}
         refuse_cached_graphs(self)
 
-    def _encode(
-        self,
-        z: Tensor,
-        pos: Tensor,
-        batch: Tensor,
-        bond_index: Tensor | None,
-        bond_order: Tensor | None,
-        context: Tensor | None,
-    ) -> AtomFeatures:
+    def encode(self, molecules: Molecules) -> AtomFeatures:
+        """Compute the features that the callable returns."""
+        context = molecules.context
         if context is not None:
             if not self.takes["context"]:
                 raise ValueError(
                     f"{getattr(self.function, '__name__', type(self.function).__name__)} does not take `context`. Give "
                     "it the keyword context=None, (N, F), added to its initial scalars, or call the encoder without."
                 )
-            check_context(context, (z.shape[0], self.out_channels))
-        optional = {"bond_index": bond_index, "bond_order": bond_order, "context": context}
+            check_context(context, (molecules.num_atoms, self.out_channels))
+        optional = {"bond_index": molecules.bond_index, "bond_order": molecules.bond_order, "context": context}
         keywords = {name: value for name, value in optional.items() if value is not None and self.takes[name]}
         with record_function("molspectra::function_encoder"):
-            returned = self.function(z, pos, batch, **keywords)
-        return as_atom_features(returned, z.shape[0], self.out_channels, pos.dtype)
+            returned = self.function(molecules.z, molecules.pos, molecules.batch_or_zeros, **keywords)
+        return as_atom_features(returned, molecules, self.out_channels)

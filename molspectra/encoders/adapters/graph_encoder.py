@@ -9,17 +9,18 @@ from torch import Tensor, nn
 from torch.profiler import record_function
 
 from molspectra._signature import takes
+from molspectra._validation import check_choice
 from molspectra.encoders.adapters.context import add_to_embedding
 from molspectra.encoders.adapters.model_attributes import modules_behind, read_cutoff, read_size, refuse_cached_graphs
-from molspectra.encoders.adapters.model_encoder import ModelEncoder
 from molspectra.encoders.adapters.model_outputs import as_atom_features
+from molspectra.encoders.base import BaseEncoder, Molecules
 from molspectra.features import AtomFeatures
 from molspectra.geometry.bonds import bond_graph
 from molspectra.geometry.neighbors import edge_geometry, radius_graph
 from molspectra.layers.radial import CosineCutoff, ExpNormalBasis
 
 
-class GraphEncoder(ModelEncoder):
+class GraphEncoder(BaseEncoder):
     """Encoder made of a graph network (x, edge_index, …): PyG's GCN, GIN, GAT, PNA, …, one of their layers, or yours.
 
     The encoder embeds the elements, which gives the node features x, and creates the edges. `batch` is passed on if the
@@ -63,11 +64,9 @@ class GraphEncoder(ModelEncoder):
         num_rbf: int | None = None,
         edge_weight: bool = False,
     ) -> None:
-        super().__init__()
         in_channels = read_size("in_channels", in_channels, module)
         out_channels = read_size("out_channels", out_channels, module)
-        if edges not in ("radius", "bonds"):
-            raise ValueError(f'edges must be "radius" or "bonds"; got {edges!r}.')
+        check_choice("edges", edges, ("radius", "bonds"))
         cutoff = read_cutoff(cutoff, module)
         if cutoff is None and (edges == "radius" or num_rbf is not None or edge_weight):
             raise ValueError(
@@ -77,9 +76,8 @@ class GraphEncoder(ModelEncoder):
             # Networks of PyG accept both keywords, and say by an attribute which of them their layers read.
             if asked and not (takes(module, name) and getattr(module, f"supports_{name}", True)):
                 raise ValueError(f"{type(module).__name__} takes no {name}. Leave out num_rbf= or edge_weight=.")
+        super().__init__(out_channels, math.inf if cutoff is None else cutoff, max_z)
         self.module, self.owners = module, modules_behind(module)
-        self.out_channels, self.max_z = out_channels, max_z
-        self.cutoff = math.inf if cutoff is None else cutoff
         self.needs_bonds = edges == "bonds"
         self.takes_batch = takes(module, "batch")
         # Row z of the table is element z. Row 0 is never read.
@@ -88,40 +86,28 @@ class GraphEncoder(ModelEncoder):
         self.envelope = CosineCutoff(self.cutoff) if edge_weight else None
         refuse_cached_graphs(self)
 
-    def _encode(
-        self,
-        z: Tensor,
-        pos: Tensor,
-        batch: Tensor,
-        bond_index: Tensor | None,
-        bond_order: Tensor | None,
-        context: Tensor | None,
-    ) -> AtomFeatures:
+    def encode(self, molecules: Molecules) -> AtomFeatures:
+        """Compute the features that the network returns."""
         with record_function("molspectra::graph_encoder::edges"):
-            edge_index = self._edges(pos, batch, bond_index)
-            keywords = self._edge_features(pos, edge_index)
+            edge_index = self._edge_index(molecules)
+            keywords = self._edge_features(molecules.pos, edge_index)
         if self.takes_batch:
-            keywords["batch"] = batch
-        embedded = add_to_embedding(self.embedding(z), context)
+            keywords["batch"] = molecules.batch_or_zeros
+        embedded = add_to_embedding(self.embedding(molecules.z), molecules.context)
         with record_function("molspectra::graph_encoder::network"):
             returned = self.module(embedded, edge_index, **keywords)
-        return as_atom_features(returned, z.shape[0], self.out_channels, pos.dtype)
+        return as_atom_features(returned, molecules, self.out_channels)
 
-    def _edges(
-        self,
-        pos: Float[Tensor, "atoms 3"],
-        batch: Int[Tensor, " atoms"],
-        bond_index: Int[Tensor, "2 bonds"] | None,
-    ) -> Int[Tensor, "2 edges"]:
+    def _edge_index(self, molecules: Molecules) -> Int[Tensor, "2 edges"]:
         """Return rows [source, target] of the pairs within the cutoff, or of the bonds in both directions."""
         if not self.needs_bonds:
-            return radius_graph(pos, batch, self.cutoff)
-        if bond_index is None:
+            return radius_graph(molecules.pos, molecules.batch, self.cutoff)
+        if molecules.bond_index is None:
             raise ValueError(
                 'edges="bonds" needs bond_index (2, B); got None. Give the encoder the bonds of the data '
                 '(molspectra.data finds them), or make the adapter with edges="radius".'
             )
-        return bond_graph(bond_index, pos.shape[0])
+        return bond_graph(molecules.bond_index, molecules.num_atoms)
 
     def _edge_features(self, pos: Float[Tensor, "atoms 3"], edge_index: Int[Tensor, "2 edges"]) -> dict[str, Tensor]:
         """Return the functions of the distances that the network is to read, by keyword."""

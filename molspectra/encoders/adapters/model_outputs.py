@@ -2,20 +2,20 @@
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
+from molspectra.encoders.base import Molecules
 from molspectra.features import AtomFeatures
 
 
-def as_atom_features(returned: Any, num_atoms: int, channels: int, dtype: torch.dtype) -> AtomFeatures:
+def as_atom_features(returned: Any, molecules: Molecules, channels: int) -> AtomFeatures:
     """Return scalars, a pair of scalars and vectors, or atom features as atom features.
 
     Args:
         returned: Output of a model.
-        num_atoms: Expected number N of atoms.
+        molecules: Molecules that the model has read. Their N atoms are expected, and the dtype of their positions is
+            that of the features: under autocast, models may return another one.
         channels: Expected width F.
-        dtype: Precision of the features. Under autocast, models may return another one.
 
     Raises:
         TypeError: It is nothing of the kind.
@@ -28,13 +28,14 @@ def as_atom_features(returned: Any, num_atoms: int, channels: int, dtype: torch.
             "The model must return scalars (N, F), a pair (scalars, vectors (N, 3, F)) or AtomFeatures; got a "
             f"{type(returned).__name__}{of}."
         )
+    num_atoms = molecules.num_atoms
     expected = [(num_atoms, channels), *((num_atoms, 2 * l + 1, channels) for l in range(1, len(parts)))]
     if (shapes := [tuple(part.shape) for part in parts]) != expected:
         raise ValueError(
             f"The model must return features of {num_atoms} atoms and out_channels={channels}, of shape {expected}; "
             f"got {shapes}. Return the features ahead of its pooling, and check out_channels."
         )
-    scalars, *others = (part.to(dtype) for part in parts)
+    scalars, *others = (part.to(molecules.pos.dtype) for part in parts)
     return AtomFeatures(scalars, others[0] if others else None, tuple(others[1:]))
 
 

@@ -1,15 +1,14 @@
 """Encoder made of a molecular model of PyG."""
 
-from torch import Tensor
 from torch_geometric.nn.models import SchNet, ViSNet
 from torch_geometric.nn.models.dimenet import DimeNet, DimeNetPlusPlus
 
-from molspectra.encoders.adapters.model_encoder import ModelEncoder
 from molspectra.encoders.adapters.pyg import DimeNetFeatures, SchNetFeatures, ViSNetFeatures
+from molspectra.encoders.base import BaseEncoder, Molecules
 from molspectra.features import AtomFeatures
 
 
-class PyGEncoder(ModelEncoder):
+class PyGEncoder(BaseEncoder):
     """Encoder made of the SchNet, DimeNet++ or ViSNet of PyG: features are read ahead of the output layers.
 
     All sizes are read off the model, whose parts are shared, not copied. Its output layers are not part of the encoder,
@@ -38,22 +37,14 @@ class PyGEncoder(ModelEncoder):
     """
 
     def __init__(self, model: SchNet | DimeNetPlusPlus | ViSNet) -> None:
-        super().__init__()
-        self.features = _read(model)
-        self.out_channels = self.features.out_channels
-        self.cutoff = self.features.cutoff
-        self.max_z = self.features.max_z
+        features = _read(model)
+        # The table of a model may have rows beyond the last element.
+        super().__init__(features.out_channels, features.cutoff, min(features.max_z, 118))
+        self.features = features
 
-    def _encode(
-        self,
-        z: Tensor,
-        pos: Tensor,
-        batch: Tensor,
-        bond_index: Tensor | None,
-        bond_order: Tensor | None,
-        context: Tensor | None,
-    ) -> AtomFeatures:
-        return self.features(z, pos, batch, context)
+    def encode(self, molecules: Molecules) -> AtomFeatures:
+        """Compute the features that the model has: scalars (N, F), and those of higher degrees."""
+        return self.features(molecules, self.hook_point)
 
 
 def _read(model: SchNet | DimeNetPlusPlus | ViSNet) -> SchNetFeatures | DimeNetFeatures | ViSNetFeatures:

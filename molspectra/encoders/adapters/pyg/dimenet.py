@@ -11,6 +11,7 @@ from torch_geometric.utils import scatter
 
 from molspectra.encoders.adapters.context import add_to_embedding
 from molspectra.encoders.adapters.pyg.edge_pairs import edge_pairs
+from molspectra.encoders.base import Molecules
 from molspectra.features import AtomFeatures
 from molspectra.geometry.neighbors import edge_geometry, radius_graph
 from molspectra.layers.hook_point import HookPoint
@@ -44,27 +45,20 @@ class DimeNetFeatures(nn.Module):
         self.out_channels = model.output_blocks[0].lin_up.out_features
         self.rbf, self.sbf, self.emb, self.interactions = model.rbf, model.sbf, model.emb, model.interaction_blocks
         self.outputs = nn.ModuleList(AtomEmbedding(block) for block in model.output_blocks)
-        self.hook_point = HookPoint()
 
-    def forward(
-        self,
-        z: Int[Tensor, " atoms"],
-        pos: Float[Tensor, "atoms 3"],
-        batch: Int[Tensor, " atoms"],
-        context: Float[Tensor, "atoms channels"] | None,
-    ) -> AtomFeatures:
+    def forward(self, molecules: Molecules, hook_point: HookPoint) -> AtomFeatures:
         """Return scalars (N, F)."""
-        num_atoms = z.shape[0]
+        num_atoms = molecules.num_atoms
         with record_function("molspectra::dimenet::edges"):
-            edge_index = radius_graph(pos, batch, self.cutoff)
-            distance, direction = edge_geometry(pos, edge_index)
+            edge_index = radius_graph(molecules.pos, molecules.batch, self.cutoff)
+            distance, direction = edge_geometry(molecules.pos, edge_index)
             distance = distance.clamp(min=_CLOSEST)
             inner, outer = edge_pairs(edge_index, num_atoms)
             cosine = (direction.index_select(0, inner) * direction.index_select(0, outer)).sum(dim=1)
             rbf = self.rbf(distance)
             sbf = self.spherical_basis(distance, cosine, inner)
         source, target = edge_index
-        scalars = add_to_embedding(self.emb.emb(z), context)
+        scalars = add_to_embedding(self.emb.emb(molecules.z), molecules.context)
         # A message lives on a directed edge and starts from both elements and their distance.
         ends = scalars.index_select(0, target), scalars.index_select(0, source)
         messages = self.emb.act(self.emb.lin(torch.cat([*ends, self.emb.act(self.emb.lin_rbf(rbf))], dim=1)))
@@ -73,7 +67,7 @@ class DimeNetFeatures(nn.Module):
         for interaction, output in zip(self.interactions, others, strict=True):
             with record_function("molspectra::dimenet::interaction"):
                 messages = interaction(messages, rbf, sbf, inner, outer)
-                features = self.hook_point(features + output(messages, rbf, target, num_atoms))
+                features = hook_point(features + output(messages, rbf, target, num_atoms))
         return AtomFeatures(features)
 
     def spherical_basis(

@@ -7,6 +7,7 @@ from torch_geometric.nn.models import SchNet
 from torch_geometric.nn.models.schnet import RadiusInteractionGraph
 
 from molspectra.encoders.adapters.context import add_to_embedding
+from molspectra.encoders.base import Molecules
 from molspectra.features import AtomFeatures
 from molspectra.geometry.neighbors import edge_geometry, radius_graph
 from molspectra.layers.hook_point import HookPoint
@@ -32,30 +33,21 @@ class SchNetFeatures(nn.Module):
         self.interactions = model.interactions
         # PyG's own graph drops neighbors beyond `max_num_neighbors` and needs torch-cluster: edges are created here.
         self.interaction_graph = None if type(own) is RadiusInteractionGraph else own
-        self.hook_point = HookPoint()
 
-    def forward(
-        self,
-        z: Int[Tensor, " atoms"],
-        pos: Float[Tensor, "atoms 3"],
-        batch: Int[Tensor, " atoms"],
-        context: Float[Tensor, "atoms channels"] | None,
-    ) -> AtomFeatures:
+    def forward(self, molecules: Molecules, hook_point: HookPoint) -> AtomFeatures:
         """Return scalars (N, F)."""
         with record_function("molspectra::schnet::edges"):
-            edge_index, distance = self.edges(pos, batch)
+            edge_index, distance = self.edges(molecules)
             rbf = self.distance_expansion(distance)
-        scalars = add_to_embedding(self.embedding(z), context)
+        scalars = add_to_embedding(self.embedding(molecules.z), molecules.context)
         for interaction in self.interactions:
             with record_function("molspectra::schnet::interaction"):
-                scalars = self.hook_point(scalars + interaction(scalars, edge_index, distance, rbf))
+                scalars = hook_point(scalars + interaction(scalars, edge_index, distance, rbf))
         return AtomFeatures(scalars)
 
-    def edges(
-        self, pos: Float[Tensor, "atoms 3"], batch: Int[Tensor, " atoms"]
-    ) -> tuple[Int[Tensor, "2 edges"], Float[Tensor, " edges"]]:
+    def edges(self, molecules: Molecules) -> tuple[Int[Tensor, "2 edges"], Float[Tensor, " edges"]]:
         """Return the pairs that interact, (2, E), and their distances in Å, (E,)."""
         if self.interaction_graph is not None:
-            return self.interaction_graph(pos, batch)
-        edge_index = radius_graph(pos, batch, self.cutoff)
-        return edge_index, edge_geometry(pos, edge_index)[0]
+            return self.interaction_graph(molecules.pos, molecules.batch_or_zeros)
+        edge_index = radius_graph(molecules.pos, molecules.batch, self.cutoff)
+        return edge_index, edge_geometry(molecules.pos, edge_index)[0]

@@ -8,6 +8,7 @@ from torch_geometric.nn.models import ViSNet
 from torch_geometric.utils import scatter
 
 from molspectra.encoders.adapters.context import add_to_embedding
+from molspectra.encoders.base import Molecules
 from molspectra.features import AtomFeatures
 from molspectra.geometry.neighbors import edge_geometry, radius_graph
 from molspectra.layers.hook_point import HookPoint
@@ -25,23 +26,16 @@ class ViSNetFeatures(nn.Module):
         self.model = model.representation_model
         self.out_channels, self.cutoff = self.model.hidden_channels, self.model.cutoff
         self.max_z = self.model.embedding.num_embeddings - 1
-        self.hook_point = HookPoint()
 
-    def forward(
-        self,
-        z: Int[Tensor, " atoms"],
-        pos: Float[Tensor, "atoms 3"],
-        batch: Int[Tensor, " atoms"],
-        context: Float[Tensor, "atoms channels"] | None,
-    ) -> AtomFeatures:
+    def forward(self, molecules: Molecules, hook_point: HookPoint) -> AtomFeatures:
         """Return scalars (N, F), vectors (N, 3, F) and perhaps degree 2 (N, 5, F), in e3nn's order as in ViSNet's."""
         model = self.model
         with record_function("molspectra::visnet::edges"):
-            edge_index = radius_graph(pos, batch, self.cutoff, loop=True)
-            distance, direction = edge_geometry(pos, edge_index)
+            edge_index = radius_graph(molecules.pos, molecules.batch, self.cutoff, loop=True)
+            distance, direction = edge_geometry(molecules.pos, edge_index)
             rbf, harmonics = model.distance_expansion(distance), model.sphere(direction)
-        scalars = add_to_embedding(model.embedding(z), context)
-        scalars = self.add_neighbors(z, scalars, edge_index, distance, rbf)
+        scalars = add_to_embedding(model.embedding(molecules.z), molecules.context)
+        scalars = self.add_neighbors(molecules.z, scalars, edge_index, distance, rbf)
         tensors = scalars.new_zeros(scalars.shape[0], harmonics.shape[1], scalars.shape[1])
         edges = model.edge_embedding(edge_index, rbf, scalars)
         for layer in model.vis_mp_layers:
@@ -52,7 +46,7 @@ class ViSNetFeatures(nn.Module):
                 scalars, tensors = scalars + delta_scalars, tensors + delta_tensors
                 # The last layer does not update the edges, which nothing would read.
                 edges = edges if delta_edges is None else edges + delta_edges
-                scalars = self.hook_point(scalars)
+                scalars = hook_point(scalars)
         tensors = model.vec_out_norm(tensors)
         return AtomFeatures(model.out_norm(scalars), tensors[:, :3], (tensors[:, 3:],) if model.lmax > 1 else ())
 
