@@ -1,4 +1,4 @@
-"""Embedding molecules from whatever they come as, against the encoder called by hand."""
+"""Embedding of molecules from every source, against the encoder called by hand."""
 
 import ase
 import numpy as np
@@ -187,7 +187,7 @@ def test_published_graph_representations(reference, load_fixture):
 
 
 def published_molecules(load_fixture):
-    """Molecules, and what the published 3D-EMGP makes of them."""
+    """Return molecules, and the features that the published 3D-EMGP gives for them."""
     inputs = load_fixture("emgp/inputs.safetensors")
     molecules = []
     for molecule in range(int(inputs["batch"].max()) + 1):

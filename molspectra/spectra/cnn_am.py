@@ -91,6 +91,7 @@ class CNNAM(Configurable, SpectrumEncoder):
                 for kind in kinds
             }
         )
+        # Strides shorten the axis: the dense layers see a few sections of it, not thousands of samples.
         self.dense = nn.Sequential(
             nn.Linear(sum(self.num_sections.values()) * self.hidden_channels, out_channels),
             nn.GELU(),

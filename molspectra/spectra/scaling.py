@@ -174,6 +174,7 @@ class IdentityScaling(Configurable, nn.Module):
 
 def _refuse_negative(x: Tensor) -> None:
     """Refuse intensities below 0, of which the logarithm may not exist."""
+    # Such as those of a drifting baseline. Clamped without a word, they would pass for regions without absorption.
     if values_are_free(x) and bool((negative := x < 0).any()):
         raise ValueError(
             f"Intensities must not be negative for a logarithmic scaling; got {int(negative.sum())} negative values, "

@@ -88,6 +88,7 @@ class SpecFormer(Configurable, SpectrumEncoder):
         self.hidden_channels = hidden_channels
         self.out_channels = out_channels
         self.pool = pool
+        # Dot products of queries and keys grow with the root of their width, which would saturate the softmax.
         self.scale = (hidden_channels // num_heads) ** -0.5
         self.patchers = {kind: SpectrumPatcher(lengths[kind], patch_lens[kind], strides[kind]) for kind in kinds}
         self.scalings = nn.ModuleDict(scalings)
@@ -106,6 +107,7 @@ class SpecFormer(Configurable, SpectrumEncoder):
         num_tokens = sum(self.num_patches.values())
         self.out_proj = nn.Linear(hidden_channels * (num_tokens if pool == "flatten" else 1), out_channels)
         self.out_norm = nn.LayerNorm(out_channels)
+        # Small beside the projected patches, so that intensities dominate the tokens at first.
         for position in self.positions.values():
             nn.init.uniform_(position, -0.02, 0.02)
 

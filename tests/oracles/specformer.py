@@ -1,4 +1,4 @@
-"""SpecFormer as its equations are written: patches, explicit residual attention, batch normalisation."""
+"""SpecFormer as its equations are written: patches, explicit residual attention, batch normalization."""
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +10,7 @@ from molspectra.spectra import SpecFormer
 def explicit_specformer(
     specformer: SpecFormer, spectra: dict[str, Tensor], masked: dict[str, Tensor] | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Tokens and embedding that `specformer` should give in training, where no spectrum is missing."""
+    """Return the tokens and embedding that `specformer` should give in training if no spectrum is missing."""
     tokens = []
     for kind, patcher in specformer.patchers.items():
         scaled = specformer.scalings[kind](spectra[kind])
@@ -34,7 +34,7 @@ def explicit_specformer(
 
 
 def standardize(norm: nn.Module, tokens: Tensor) -> Tensor:
-    """Each channel over all tokens of the batch, by PyTorch's own batch normalisation."""
+    """Normalize each channel over all tokens of the batch, by PyTorch's own batch normalization."""
     return F.batch_norm(
         tokens.transpose(1, 2), None, None, norm.weight, norm.bias, training=True, eps=norm.eps
     ).transpose(1, 2)

@@ -1,4 +1,4 @@
-"""A web server on the loopback interface, that breaks off, refuses and changes its files on demand."""
+"""A web server on the loopback interface that breaks off, refuses and changes its files on demand."""
 
 import hashlib
 import http.server
@@ -12,15 +12,15 @@ import pytest
 
 @dataclass
 class Server:
-    """What is served, how, and what has been asked for."""
+    """Files and answers of the server, and the requests it has received."""
 
     url: str = ""
     files: dict[str, bytes] = field(default_factory=dict)
     ranges: bool = True
-    """Whether it honours Range and sends an ETag."""
+    """True if it serves byte ranges and sends an ETag."""
     validators: bool = True
     length: bool = True
-    """Whether it says how long a file is."""
+    """True if it sends the length of a file."""
     cut_after: int | None = None
     """Break off every answer after this many bytes of the body."""
     requests: list[dict[str, str]] = field(default_factory=list)

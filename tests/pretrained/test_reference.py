@@ -115,7 +115,7 @@ def test_full_size(folder, setting):
     """Both published sizes of MolSpectra, float32 and float64."""
     layout = json.loads((folder / "published_layout_manifest.json").read_text())[f"molspectra_pretrain_{setting}"]
     expected_config = json.loads((folder / "full_size_formula" / "config.json").read_text())[setting]
-    # What the rule keeps at the constructor's values: constants of the radial basis and the softmax, mean and std.
+    # The rule keeps the constructor's values of the constants of the radial basis and the softmax, and of mean and std.
     num_rbf = layout["hyper_parameters"]["num_rbf"]
     cutoff = torch.tensor(-5.0).exp()
     kept = {

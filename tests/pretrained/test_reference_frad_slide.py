@@ -56,7 +56,7 @@ def statistics(prefix, size, total=None, squares=None, count=None):
 
 
 def slide_extras(channels=16):
-    """What SliDe's files hold besides: heads of edges in a list, projections, normalisers of internal coordinates."""
+    """Return further contents of SliDe's files: heads of edges, projections, normalizers of internal coordinates."""
     extras = {}
     for number in range(1, 5):
         extras |= mlp(f"{NOISE}{number}.", 2 * channels, channels, 1)
@@ -163,7 +163,7 @@ def test_scalars_are_normed_between_layers_without_weights(normed, folder, tmp_p
     arguments = tensors["in.z"], tensors["in.pos"], tensors["in.batch"]
     atoms = encoder(*arguments)
 
-    seen = []  # what each norm is given and gives, layer by layer
+    seen = []  # input and output of each norm, layer by layer
     for norm in encoder.scalar_norms:
         norm.register_forward_hook(lambda _, given, made: seen.append((*given, made)))
     encoder(*arguments)

@@ -1,4 +1,4 @@
-"""Published checkpoints by name: what is known of them, and fetching them from a server that misbehaves."""
+"""Published checkpoints by name: the facts about them, and fetching them from a server that misbehaves."""
 
 import hashlib
 import re

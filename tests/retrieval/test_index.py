@@ -1,4 +1,4 @@
-"""The search against a full sort of all similarities, and what the index says to bad input."""
+"""The search against a full sort of all similarities, and errors of the index."""
 
 import sys
 

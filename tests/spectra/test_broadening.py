@@ -54,7 +54,7 @@ def test_area_is_the_sum_of_intensities(lines, fwhm):
     intensities = torch.tensor([i for _, i in lines], **f64)
     area = torch.trapezoid(broaden(positions, intensities, AXIS, fwhm), AXIS.grid)
     assert float(area) == pytest.approx(float(intensities.sum()), abs=1e-8)
-    # A Lorentzian loses to its tails what its distribution function says.
+    # The part of a Lorentzian that lies in its tails follows from its distribution function.
     tails = sum(
         i * (scipy.stats.cauchy.cdf(100, x, fwhm / 2) - scipy.stats.cauchy.cdf(0, x, fwhm / 2)) for x, i in lines
     )

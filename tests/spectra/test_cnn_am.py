@@ -1,4 +1,4 @@
-"""CNN-AM: its attention against loops, and what it promises about missing spectra and batches."""
+"""CNN-AM: attention against loops, missing spectra, and independence of the batch."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Scalings: values, round trips, gradients, compilation, and what they refuse."""
+"""Scalings: values, round trips, gradients, compilation, and errors."""
 
 import copy
 import math

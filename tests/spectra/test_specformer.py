@@ -1,4 +1,4 @@
-"""SpecFormer: parity with the published implementation, with the explicit attention, and what it promises beyond."""
+"""SpecFormer: parity with the published implementation and with explicit attention; missing spectra; masks; errors."""
 
 import json
 from functools import partial
@@ -58,7 +58,7 @@ class Published:
     def outputs(self, name):
         outputs = load_file(self.folder / f"{name}.safetensors")
         if name.startswith("out_train") and "tokens" not in outputs:
-            # What enters the encoder does not depend on the mode: these numbers are stored once.
+            # The input of the encoder does not depend on the mode: these numbers are stored once.
             outputs["tokens"] = self.outputs(name.replace("train", "eval"))["tokens"]
         return outputs
 
@@ -313,7 +313,7 @@ def test_batched_equals_one_by_one_in_evaluation():
 
 
 def test_interval_masks_leak_nothing():
-    """What enters the first layer does not depend on the hidden samples at all."""
+    """The input of the first layer does not depend on the hidden samples at all."""
     module, spectra = small(), some_spectra()
     mask = PatchMask(module.patchers, mask_ratio=0.3)(spectra, torch.Generator().manual_seed(0))
     tokens, _ = module.tokenize(spectra, mask)
@@ -322,7 +322,7 @@ def test_interval_masks_leak_nothing():
 
 
 def test_patch_masks_leak_through_the_overlap():
-    """The released way: changing a hidden patch changes the tokens of its visible neighbours."""
+    """The released way: changing a hidden patch changes the tokens of its visible neighbors."""
     module, spectra = small(), some_spectra()
     hidden = torch.zeros(5, module.num_patches["ir"], dtype=torch.bool)
     hidden[:, 4] = True

@@ -1,4 +1,4 @@
-"""Axes: lengths, grids, and what they refuse."""
+"""Axes: lengths, grids and errors."""
 
 import dataclasses
 
