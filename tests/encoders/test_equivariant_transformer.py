@@ -201,7 +201,7 @@ def test_impossible_arguments_are_refused(arguments, message):
 
 
 def test_nan_positions_are_not_hidden_where_values_are_not_checked(monkeypatch):
-    monkeypatch.setattr("molspectra._validation.values_are_free", lambda tensor: False)
+    monkeypatch.setattr("molspectra._validation.molecules.values_are_free", lambda tensor: False)
     z, pos, batch = random_molecules()
     pos[0] = torch.nan
     scalars = EquivariantTransformer(8, 1, 2, 4)(z, pos, batch).scalars

@@ -2,7 +2,6 @@
 
 import operator
 import warnings
-from typing import Any
 
 import torch
 from jaxtyping import Float, Float32, Int64
@@ -134,12 +133,10 @@ def guess_orders(
 def _orders_by_rdkit(z: Tensor, bond_index: Tensor, charge: int) -> list[float]:
     rdkit = import_rdkit("perceive_bond_orders")
     mol = assemble(z.tolist(), [(i, j, 1) for i, j in bond_index.t().tolist()])
-    options: dict[str, Any] = {"charge": charge, "embedChiral": False}
     with rdkit.rdBase.BlockLogs():  # RDKit also writes to stderr the error that it raises
-        try:
-            rdkit.Chem.rdDetermineBonds.DetermineBondOrders(mol, **options, maxIterations=_RDKIT_STEPS)
-        except TypeError:  # older RDKit has no such limit
-            rdkit.Chem.rdDetermineBonds.DetermineBondOrders(mol, **options)
+        rdkit.Chem.rdDetermineBonds.DetermineBondOrders(
+            mol, charge=charge, embedChiral=False, maxIterations=_RDKIT_STEPS
+        )
         rdkit.Chem.SanitizeMol(mol)
     return [bond.GetBondTypeAsDouble() for bond in mol.GetBonds()]
 

@@ -203,26 +203,9 @@ def test_lengths_where_rdkit_fails(chem, smiles, charge, capfd):
 
 
 def test_rdkit_does_not_search_for_ever(chem, monkeypatch):
-    from rdkit.Chem import rdDetermineBonds
-
-    if "maxIterations" not in rdDetermineBonds.DetermineBondOrders.__doc__:
-        pytest.skip("RDKit has no such limit before 2025.3.3")
     data = from_smiles("Cc1ccccc1[N+](=O)[O-]")
     monkeypatch.setattr(bond_orders, "_RDKIT_STEPS", 1)
     assert quietly(perceive_bond_orders, data.z, data.pos, data.bond_index)[1].startswith("bond lengths (RDKit finds")
-
-
-def test_older_rdkit(chem, monkeypatch):
-    from rdkit.Chem import rdDetermineBonds
-
-    determine = rdDetermineBonds.DetermineBondOrders
-    monkeypatch.setattr(
-        rdDetermineBonds, "DetermineBondOrders", lambda mol, charge, embedChiral: determine(mol, charge, True, False)
-    )
-    data = from_smiles("c1ccncc1")
-    orders, how = quietly(perceive_bond_orders, data.z, data.pos, data.bond_index)
-    assert how == "RDKit"
-    assert orders.tolist() == data.bond_order.tolist()
 
 
 @pytest.mark.parametrize("with_rdkit", [True, False])
