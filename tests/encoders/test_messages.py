@@ -5,8 +5,9 @@ import torch
 from torch.nn import functional as F
 
 from molspectra.encoders.equivariant_transformer import blocks
-from molspectra.encoders.equivariant_transformer.blocks import Attention, Filters, Neighborhood, Operands
-from molspectra.encoders.equivariant_transformer.messages import pair_messages, plain_messages
+from molspectra.encoders.equivariant_transformer.edge_messages import plain_messages
+from molspectra.encoders.equivariant_transformer.inputs import Inputs, Neighborhood
+from molspectra.encoders.equivariant_transformer.messages import pair_messages
 from molspectra.geometry import edge_geometry, half_neighbor_list, radius_graph
 from molspectra.layers import ExpNormalBasis
 from molspectra.testing import random_molecules
@@ -21,7 +22,7 @@ def _blocks(request, monkeypatch):
 
 
 def inputs(pos, batch, dtype=torch.float64, requires_grad=True):
-    """Random features of atoms and filters, and the neighbourhood of positions."""
+    """Random features of atoms and filters, and the neighborhood of positions."""
     shapes = [(len(pos), CHANNELS), (len(pos), 3 * CHANNELS), (len(pos), 3, CHANNELS)]
     shapes += [(4 * CHANNELS, NUM_RBF), (4 * CHANNELS,)]
     tensors = [torch.randn(shape, dtype=dtype, requires_grad=requires_grad) for shape in shapes]
@@ -36,25 +37,25 @@ def neighborhood(pos, batch):
     return Neighborhood(pairs, direction, basis(distance), envelope, basis(pos.new_zeros(1)))
 
 
-def messages(damp_attention, query, key_value, moved, weight, bias, *rest):
-    return pair_messages(query, key_value, moved, Filters(weight, bias), Neighborhood(*rest), HEADS, damp_attention)
+def messages(damp_attention, *inputs):
+    return pair_messages(*inputs[:5], Neighborhood(*inputs[5:]), HEADS, damp_attention)
 
 
-def over_edges(damp_attention, pos, batch, query, key_value, moved, weight, bias):
+def over_edges(damp_attention, pos, batch, query, key_value, vec_value, weight, bias):
     """The equations, edge by edge."""
     source, target = radius_graph(pos, batch, CUTOFF, loop=True)
     distance, direction = edge_geometry(pos, torch.stack([source, target]))
     basis = ExpNormalBasis(NUM_RBF, CUTOFF).to(pos.dtype)
     damping = basis.envelope(distance)
     filters = F.silu(basis(distance) @ weight.T + bias)
-    sums = torch.zeros_like(query), torch.zeros_like(moved)
+    sums = torch.zeros_like(query), torch.zeros_like(vec_value)
     for edge, (j, i) in enumerate(zip(source.tolist(), target.tolist(), strict=True)):
         key, v0, v2 = key_value[j].chunk(3)
         key_filter, f0, f2, f1 = filters[edge].chunk(4)
         attention = F.silu((query[i] * key * key_filter).reshape(HEADS, -1).sum(1)).repeat_interleave(CHANNELS // HEADS)
         of_attention, of_values = (damping[edge], 1.0) if damp_attention else (1.0, damping[edge])
         sums[0][i] += of_attention * attention * of_values * v0 * f0
-        sums[1][i] += of_values * (moved[j] * f1 + torch.outer(direction[edge], v2 * f2))
+        sums[1][i] += of_values * (vec_value[j] * f1 + torch.outer(direction[edge], v2 * f2))
     return sums
 
 
@@ -87,9 +88,9 @@ def test_derivatives_of_everything(damp_attention):
 def test_third_derivatives_equal_those_of_the_plain_operations():
     _, pos, batch = random_molecules((3, 2), torch.float64)
     tensors, results = inputs(pos, batch), []
-    for sums in (messages(False, *tensors), plain_messages(Attention(HEADS, False), Operands(*tensors))):
+    for sums in (messages(False, *tensors), plain_messages(Inputs(*tensors), HEADS, False)):
         value = sum(total.square().sum() for total in sums)
-        for index in (2, 1):  # moved, then keys and values
+        for index in (2, 1):  # vec_value, then keys and values
             (grad,) = torch.autograd.grad(value, tensors[index], create_graph=True)
             value = grad.square().sum()
         results.append(torch.autograd.grad(value, [t for t in tensors if t.requires_grad], materialize_grads=True))
@@ -105,7 +106,7 @@ def test_frozen_parts_have_no_gradient():
 
 
 def test_nothing_of_the_size_of_edges_is_kept():
-    """What autograd saves of a dense molecule is a row an atom and the distances, whatever the number of edges."""
+    """Autograd saves per-atom rows and pair distances of a dense molecule, and nothing of edges × channels."""
     pos, batch = 0.5 * torch.rand(60, 3, dtype=torch.float64), torch.zeros(60, dtype=torch.int64)
     tensors, saved = inputs(pos, batch), []
     with torch.autograd.graph.saved_tensors_hooks(lambda tensor: saved.append(tensor.shape) or tensor, lambda t: t):

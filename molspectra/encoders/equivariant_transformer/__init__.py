@@ -1,4 +1,4 @@
-"""The equivariant transformer of TorchMD-Net, pre-trained by Coord, Frad, SliDe and MolSpectra."""
+"""Equivariant transformer of TorchMD-Net, pre-trained by Coord, Frad, SliDe and MolSpectra."""
 
 from molspectra.encoders.equivariant_transformer.model import EquivariantTransformer
 from molspectra.encoders.equivariant_transformer.norms import RMSVectorNorm, WhitenedVectorNorm

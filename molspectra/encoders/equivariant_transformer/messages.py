@@ -1,8 +1,8 @@
-"""Messages along both directions of each pair of neighbours, the hot path of the equivariant transformer.
+"""Messages along both directions of each pair of neighbors, the hot path of the equivariant transformer.
 
-What the messages of a layer need is small: a row an atom, and the distances. What they are made of is not: a dozen
-tensors of (edges × channels). So pairs are taken in blocks that fit into the cache, none of these tensors is kept, and
-the backward, written out, makes them again. Both directions of a pair share one radial filter.
+Inputs are per-atom rows and pair distances, but the intermediates are a dozen (edges × channels) tensors. Pairs are
+processed in cache-sized blocks. Intermediates are recomputed in the backward pass, which is written out by hand. Both
+directions of a pair share one radial filter.
 """
 
 from typing import Any
@@ -11,124 +11,117 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from molspectra.encoders.equivariant_transformer.blocks import (
-    Attention,
-    Filters,
-    Neighborhood,
-    Operands,
-    Sums,
-    in_blocks,
-    in_one_block,
-    sum_messages,
-)
-from molspectra.encoders.equivariant_transformer.gradients import add_gradients, add_second_gradients
+from molspectra.encoders.equivariant_transformer.blocks import in_blocks
+from molspectra.encoders.equivariant_transformer.edge_messages import plain_messages, sum_messages
+from molspectra.encoders.equivariant_transformer.gradients import add_gradients
+from molspectra.encoders.equivariant_transformer.inputs import Inputs, Neighborhood
+from molspectra.encoders.equivariant_transformer.second_gradients import add_second_gradients, plain_second_gradients
+
+# Inputs ahead of this one are features and weights. The others are functions of the positions.
+_PAIRS = Inputs._fields.index("pairs")
 
 
 def pair_messages(
     query: Float[Tensor, "atoms channels"],
     key_value: Float[Tensor, "atoms key_and_values"],
-    moved: Float[Tensor, "atoms 3 channels"],
-    filters: Filters,
+    vec_value: Float[Tensor, "atoms 3 channels"],
+    filter_weight: Float[Tensor, "filters num_rbf"],
+    filter_bias: Float[Tensor, " filters"],
     neighborhood: Neighborhood,
     num_heads: int,
     damp_attention: bool = False,
 ) -> tuple[Float[Tensor, "atoms channels"], Float[Tensor, "atoms 3 channels"]]:
-    """X_i = Σ_j a_ij s⁰_ij and V_i = Σ_j vec_j ⊙ s¹_ij + u_ij ⊗ s²_ij, over the neighbours j of i and i itself.
+    """Compute X_i = Σ_j a_ij s⁰_ij and V_i = Σ_j vec_j ⊙ s¹_ij + u_ij ⊗ s²_ij over the neighbors j of i and i itself.
 
-    With a_ij = SiLU(Σ_d q_i k_j f^k_ij), a sum over the channels of a head, and s_ij = v_j ⊙ C(r_ij) f^v_ij, where
-    f = SiLU(W φ_ij + b). All derivatives exist; those of third order are taken from the plain operations. So is
-    everything in a compiled graph, where the compiler does the fusing.
+    Attention is a_ij = SiLU(Σ_d q_i k_j f^k_ij), with a sum over the channels of a head. Values are
+    s_ij = v_j ⊙ C(r_ij) f^v_ij. All filters are f = SiLU(W φ_ij + b).
+
+    Derivatives of every order exist. Third derivatives use plain operations. A compiled graph consists of plain
+    operations only, which the compiler fuses.
 
     Args:
         query: q, (N, F).
-        key_value: k, v⁰ and v², one after the other, (N, 3F).
-        moved: vec ⊙ v¹, (N, 3, F): what belongs to an atom alone is multiplied once an atom, not once an edge.
-        filters: The radial filters.
-        neighborhood: Pairs and distances.
+        key_value: k, v⁰ and v² side by side, (N, 3F).
+        vec_value: vec ⊙ v¹, (N, 3, F).
+        filter_weight: W, (4F, K): F rows each for the filters of k, s⁰, s² and s¹.
+        filter_bias: b, (4F,).
+        neighborhood: Pairs of neighbors and functions of their distances.
         num_heads: Number of heads, which share out the channels.
-        damp_attention: Multiply C into a_ij rather than into s_ij, as the released code does.
+        damp_attention: Multiply C into a_ij instead of s_ij, as the released code does.
 
     Returns:
         X (N, F) and V (N, 3, F).
     """
-    attention = Attention(num_heads, damp_attention)
-    operands = Operands(query, key_value, moved, *filters, *neighborhood)
+    inputs = Inputs(query, key_value, vec_value, filter_weight, filter_bias, *neighborhood)
     if torch.compiler.is_compiling():
-        return plain_messages(attention, operands)
-    return _InBlocks.apply(attention, *operands)
+        return plain_messages(inputs, num_heads, damp_attention)
+    return PairMessages.apply(num_heads, damp_attention, *inputs)
 
 
-def plain_messages(attention: Attention, operands: Operands) -> Sums:
-    """The same of all edges at once, in operations that autograd and the compiler know."""
-    return sum_messages(attention, operands, in_one_block(operands))
-
-
-class _InBlocks(torch.autograd.Function):
-    """The same block by block; keeps its operands and nothing else."""
+class PairMessages(torch.autograd.Function):
+    """Sums of messages block by block. Autograd keeps the inputs and nothing of the size of edges × channels."""
 
     @staticmethod
-    def forward(ctx: Any, attention: Attention, *tensors: Tensor) -> tuple[Tensor, Tensor]:
-        ctx.attention = attention
+    def forward(ctx: Any, num_heads: int, damp_attention: bool, *tensors: Tensor) -> tuple[Tensor, Tensor]:
+        """Sum the messages of all blocks."""
+        ctx.num_heads, ctx.damp_attention = num_heads, damp_attention
         ctx.save_for_backward(*tensors)
-        operands = Operands(*tensors)
-        return sum_messages(attention, operands, in_blocks(operands))
+        inputs = Inputs(*tensors)
+        return sum_messages(inputs, in_blocks(inputs), num_heads, damp_attention)
 
     @staticmethod
-    def backward(ctx: Any, *to_sums: Tensor) -> tuple[Tensor | None, ...]:
-        needed = ctx.needs_input_grad[1:]
-        return None, *_Gradients.apply(ctx.attention, needed, *to_sums, *ctx.saved_tensors)
+    def backward(ctx: Any, *grad_sums: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the gradients of the inputs."""
+        needed = ctx.needs_input_grad[2:]
+        grads = PairMessagesGradients.apply(ctx.num_heads, ctx.damp_attention, needed, *grad_sums, *ctx.saved_tensors)
+        return None, None, *grads
 
 
-class _Gradients(torch.autograd.Function):
-    """The backward of `_InBlocks`, a function in its own right: training on forces differentiates it in its turn."""
+class PairMessagesGradients(torch.autograd.Function):
+    """Gradients of `PairMessages`, a function with a backward of its own: training on forces differentiates it."""
 
     @staticmethod
     def forward(
-        ctx: Any, attention: Attention, needed: tuple[bool, ...], *tensors: Tensor
+        ctx: Any, num_heads: int, damp_attention: bool, needed: tuple[bool, ...], *tensors: Tensor
     ) -> tuple[Tensor | None, ...]:
-        ctx.attention, ctx.needed = attention, needed
+        """Recompute the messages block by block, and sum their gradients."""
+        ctx.num_heads, ctx.damp_attention = num_heads, damp_attention
         ctx.save_for_backward(*tensors)
         ctx.set_materialize_grads(False)
-        to_sums, operands = Sums(*tensors[:2]), Operands(*tensors[2:])
-        # Those of the neighborhood are wanted where positions are trained on, or forces are derived.
-        shaped = operands if any(needed[5:]) else (*operands[:5], *(tensor[:0] for tensor in operands[5:]))
-        grads = Operands(*(torch.zeros_like(tensor, dtype=to_sums.vectors.dtype) for tensor in shaped))
-        for block in in_blocks(operands):
-            add_gradients(attention, block, operands, to_sums, grads)
-        return tuple(g.to(t.dtype) if need else None for g, t, need in zip(grads, operands, needed, strict=True))
+        grad_sums, inputs = tensors[:2], Inputs(*tensors[2:])
+        # Derivatives by directions and distances are needed for forces, and where gradients reach the positions.
+        # Otherwise they get no rows, and `add_gradients` leaves them out.
+        geometry = inputs[_PAIRS:] if any(needed[_PAIRS:]) else [tensor[:0] for tensor in inputs[_PAIRS:]]
+        shaped = (*inputs[:_PAIRS], *geometry)
+        grads = Inputs(*(torch.zeros_like(tensor, dtype=grad_sums[1].dtype) for tensor in shaped))
+        for block in in_blocks(inputs):
+            add_gradients(inputs, block, grad_sums, grads, num_heads, damp_attention)
+        return _where_needed(grads, inputs, needed)
 
     @staticmethod
-    def backward(ctx: Any, *directions: Tensor | None) -> tuple[Tensor | None, ...]:
-        tensors, needed = ctx.saved_tensors, ctx.needs_input_grad[2:]
-        if all(direction is None for direction in directions):
-            return None, None, *(None for _ in needed)
-        if torch.is_grad_enabled():
-            return None, None, *_plain_second_gradients(ctx.attention, tensors, directions, needed)
-        to_sums, operands = Sums(*tensors[:2]), Operands(*tensors[2:])
-        seconds = [torch.zeros_like(tensor, dtype=to_sums.vectors.dtype) for tensor in tensors]
-        of_sums, of_operands = Sums(*seconds[:2]), Operands(*seconds[2:])
-        for block in in_blocks(operands):
-            add_second_gradients(ctx.attention, block, operands, to_sums, directions, of_operands, of_sums)
-        return (
-            None,
-            None,
-            *(s.to(t.dtype) if need else None for s, t, need in zip(seconds, tensors, needed, strict=True)),
-        )
+    def backward(ctx: Any, *tangents: Tensor | None) -> tuple[Tensor | None, ...]:
+        """Return the derivatives, along tangents, by the gradients of the sums and by the inputs."""
+        tensors, needed = ctx.saved_tensors, ctx.needs_input_grad[3:]
+        grad_sums, inputs = tensors[:2], Inputs(*tensors[2:])
+        if all(tangent is None for tangent in tangents):
+            return None, None, None, *(None for _ in needed)
+        if torch.is_grad_enabled():  # third derivatives will be taken
+            seconds = plain_second_gradients(inputs, grad_sums, tangents, needed, ctx.num_heads, ctx.damp_attention)
+            return None, None, None, *seconds
+        sums = [torch.zeros_like(tensor, dtype=grad_sums[1].dtype) for tensor in tensors]
+        of_grad_sums, of_inputs = sums[:2], Inputs(*sums[2:])
+        for block in in_blocks(inputs):
+            add_second_gradients(
+                inputs, block, grad_sums, tangents, of_inputs, of_grad_sums, ctx.num_heads, ctx.damp_attention
+            )
+        return None, None, None, *_where_needed(sums, tensors, needed)
 
 
-def _plain_second_gradients(
-    attention: Attention,
-    tensors: tuple[Tensor, ...],
-    directions: tuple[Tensor | None, ...],
-    needed: tuple[bool, ...],
-) -> list[Tensor | None]:
-    """The backward of `_Gradients` in operations that autograd knows, for third derivatives."""
-    # Of aliases: the gradients of the sums depend on the operands, which is not to be followed here.
-    tensors = tuple(tensor.view_as(tensor) for tensor in tensors)
-    to_sums, operands = tensors[:2], Operands(*tensors[2:])
-    moving = [(tensor, d) for tensor, d in zip(operands, directions, strict=True) if d is not None]
-    sums = plain_messages(attention, operands)
-    grads = torch.autograd.grad(sums, [tensor for tensor, _ in moving], to_sums, create_graph=True)
-    wanted = [tensor for tensor, need in zip(tensors, needed, strict=True) if need]
-    seconds = iter(torch.autograd.grad(grads, wanted, [d for _, d in moving], create_graph=True, allow_unused=True))
-    return [next(seconds) if need else None for need in needed]
+def _where_needed(
+    grads: tuple[Tensor, ...] | list[Tensor], tensors: tuple[Tensor, ...], needed: tuple[bool, ...]
+) -> tuple[Tensor | None, ...]:
+    """Return the gradients that autograd asked for, in the dtypes of their tensors, and None for the others."""
+    # Gradients were summed at the precision of the vectors, whatever autocast has made of their tensors.
+    return tuple(
+        grad.to(tensor.dtype) if need else None for grad, tensor, need in zip(grads, tensors, needed, strict=True)
+    )

@@ -1,4 +1,6 @@
-"""Normalisation of vector features (N, 3, F) that commutes with rotations and reflections."""
+"""Normalization of vector features (N, 3, F) that commutes with rotations and reflections."""
+
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -8,14 +10,14 @@ from molspectra.geometry.linalg import symmetric_inverse_sqrt
 
 
 class RMSVectorNorm(nn.Module):
-    """v ← w ⊙ v / √(mean_c |v_c|² + ε): the vectors of an atom share one scale.
+    """Norm v ← w ⊙ v / √(mean_c |v_c|² + ε), with one scale for all vectors of an atom.
 
-    ε bounds the gain at 1/√ε. It is deliberately not tiny: the vectors of an atom that sits on a centre of symmetry are
-    pure rounding noise, and a large gain would turn that noise into features.
+    ε bounds the gain at 1/√ε. It is deliberately not tiny: the vectors of an atom at a center of symmetry are pure
+    rounding noise, and a large gain would turn that noise into features.
 
     Args:
         channels: Number F of vector channels.
-        eps: ε, in squared units of the vectors; by default 0.1.
+        eps: ε, in squared units of the vectors. Default: 0.1.
     """
 
     def __init__(self, channels: int, eps: float | None = None) -> None:
@@ -24,31 +26,32 @@ class RMSVectorNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(channels))
 
     def forward(self, vectors: Float[Tensor, "atoms 3 channels"]) -> Float[Tensor, "atoms 3 channels"]:
-        """Vectors (N, 3, F) → (N, 3, F)."""
+        """Normalize vectors (N, 3, F)."""
+        # Squares of half-precision vectors would lose the small ones.
         with torch.autocast(vectors.device.type, enabled=False):
             vectors = vectors.to(self.weight.dtype)
             mean_square = vectors.square().sum(dim=1, keepdim=True).mean(dim=2, keepdim=True)
             return vectors * torch.rsqrt(mean_square + self.eps) * self.weight
 
     def extra_repr(self) -> str:
-        """The arguments, for printing."""
+        """Return the arguments, for printing."""
         return f"{self.weight.shape[0]}, eps={self.eps}"
 
 
 class WhitenedVectorNorm(nn.Module):
-    """Equivariant layer norm: v ← w ⊙ (Σ + ε·1)^{-1/2} (v - mean_c v), with Σ = 1/F Σ_c v_c v_cᵀ after centring.
+    """Equivariant layer norm v ← w ⊙ (Σ + ε·1)^{-1/2} (v - mean_c v), with Σ = 1/F Σ_c v_c v_cᵀ after centering.
 
-    The equivariant layer normalisation of "Pre-training via Denoising for Molecular Property Prediction" (Zaidi et al.
-    2022, arXiv:2206.00133). Computed in float64 and cast back.
+    This is the equivariant layer normalization of "Pre-training via Denoising for Molecular Property Prediction" (Zaidi
+    et al. 2022, arXiv:2206.00133). It is computed in float64 and cast back.
 
-    Differences from the release: it regularises with ε·diag(1, 2, 3) + ε·1, which ties the result to the coordinate
-    axes (measured: an rms error of 0.38 on vectors of rms 1 under rotation, at published size). Here the regulariser is
-    isotropic and the norm exactly equivariant. The default ε is larger than the released 1e-5, because the gain on
-    a direction in which the vectors only differ by rounding (out of the plane of a planar molecule) is 1/√ε.
+    The release regularizes with ε·diag(1, 2, 3) + ε·1, which ties the result to the coordinate axes: at published size,
+    a rotation changes vectors of rms 1 by an rms of 0.38. Here the regularizer is isotropic and the norm exactly
+    equivariant. The default ε is larger than the released 1e-5. In a direction in which the vectors only differ by
+    rounding, as out of the plane of a planar molecule, the gain is 1/√ε.
 
     Args:
         channels: Number F of vector channels.
-        eps: ε, in squared units of the vectors; by default 1e-3, and 1e-5 when `as_released`.
+        eps: ε, in squared units of the vectors. Default: 1e-3, or 1e-5 if `as_released`.
         as_released: Use ε·diag(2, 3, 4), the released arithmetic.
     """
 
@@ -59,8 +62,9 @@ class WhitenedVectorNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(channels))
 
     def forward(self, vectors: Float[Tensor, "atoms 3 channels"]) -> Float[Tensor, "atoms 3 channels"]:
-        """Vectors (N, 3, F) → (N, 3, F)."""
+        """Normalize vectors (N, 3, F)."""
         with torch.autocast(vectors.device.type, enabled=False):
+            # Σ of a planar molecule is nearly singular: its inverse root amplifies the rounding of float32 by 1/√ε.
             vectors = vectors.double()
             centered = vectors - vectors.mean(dim=2, keepdim=True)
             covariance = centered @ centered.mT / centered.shape[2]
@@ -71,5 +75,23 @@ class WhitenedVectorNorm(nn.Module):
             return (root @ centered).to(self.weight.dtype) * self.weight
 
     def extra_repr(self) -> str:
-        """The arguments, for printing."""
+        """Return the arguments, for printing."""
         return f"{self.weight.shape[0]}, eps={self.eps}, as_released={self.as_released}"
+
+
+def make_vector_norm(
+    kind: Literal["rms", "whitened"] | None, channels: int, eps: float | None = None, as_released: bool = False
+) -> nn.Module:
+    """Create a vector norm by its kind. None stands for no norm.
+
+    Args:
+        kind: "rms", "whitened" or None.
+        channels: Number F of vector channels.
+        eps: ε. Default: that of the kind.
+        as_released: See :class:`WhitenedVectorNorm`.
+    """
+    if kind == "rms":
+        return RMSVectorNorm(channels, eps)
+    if kind == "whitened":
+        return WhitenedVectorNorm(channels, eps, as_released=as_released)
+    return nn.Identity()
