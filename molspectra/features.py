@@ -1,4 +1,4 @@
-"""What every encoder returns."""
+"""Atom features, which every encoder returns, and their pooling to molecules."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,44 +11,48 @@ from torch import Tensor
 from torch.utils import _pytree
 from torch_geometric.utils import scatter
 
+from molspectra._validation import check_choice
+
 
 @dataclass(frozen=True, eq=False)  # == of tensors has no truth value
 class AtomFeatures:
-    """Features of each atom, by degree: how they turn with the molecule. Every degree has the same F channels.
+    """Features of N atoms by degree l, where features of degree l transform like Y_l when the molecule rotates.
 
-    Unpacks as the pair that nearly every encoder gives: `scalars, vectors = encoder(z, pos, batch)`.
+    Every degree has the same F channels. The object unpacks as `scalars, vectors = encoder(z, pos, batch)`.
     """
 
     scalars: Float[Tensor, "atoms channels"]
-    """Invariant features, (N, F)."""
+    """Degree 0, (N, F): invariant under rotation, reflection and translation."""
     vectors: Float[Tensor, "atoms 3 channels"] | None = None
-    """Equivariant features in Cartesian x, y, z, (N, 3, F), or None."""
+    """Degree 1, (N, 3, F): Cartesian x, y, z, which rotate with the molecule. None if the encoder has no vectors."""
     tensors: tuple[Float[Tensor, "atoms _ channels"], ...] = ()
-    """Features of degrees 2, 3, …, (N, 2l + 1, F) each, components in e3nn's order, parity (-1)^l; mostly none."""
+    """Degrees 2, 3, …, (N, 2l + 1, F) each: components in e3nn's order, with parity (-1)^l. Empty for most encoders."""
 
     def __post_init__(self) -> None:
         if self.vectors is None and self.tensors:
-            raise ValueError("tensors, degrees 2, 3, …, need vectors, degree 1, as well; got vectors=None.")
+            raise ValueError(
+                "tensors (degrees 2, 3, …) need vectors (degree 1) as well; got vectors=None. Pass vectors (N, 3, F)."
+            )
 
     def __iter__(self) -> Iterator[Tensor | None]:
         return iter((self.scalars, self.vectors))
 
     @property
     def l_max(self) -> int:
-        """The highest degree there is: 0 of scalars alone, 1 with vectors."""
+        """Highest degree: 0 without vectors, 1 with vectors, more with tensors."""
         return 0 if self.vectors is None else 1 + len(self.tensors)
 
     @property
     def irreps(self) -> o3.Irreps:
-        """What e3nn calls the features of :meth:`to_irreps`, as in 32x0e+32x1o+32x2e."""
+        """Type of the features of :meth:`to_irreps` in e3nn's terms, such as 32x0e+32x1o+32x2e."""
         channels = self.scalars.shape[1]
         return o3.Irreps([(channels, (degree, (-1) ** degree)) for degree in range(self.l_max + 1)])
 
     def degree(self, degree: int) -> Float[Tensor, "atoms components channels"]:
-        """The features of one degree l, (N, 2l + 1, F).
+        """Return the features of one degree l, (N, 2l + 1, F).
 
         Raises:
-            ValueError: there are none of this degree.
+            ValueError: The features have no such degree.
         """
         if not 0 <= degree <= self.l_max:
             raise ValueError(f"These features have degrees 0 to {self.l_max}; asked for degree {degree}.")
@@ -57,21 +61,21 @@ class AtomFeatures:
         return self.vectors if degree == 1 else self.tensors[degree - 2]  # type: ignore[return-value]
 
     def to_irreps(self) -> Float[Tensor, "atoms dim"]:
-        """All degrees side by side in e3nn's layout, channel by channel: (N, F (l_max + 1)²), of type `irreps`."""
+        """Concatenate all degrees in e3nn's layout, channel by channel: (N, F (l_max + 1)²), of type `irreps`."""
         degrees = (self.degree(degree) for degree in range(self.l_max + 1))
         return torch.cat([features.transpose(1, 2).flatten(1) for features in degrees], dim=1)
 
     @classmethod
     def from_irreps(cls, irreps: o3.Irreps | str, features: Float[Tensor, "atoms dim"]) -> "AtomFeatures":
-        """Take e3nn's layout apart.
+        """Split features in e3nn's layout by degree.
 
         Args:
-            irreps: F channels of each degree, once and in order, as in "32x0e+32x1o+32x2e"; the parity is not looked at
-                (networks without reflections call vectors 1e).
-            features: (N, irreps.dim).
+            irreps: F channels of each degree, once and in order, such as "32x0e+32x1o+32x2e". The parity is ignored, as
+                networks without reflections call vectors 1e.
+            features: Features in e3nn's layout, (N, irreps.dim).
 
         Raises:
-            ValueError: degrees are missing, out of order or of different widths, or `features` is not as wide.
+            ValueError: Degrees are missing, out of order or of different widths, or `features` has another width.
 
         Example:
             >>> AtomFeatures.from_irreps("4x0e+4x1o", torch.randn(5, 16)).vectors.shape
@@ -94,14 +98,14 @@ class AtomFeatures:
         return cls(scalars.squeeze(1), others[0] if others else None, tuple(others[1:]))
 
     def with_vectors(self) -> "AtomFeatures":
-        """The same, with vectors of 0 where there are none: what a scalar is read from need not have any."""
+        """Return the features with vectors of 0 if they have none, for a readout of scalars that expects vectors."""
         if self.vectors is not None:
             return self
         atoms, channels = self.scalars.shape
         return AtomFeatures(self.scalars, self.scalars.new_zeros(atoms, 3, channels))
 
     def select(self, index: Int[Tensor, " selected"]) -> "AtomFeatures":
-        """The features of some atoms, in the order of `index` (E,)."""
+        """Return the features of the atoms `index` (E,), in that order."""
         return AtomFeatures(
             self.scalars.index_select(0, index),
             None if self.vectors is None else self.vectors.index_select(0, index),
@@ -117,22 +121,25 @@ class AtomFeatures:
         """Sum or average the scalars over the atoms of each molecule.
 
         Args:
-            batch: Molecule of each atom, (N,); None for one molecule.
+            batch: Molecule of each atom, (N,). None for one molecule.
             reduce: "sum" or "mean".
-            num_molecules: Number of molecules, if known; otherwise it is read off `batch`, which waits for the device.
+            num_molecules: Number of molecules, if known. Default: read from `batch`, which waits for the device.
 
         Returns:
             Molecule features (B, F).
+
+        Raises:
+            ValueError: `reduce` is neither "sum" nor "mean".
         """
-        if reduce not in ("sum", "mean"):
-            raise ValueError(f'reduce must be "sum" or "mean"; got {reduce!r}.')
+        check_choice("reduce", reduce, ("sum", "mean"))
         if batch is None:
             pooled = self.scalars.sum(dim=0, keepdim=True)
             return pooled / self.scalars.shape[0] if reduce == "mean" else pooled
         return scatter(self.scalars, batch, dim=0, dim_size=num_molecules, reduce=reduce)
 
 
-# What wraps modules (DistributedDataParallel, FSDP, torch.compile) looks for tensors in their output.
+# DistributedDataParallel, FSDP and torch.compile look for tensors in the output of a module. They find those of
+# registered classes only.
 _pytree.register_pytree_node(
     AtomFeatures,
     lambda atoms: ([atoms.scalars, atoms.vectors, atoms.tensors], None),

@@ -1,4 +1,4 @@
-"""Molecules → atom features: every encoder is a callable `(z, pos, batch=None, *, ...) -> AtomFeatures`."""
+"""Encoders, which turn molecules into atom features: callables `(z, pos, batch=None, *, ...) -> AtomFeatures`."""
 
 from molspectra.encoders.adapters import Adapter, FunctionEncoder, GraphEncoder, PyGEncoder
 from molspectra.encoders.base import BaseEncoder, Molecules

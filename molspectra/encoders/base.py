@@ -1,4 +1,4 @@
-"""Common base of the encoders: call form, checks, context and neighbors, written once."""
+"""Base of the encoders: call form, checks, context and neighbors, written once."""
 
 from abc import abstractmethod
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.profiler import record_function
 
 from molspectra._config import Configurable
 from molspectra._validation import check_context, check_dtype, check_molecules
@@ -16,14 +17,20 @@ from molspectra.layers.hook_point import HookPoint
 
 
 class Molecules(NamedTuple):
-    """Checked arguments of an encoder. Positions have the dtype of the weights."""
+    """Checked arguments of an encoder."""
 
-    z: Tensor
-    pos: Tensor
-    batch: Tensor | None
-    bond_index: Tensor | None
-    bond_order: Tensor | None
-    context: Tensor | None
+    z: Int[Tensor, " atoms"]
+    """Atomic numbers."""
+    pos: Float[Tensor, "atoms 3"]
+    """Positions in Å, in the dtype of the weights."""
+    batch: Int[Tensor, " atoms"] | None
+    """Molecule of each atom, or None for one molecule."""
+    bond_index: Int[Tensor, "2 bonds"] | None
+    """Bonds, if given."""
+    bond_order: Float[Tensor, " bonds"] | None
+    """Orders of the bonds, if given."""
+    context: Float[Tensor, "atoms channels"] | None
+    """Conditioning, if given."""
 
     @property
     def num_atoms(self) -> int:
@@ -56,9 +63,10 @@ class Edges:
 
 
 class BaseEncoder(Configurable, nn.Module):
-    """Base class of encoders: `forward` checks the molecules, then `encode` computes their features.
+    """Base class of encoders, in which `forward` checks the molecules and `encode` computes their features.
 
-    Inheriting is a convenience. Any callable with the signature of :meth:`forward` is an encoder.
+    An encoder implements :meth:`encode`, finds neighbors by :meth:`edges`, and calls `hook_point` on its scalars after
+    each layer, so that these can be read. Inheriting is a convenience: any callable is an encoder (:class:`.Encoder`).
 
     Args:
         out_channels: Width F of the features.
@@ -66,7 +74,7 @@ class BaseEncoder(Configurable, nn.Module):
         max_z: Largest atomic number in the embedding tables.
 
     Raises:
-        ValueError: `max_z` is no atomic number.
+        ValueError: `max_z` is out of 1..118.
 
     Example:
         >>> class ElementEmbedding(BaseEncoder):
@@ -120,7 +128,9 @@ class BaseEncoder(Configurable, nn.Module):
                 are checked for CPU tensors only.
             TypeError: `pos` has another dtype than the weights.
         """
-        return self.encode(self.check(z, pos, batch, bond_index=bond_index, bond_order=bond_order, context=context))
+        with record_function("molspectra::encoder.check"):
+            molecules = self.check(z, pos, batch, bond_index=bond_index, bond_order=bond_order, context=context)
+        return self.encode(molecules)
 
     @abstractmethod
     def encode(self, molecules: Molecules) -> AtomFeatures:
@@ -141,10 +151,12 @@ class BaseEncoder(Configurable, nn.Module):
         weight = next(self.parameters(), None)
         if weight is not None:
             check_dtype("pos", pos, weight)
-            pos = pos.to(weight.dtype)  # autocast may have lowered it, but geometry needs full precision
+            # Autocast may have lowered the precision of positions, but geometry needs all of it.
+            pos = pos.to(weight.dtype)
         return Molecules(z, pos, batch, bond_index, bond_order, context)
 
     def edges(self, molecules: Molecules, loop: bool = False) -> Edges:
         """Find all ordered pairs of atoms within the cutoff, and with `loop` each atom with itself."""
-        index = radius_graph(molecules.pos, molecules.batch, self.cutoff, loop=loop)
-        return Edges(index, *edge_geometry(molecules.pos, index))
+        with record_function("molspectra::encoder.edges"):
+            index = radius_graph(molecules.pos, molecules.batch, self.cutoff, loop=loop)
+            return Edges(index, *edge_geometry(molecules.pos, index))

@@ -5,8 +5,9 @@ import math
 import pytest
 import torch
 
-from molspectra.encoders.egnn.layer import EGNNLayer, Neighborhood
+from molspectra.encoders.egnn.layer import EGNNLayer
 from molspectra.encoders.egnn.model import EGNN
+from molspectra.encoders.egnn.neighborhood import Neighborhood
 from molspectra.geometry import radius_graph
 from molspectra.pretrained.reference.keymaps import EGNN as EGNN_NAMES
 from molspectra.pretrained.reference.keymaps import rename
@@ -51,7 +52,7 @@ class TestReleased(EncoderSuite):
 
 
 def with_large_moves(encoder):
-    """The same encoder, in which atoms move by tenths of Å: freshly initialised, they hardly do."""
+    """The same encoder, in which atoms move by tenths of Å: freshly initialized, they hardly do."""
     for layer in encoder.layers:
         if layer.coord_mlp is not None:
             torch.nn.init.normal_(layer.coord_mlp[-1].weight, std=0.5)

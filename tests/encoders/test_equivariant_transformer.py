@@ -102,7 +102,7 @@ def test_released_mode_gives_the_published_numbers(published, variant, batch, dt
 
 
 def test_released_edges(published):
-    """The neighbour list, lengths, directions and radial basis of the published implementation."""
+    """The neighbor list, lengths, directions and radial basis of the published implementation."""
     trace = load_file(published.folder / "molspectra_md17.outputs.safetensors")
     encoder = published.encoder("molspectra_md17", torch.float32)
     z, pos, molecule = published.inputs("noisy4", torch.float32)
@@ -129,7 +129,7 @@ def test_equals_its_equations_written_out(vector_norm, as_released, norm_every_l
         (grad,) = torch.autograd.grad((scalars * weights[0]).sum() + (vectors.square() * weights[1]).sum(), pos)
         results.append((scalars, vectors, grad))
     for actual, expected in zip(*results, strict=True):
-        # The backward of the SVD is NaN at equal singular values, which an atom with few neighbours has; ours is not.
+        # The backward of the SVD is NaN at equal singular values, which an atom with few neighbors has; ours is not.
         assert actual.isfinite().all()
         comparable = expected.isfinite()
         assert comparable.double().mean() > 0.3

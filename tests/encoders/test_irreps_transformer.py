@@ -8,15 +8,14 @@ import torch
 from e3nn import o3
 from torch.nn import functional as F
 
-from molspectra.encoders.irreps_transformer.attention import IrrepsAttention, damped_softmax
-from molspectra.encoders.irreps_transformer.coupling import (
-    SphericalHarmonics,
-    SteerableBasis,
-    coupling_paths,
-    degree_slice,
-)
+from molspectra.encoders.irreps_transformer.attention import IrrepsAttention
+from molspectra.encoders.irreps_transformer.degrees import degree_slice
+from molspectra.encoders.irreps_transformer.feed_forward import IrrepsFeedForward
 from molspectra.encoders.irreps_transformer.model import IrrepsTransformer
-from molspectra.encoders.irreps_transformer.pointwise import IrrepsFeedForward, IrrepsNorm
+from molspectra.encoders.irreps_transformer.norm import IrrepsNorm
+from molspectra.encoders.irreps_transformer.softmax import damped_softmax
+from molspectra.encoders.irreps_transformer.spherical_harmonics import SphericalHarmonics
+from molspectra.encoders.irreps_transformer.steerable_basis import SteerableBasis, coupling_paths
 from molspectra.geometry import edge_geometry, radius_graph
 from molspectra.layers.radial import ExpNormalBasis
 from molspectra.testing import EncoderSuite, edge_molecule, random_molecules, random_orthogonal, wigner
@@ -80,7 +79,7 @@ def test_constants_survive_a_module_made_without_data():
 
 @pytest.mark.parametrize("l_max", [1, 2, 3, 4])
 def test_paths_equal_the_tensor_product_of_e3nn(l_max):
-    """Σ_p w_p B^p x is e3nn's tensor product of x and Y with the weights w, path by path and normalisation included."""
+    """Σ_p w_p B^p x is e3nn's tensor product of x and Y with the weights w, path by path and normalization included."""
     irreps, harmonics = irreps_of(l_max), torch.randn(7, (l_max + 1) ** 2, dtype=torch.float64)
     features = torch.randn(7, (l_max + 1) ** 2, dtype=torch.float64)
     paths = [path for degree in range(l_max + 1) for path in coupling_paths(l_max, degree)]
@@ -170,9 +169,9 @@ def test_degree_2_is_that_of_the_neighbors():
     """A tetrahedral or cubic site is isotropic up to degree 2; a stretched one is not, along the axis of stretching."""
     encoder = IrrepsTransformer(16, num_layers=2, num_heads=4, num_rbf=8).double()
     z, pos = edge_molecule("tetrahedral", torch.float64)
-    centre = encoder(z, pos).select(torch.tensor([0]))
-    assert centre.vectors.abs().max() < 1e-10
-    assert centre.tensors[0].abs().max() < 1e-10
+    center = encoder(z, pos).select(torch.tensor([0]))
+    assert center.vectors.abs().max() < 1e-10
+    assert center.tensors[0].abs().max() < 1e-10
     corners = torch.cartesian_prod(*[torch.tensor([-1.0, 1.0], dtype=torch.float64)] * 3)
     cube = torch.cat([torch.zeros(1, 3, dtype=torch.float64), corners])
     elements = torch.tensor([26] + 8 * [8])
@@ -186,9 +185,9 @@ def test_degree_2_is_that_of_the_neighbors():
 
 def test_degree_3_sees_a_tetrahedron():
     encoder = IrrepsTransformer(16, num_layers=1, num_heads=4, l_max=3, num_rbf=8).double()
-    centre = encoder(*edge_molecule("tetrahedral", torch.float64)).select(torch.tensor([0]))
-    assert centre.tensors[0].abs().max() < 1e-10
-    assert centre.tensors[1].abs().max() > 1e-2
+    center = encoder(*edge_molecule("tetrahedral", torch.float64)).select(torch.tensor([0]))
+    assert center.tensors[0].abs().max() < 1e-10
+    assert center.tensors[1].abs().max() > 1e-2
 
 
 @pytest.mark.parametrize("module", [IrrepsNorm(8, 3, eps=0.1), IrrepsFeedForward(8, 3)], ids=["norm", "feed-forward"])

@@ -1,4 +1,4 @@
-"""EGNN as its equations are written: one edge after the other, with every vector that a network reads put together."""
+"""EGNN as its equations are written: edge by edge, with every vector that a network reads put together."""
 
 import math
 
@@ -13,7 +13,7 @@ from molspectra.encoders.egnn.model import EGNN
 def explicit_egnn(
     encoder: EGNN, z: Tensor, pos: Tensor, batch: Tensor, bond_index: Tensor | None = None
 ) -> tuple[AtomFeatures, Tensor]:
-    """What `encoder.move` should give in its default arithmetic, from its weights."""
+    """Compute what `encoder.move` should return in its default arithmetic: features and positions, from its weights."""
     num_atoms = len(z)
     graph = networkx.Graph([] if bond_index is None else bond_index.T.tolist())
     graph.add_nodes_from(range(num_atoms))

@@ -1,4 +1,4 @@
-"""The equivariant transformer as its equations are written: every quantity of every edge, and whitening by SVD."""
+"""Equivariant transformer as its equations are written, with every quantity of every edge and whitening by SVD."""
 
 import math
 
@@ -11,7 +11,7 @@ from molspectra.encoders.equivariant_transformer import WhitenedVectorNorm
 
 
 def explicit_transformer(encoder: EquivariantTransformer, z: Tensor, pos: Tensor, batch: Tensor) -> AtomFeatures:
-    """The features that `encoder` should give, from its weights; for encoders with the whitened norm, or none."""
+    """Compute the features that `encoder` should return, from its weights. Its vector norm is "whitened" or None."""
     num_atoms = len(z)
     target, source = ((batch[:, None] == batch[None]) & (torch.cdist(pos, pos) < encoder.cutoff)).nonzero().unbind(1)
     displacement = pos[source] - pos[target]
@@ -56,7 +56,7 @@ def explicit_transformer(encoder: EquivariantTransformer, z: Tensor, pos: Tensor
 
 
 def whiten_by_svd(norm: torch.nn.Module, vec: Tensor) -> Tensor:
-    """(Σ + ε)^{-1/2} (v - mean) through the singular value decomposition of Σ + ε in float64."""
+    """Compute (Σ + ε)^{-1/2} (v - mean) by the singular value decomposition of Σ + ε in float64."""
     if not isinstance(norm, WhitenedVectorNorm):
         return vec
     centered = vec.double() - vec.double().mean(dim=2, keepdim=True)

@@ -1,4 +1,4 @@
-"""PaiNN as its equations are written: atom by atom, neighbour by neighbour."""
+"""PaiNN as its equations are written: atom by atom, neighbor by neighbor."""
 
 import math
 
@@ -11,7 +11,7 @@ from molspectra.encoders.painn.model import PaiNN
 
 
 def explicit_painn(encoder: PaiNN, z: Tensor, pos: Tensor, batch: Tensor) -> AtomFeatures:
-    """The features that `encoder` should give, from its weights."""
+    """Compute the features that `encoder` should return, from its weights."""
     r_c, num_rbf = encoder.cutoff, encoder.radial_basis.num_rbf
     num_atoms = len(z)
     x = [encoder.embedding.weight[element] for element in z]

@@ -1,4 +1,4 @@
-"""The E(n)-equivariant graph network of 3D-EMGP."""
+"""E(n)-equivariant graph network of 3D-EMGP."""
 
 from molspectra.encoders.egnn.model import EGNN
 

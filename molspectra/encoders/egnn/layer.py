@@ -1,41 +1,25 @@
-"""One layer of the E(n)-equivariant graph network."""
-
-from typing import NamedTuple
+"""Layer of the E(n)-equivariant graph network."""
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch_geometric.utils import scatter
 
+from molspectra.encoders.egnn.neighborhood import Neighborhood
 from molspectra.layers.initialization import init_linears
 
 
-class Neighborhood(NamedTuple):
-    """Who hears whom, and how strongly; stays as it is while atoms move."""
-
-    edge_index: Int[Tensor, "2 edges"]
-    """Rows [source, target]."""
-    envelope: Float[Tensor, "edges 1"]
-    """C_ij, by which messages are damped."""
-    weight: Float[Tensor, "edges 1"]
-    """w_ij, by which a mean over the neighbours is taken."""
-    scale: Float[Tensor, "atoms 1"]
-    """s_i, by which sums over the neighbours are multiplied."""
-    edge_type: Int[Tensor, " edges"] | None
-    """Number of the one-hot entry of an edge, if edges have types."""
-
-
 class EGNNLayer(nn.Module):
-    """Messages between atoms that update their scalars and, if asked, positions; the equations stand at the encoder.
+    """Message passing that updates scalars and, if asked, positions. :class:`.EGNN` states the equations.
 
     Args:
         channels: Width F of the scalars.
-        num_edge_types: Number of edge types; 0 for none.
-        attention: Weigh each message by a number in (0, 1) that is computed from it.
-        layer_norm: Normalise what the networks read, and the messages.
-        moves: Whether the layer has the network that moves atoms.
-        as_released: Normalise messages behind the attention rather than ahead of it, and start from PyTorch's own
-            initial weights rather than, in the networks on the edges, from Xavier's.
+        num_edge_types: Number of edge types. 0 for none.
+        attention: Weight each message by a number in (0, 1) that is computed from it.
+        layer_norm: Normalize the messages, and the scalars that the networks read.
+        moves: True if the layer has the network that moves atoms.
+        as_released: Normalize messages after the attention instead of before it, and start the networks on the edges
+            from PyTorch's initial weights instead of Xavier's.
     """
 
     def __init__(
@@ -59,8 +43,8 @@ class EGNNLayer(nn.Module):
         last = nn.Linear(channels, 1, bias=False)
         self.coord_mlp = nn.Sequential(nn.Linear(channels, channels), nn.SiLU(), last) if moves else None
         if not as_released:
-            # Messages, and the vectors made of them, five times as large at first; in `node_mlp`, behind the sum over
-            # neighbours, the like would multiply from layer to layer.
+            # Messages, and the vectors made of them, are five times as large at first. `node_mlp` keeps PyTorch's
+            # weights: it reads the sum over neighbors, and a larger gain there would multiply from layer to layer.
             init_linears(self.edge_in)
             init_linears(self.edge_mlp)
         nn.init.xavier_uniform_(last.weight, gain=0.001)  # atoms hardly move at first
@@ -72,56 +56,56 @@ class EGNNLayer(nn.Module):
         neighborhood: Neighborhood,
         edge_vec: Float[Tensor, "edges 3"] | None = None,
     ) -> tuple[Float[Tensor, "atoms channels"], Float[Tensor, "edges channels"], Float[Tensor, "atoms 3"] | None]:
-        """Exchange messages once.
+        """Pass messages once.
 
         Args:
             scalars: h, (N, F).
-            radial: What messages read of the length of their edge, (E, 1).
-            neighborhood: The edges.
+            radial: Function of the edge length that messages read, (E, 1).
+            neighborhood: Edges.
             edge_vec: x_j - x_i in Å, (E, 3), if atoms are to move.
 
         Returns:
             The change of h (N, F), the messages m (E, F), and the change of x in Å (N, 3), or None without `edge_vec`.
 
         Raises:
-            ValueError: atoms are to move, but the layer has no network for it.
+            ValueError: Atoms are to move, but the layer has no network for it.
         """
         normed = self.norm(scalars)
         messages = self.edge_mlp(self._edge_features(normed, radial, neighborhood))
-        # Under autocast the networks run in half precision; sums over neighbours and over layers do not.
+        # Autocast runs the networks in half precision. Sums over neighbors and layers keep that of the weights.
         messages = messages.to(self.edge_in.weight.dtype)
         if not self.as_released:
             messages = self.message_norm(messages)
         if self.attention is not None:
             messages = messages * self.attention(messages)
         if self.as_released:
+            # A norm takes out any factor, and with it the attention.
             messages = self.message_norm(messages)
         messages = messages * neighborhood.envelope
-        heard = scatter(messages, neighborhood.edge_index[1], dim=0, dim_size=scalars.shape[0], reduce="sum")
-        delta = self.node_mlp(torch.cat([normed, neighborhood.scale * heard], dim=-1))
+        gathered = scatter(messages, neighborhood.edge_index[1], dim=0, dim_size=scalars.shape[0], reduce="sum")
+        delta = self.node_mlp(torch.cat([normed, neighborhood.scale * gathered], dim=-1))
         displacement = None if edge_vec is None else self._displacement(edge_vec, messages, neighborhood, len(scalars))
         return delta.to(scalars.dtype), messages, displacement
 
     def _displacement(self, edge_vec: Tensor, messages: Tensor, neighborhood: Neighborhood, num_atoms: int) -> Tensor:
-        """Σ_j w_ij φ(m_ij) (x_i - x_j)."""
+        """Compute Σ_j w_ij φ(m_ij) (x_i - x_j), a sum of edge vectors with invariant weights and thus equivariant."""
         if self.coord_mlp is None:
             raise ValueError("edge_vec is for layers that move atoms; build this one with moves=True, or pass None.")
         push = -edge_vec * (neighborhood.weight * self.coord_mlp(messages).to(edge_vec.dtype))
         return scatter(push, neighborhood.edge_index[1], dim=0, dim_size=num_atoms, reduce="sum")
 
     def _edge_features(self, scalars: Tensor, radial: Tensor, neighborhood: Neighborhood) -> Tensor:
-        """`edge_in` of [h_i ‖ h_j ‖ radial ‖ one-hot type].
-
-        The parts that belong to atoms are multiplied atom by atom, before they are copied to the edges, of which there
-        are many more; a one-hot type picks a column.
-        """
+        """Compute `edge_in` of [h_i ‖ h_j ‖ radial ‖ one-hot type] without putting these vectors together."""
         source, target = neighborhood.edge_index
         channels = scalars.shape[1]
         num_types = self.edge_in.in_features - 2 * channels - 1
-        of_target, of_source, of_radial, of_type = self.edge_in.weight.split([channels, channels, 1, num_types], dim=1)
-        at_target = nn.functional.linear(scalars, of_target, self.edge_in.bias).index_select(0, target)
-        at_source = nn.functional.linear(scalars, of_source).index_select(0, source)
-        features = at_target + at_source + radial * of_radial.squeeze(1)
+        sizes = [channels, channels, 1, num_types]
+        weight_target, weight_source, weight_radial, weight_type = self.edge_in.weight.split(sizes, dim=1)
+        # Rows of atoms are multiplied before they are copied to the edges, which outnumber them by far.
+        at_target = nn.functional.linear(scalars, weight_target, self.edge_in.bias).index_select(0, target)
+        at_source = nn.functional.linear(scalars, weight_source).index_select(0, source)
+        features = at_target + at_source + radial * weight_radial.squeeze(1)
         if neighborhood.edge_type is not None:
-            features = features + of_type.t().index_select(0, neighborhood.edge_type)
+            # A product with a one-hot vector picks a column.
+            features = features + weight_type.t().index_select(0, neighborhood.edge_type)
         return features

@@ -105,7 +105,7 @@ class EquivariantTransformer(BaseEncoder):
 
     def encode(self, molecules: Molecules) -> AtomFeatures:
         """Compute scalars (N, F) and vectors (N, 3, F)."""
-        with record_function("molspectra::equivariant_transformer.neighbors"):
+        with record_function("molspectra::equivariant_transformer.pairs"):
             neighborhood = self._neighborhood(molecules)
         with record_function("molspectra::equivariant_transformer.neighbor_embedding"):
             scalars = self.neighbor_embedding(molecules.z, self.embedding(molecules.z), neighborhood)

@@ -1,4 +1,4 @@
-"""Transformer on features of any degree."""
+"""Equivariant transformer with features of any degree, after Equiformer."""
 
 from molspectra.encoders.irreps_transformer.model import IrrepsTransformer
 

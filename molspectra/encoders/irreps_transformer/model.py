@@ -1,17 +1,17 @@
-"""An equivariant transformer with features of any degree, in e3nn's terms."""
+"""Equivariant transformer with features of any degree, in e3nn's terms."""
 
-import torch
-from jaxtyping import Float
-from torch import Tensor, nn
-from torch_geometric.utils import scatter
+from torch import nn
+from torch.profiler import record_function
 
 from molspectra._validation import check_heads, check_sizes
 from molspectra.encoders.base import BaseEncoder, Molecules
-from molspectra.encoders.irreps_transformer.attention import IrrepsAttention
-from molspectra.encoders.irreps_transformer.coupling import SphericalHarmonics, SteerableBasis
-from molspectra.encoders.irreps_transformer.pointwise import IrrepsFeedForward, IrrepsNorm, split_degrees
+from molspectra.encoders.irreps_transformer.degrees import split_degrees
+from molspectra.encoders.irreps_transformer.layer import IrrepsTransformerLayer
+from molspectra.encoders.irreps_transformer.neighbor_density import NeighborDensity
+from molspectra.encoders.irreps_transformer.norm import IrrepsNorm
+from molspectra.encoders.irreps_transformer.spherical_harmonics import SphericalHarmonics
+from molspectra.encoders.irreps_transformer.steerable_basis import SteerableBasis
 from molspectra.features import AtomFeatures
-from molspectra.layers.initialization import init_linears
 from molspectra.layers.radial import ExpNormalBasis
 
 
@@ -19,29 +19,29 @@ class IrrepsTransformer(BaseEncoder):
     """Equivariant graph attention over features of degrees 0 … l_max, after Equiformer (arXiv:2206.11990).
 
     Every degree l has the same F channels of 2l + 1 components and parity (-1)^l: e3nn's F×0e + F×1o + F×2e + …
-    An atom begins as its element and the density of its neighbours,
+    The initial features of an atom are its element and the density of its neighbors,
 
-        t_i,lm = δ_l0 E(z_i) + Σ_j C(r_ij) R_l(r_ij) ⊙ E'(z_j) Y_lm(u_ij),
+        t_i,lm = δ_l0 E(z_i) + Σ_j C(r_ij) R_l(r_ij) ⊙ E'(z_j) Y_lm(u_ij).
 
-    and each layer adds attention (:class:`.IrrepsAttention`) and a feed-forward
-    block (:class:`.IrrepsFeedForward`), each on normalised features.
+    Each layer adds attention (:class:`.IrrepsAttention`) and a feed-forward block (:class:`.IrrepsFeedForward`), each
+    on normalized features.
 
-    Built in the spirit of Equiformer (Liao & Smidt 2023), not a copy of it: all degrees have the same width, there is
-    no dropout, the filters of the tensor product factorise, and the attention is damped to 0 at the cutoff.
+    The encoder follows the ideas of Equiformer (Liao & Smidt 2023) and is no copy of it. All degrees have the same
+    width, no dropout is used, the filters of the tensor product factorize, and attention is damped to 0 at the cutoff.
 
     Args:
         hidden_channels: Number F of channels of each degree.
         num_layers: Number of layers.
-        num_heads: Attention heads; divides `hidden_channels`.
-        l_max: The highest degree, 1 to 4.
+        num_heads: Number of attention heads. It divides `hidden_channels`.
+        l_max: Highest degree, 1 to 4.
         num_rbf: Number of radial basis functions.
         cutoff: r_c in Å.
         max_z: Largest atomic number in the embedding tables.
-        num_filters: Number of filters of each path of the tensor product, shared by `hidden_channels` / `num_filters`
-            channels; divides `hidden_channels`.
+        num_filters: Number of filters of each path of the tensor product. Each serves `hidden_channels` / `num_filters`
+            channels. It divides `hidden_channels`.
 
     Raises:
-        ValueError: the sizes are out of range or do not fit each other.
+        ValueError: A size is out of its range, or the sizes do not fit each other.
 
     Example:
         >>> encoder = IrrepsTransformer(hidden_channels=32, num_layers=2, l_max=2)
@@ -75,7 +75,7 @@ class IrrepsTransformer(BaseEncoder):
         self.radial_basis = ExpNormalBasis(num_rbf, cutoff)
         self.spherical_harmonics = SphericalHarmonics(l_max)
         self.steerable_basis = SteerableBasis(l_max)
-        # Row z of a table is element z; row 0 is never read.
+        # Row z of a table is element z. Row 0 is never read.
         self.embedding = nn.Embedding(max_z + 1, hidden_channels)
         self.neighbor_density = NeighborDensity(hidden_channels, num_rbf, l_max, max_z)
         self.layers = nn.ModuleList(
@@ -85,60 +85,22 @@ class IrrepsTransformer(BaseEncoder):
 
     def encode(self, molecules: Molecules) -> AtomFeatures:
         """Compute scalars (N, F), vectors (N, 3, F) and tensors (N, 2l + 1, F) of degrees 2 … l_max."""
+        # Each atom is its own neighbor, so that attention has something to attend to in a lone atom.
         edges = self.edges(molecules, loop=True)
-        damping = self.radial_basis.envelope(edges.distance)
-        rbf, envelope = self.radial_basis(edges.distance, damping), damping.unsqueeze(-1)
-        harmonics = self.spherical_harmonics(edges.direction)
-        basis = self.steerable_basis(harmonics)
-
+        with record_function("molspectra::irreps_transformer.basis"):
+            # Computed once per step: the envelope is also a factor of the radial basis.
+            damping = self.radial_basis.envelope(edges.distance)
+            rbf, envelope = self.radial_basis(edges.distance, damping), damping.unsqueeze(-1)
+            harmonics = self.spherical_harmonics(edges.direction)
+            basis = self.steerable_basis(harmonics)
         scalars = molecules.add_context(self.embedding(molecules.z))
-        features = self.neighbor_density(molecules.z, edges.index, rbf, envelope, harmonics)
-        features = features + nn.functional.pad(scalars.unsqueeze(1), (0, 0, 0, features.shape[1] - 1))
+        with record_function("molspectra::irreps_transformer.neighbor_density"):
+            features = self.neighbor_density(molecules.z, edges.index, rbf, envelope, harmonics)
+            # The element is a scalar: it enters degree 0, and the other components stay as they are.
+            features = features + nn.functional.pad(scalars.unsqueeze(1), (0, 0, 0, features.shape[1] - 1))
         for layer in self.layers:
-            features = layer(features, edges.index, rbf, envelope, basis)
+            with record_function("molspectra::irreps_transformer.layer"):
+                features = layer(features, edges.index, rbf, envelope, basis)
             self.hook_point(features[:, 0])
         scalars, vectors, *tensors = split_degrees(self.out_norm(features), self.l_max)
         return AtomFeatures(scalars.squeeze(1), vectors, tuple(tensors))
-
-
-class NeighborDensity(nn.Module):
-    """Σ_{j≠i} C(r_ij) R_l(r_ij) ⊙ E'(z_j) Y_lm(u_ij), R_l being linear in the radial basis: features of all degrees."""
-
-    def __init__(self, hidden_channels: int, num_rbf: int, l_max: int, max_z: int) -> None:
-        super().__init__()
-        self.l_max = l_max
-        self.embedding = nn.Embedding(max_z + 1, hidden_channels)
-        self.distance_proj = nn.Linear(num_rbf, (l_max + 1) * hidden_channels)
-        init_linears(self)
-
-    def forward(
-        self, z: Tensor, edge_index: Tensor, rbf: Tensor, envelope: Tensor, harmonics: Tensor
-    ) -> Float[Tensor, "atoms components channels"]:
-        """Elements (N,), edges, radial basis (E, K), cutoff (E, 1) and harmonics (E, (l_max + 1)²) → features."""
-        source, target = edge_index
-        others = (source != target).unsqueeze(-1)
-        elements = self.embedding(z).index_select(0, source) * (envelope * others)
-        radial = (self.distance_proj(rbf).unflatten(-1, (self.l_max + 1, -1)) * elements.unsqueeze(1)).split(1, dim=1)
-        angular = split_degrees(harmonics.unsqueeze(-1), self.l_max)
-        messages = torch.cat([y * r for y, r in zip(angular, radial, strict=True)], dim=1)
-        return scatter(messages, target, dim=0, dim_size=z.shape[0], reduce="sum")
-
-
-class IrrepsTransformerLayer(nn.Module):
-    """t += Attention(Norm(t)), then t += FeedForward(Norm(t))."""
-
-    def __init__(self, hidden_channels: int, num_heads: int, num_rbf: int, l_max: int, num_filters: int) -> None:
-        super().__init__()
-        # ε = 1 bounds the gain of the norms between layers by 1: what should vanish by symmetry is rounding noise, and
-        # the gains of all layers multiply.
-        self.attention_norm = IrrepsNorm(hidden_channels, l_max, eps=1.0)
-        self.attention = IrrepsAttention(hidden_channels, num_heads, num_rbf, l_max, num_filters)
-        self.feed_forward_norm = IrrepsNorm(hidden_channels, l_max, eps=1.0)
-        self.feed_forward = IrrepsFeedForward(hidden_channels, l_max)
-
-    def forward(
-        self, features: Tensor, edge_index: Tensor, rbf: Tensor, envelope: Tensor, basis: tuple[Tensor, ...]
-    ) -> Float[Tensor, "atoms components channels"]:
-        """Features (N, (l_max + 1)², F), edges with self-loops, and what is known of them → features."""
-        features = features + self.attention(self.attention_norm(features), edge_index, rbf, envelope, basis)
-        return features + self.feed_forward(self.feed_forward_norm(features))

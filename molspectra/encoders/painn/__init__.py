@@ -1,4 +1,4 @@
-"""PaiNN, the polarizable atom interaction network."""
+"""Polarizable atom interaction neural network, PaiNN."""
 
 from molspectra.encoders.painn.model import PaiNN
 from molspectra.encoders.painn.radial_basis import BesselBasis
