@@ -140,6 +140,8 @@ class EGNN(BaseEncoder):
 
     def _encode_and_move(self, molecules: Molecules) -> tuple[AtomFeatures, Tensor]:
         start = pos = molecules.pos
+        # Edges and weights stay those of the initial positions. Otherwise features would jump where moving atoms cross
+        # the cutoff.
         edges = self.edges(molecules)
         neighborhood = self._neighborhood(molecules, edges)
         edge_vec, radial = self._edge_vectors(pos, edges.index)
@@ -158,6 +160,7 @@ class EGNN(BaseEncoder):
             vectors = along.unsqueeze(2) * messages.unsqueeze(1)
             vectors = scatter(vectors, edges.index[1], dim=0, dim_size=molecules.num_atoms, reduce="sum")
             vectors = vectors * neighborhood.scale.unsqueeze(2)
+            # A displacement is a vector as well, added to all channels.
             if pos is not start:
                 vectors = vectors + (pos - start).unsqueeze(2)
         return AtomFeatures(self.out_norm(scalars), vectors), pos
@@ -179,5 +182,6 @@ class EGNN(BaseEncoder):
                     "without any have torch.empty(2, 0, dtype=torch.int64)), or build the encoder with max_hops=0."
                 )
             edge_type = hop_counts(molecules.bond_index, edges.index, molecules.num_atoms, self.max_hops)
+        # The envelope is computed once per step. All layers damp their messages by it.
         envelope = self.envelope(edges.distance).unsqueeze(1)
         return make_neighborhood(edges.index, envelope, edge_type, molecules.num_atoms, self.as_released)

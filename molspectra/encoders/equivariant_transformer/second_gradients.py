@@ -41,12 +41,14 @@ def add_second_gradients(
     """
     target, source = block.target.flatten(), block.source.flatten()
     with torch.enable_grad():
+        # Leaves of a small graph of this block alone, which is freed with the block.
         edges = EdgeInputs(*(tensor.detach().requires_grad_() for tensor in gather_inputs(inputs, block)))
         upstream = [gather(grad, block.target).detach().requires_grad_() for grad in grad_sums]
         at_edges = _tangents_at_edges(block, tangents)
         varied = [(edge, tangent) for edge, tangent in zip(edges, at_edges, strict=True) if tangent is not None]
         if not varied:
             return
+        # The derivative of Σ tangent · grad: a vector-Jacobian product of the gradients, without their Jacobian.
         messages = edge_messages(edges, num_heads, damp_attention)
         grads = torch.autograd.grad(messages, [edge for edge, _ in varied], upstream, create_graph=True)
         along = [tangent.to(grad.dtype) for grad, (_, tangent) in zip(grads, varied, strict=True)]
