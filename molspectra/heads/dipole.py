@@ -53,8 +53,11 @@ class DipoleHead(Configurable, nn.Module):
         Returns:
             Lengths (B, 1) or vectors (B, 3).
         """
+        # The scalar channel is a partial charge, and the vector channel the dipole of the atom itself.
         charge, own = apply_gated_blocks(self.blocks, atoms.with_vectors())
+        # About the center of mass, the dipole of a charged molecule does not change under translation.
         from_center = self.center_of_mass(data.z, data.pos, data.batch, num_molecules_of(data))
         contributions = self.std * (charge * from_center + own)
         dipole = pool_atoms(contributions, data)
+        # Labels of QM9 are lengths. The norm comes after the sum, because atomic dipoles may cancel.
         return self.norm(dipole.unsqueeze(2)) if self.magnitude else dipole

@@ -25,6 +25,7 @@ class EnergyHead(Configurable, nn.Module):
 
     def __init__(self, channels: int, as_released: bool = False) -> None:
         super().__init__()
+        # The sum over atoms makes the features extensive. The MLP after it couples the atoms of a molecule.
         self.pool = MoleculePooling(channels, as_released)
         self.mlp = nn.Sequential(nn.Linear(channels, channels), nn.SiLU(), nn.Linear(channels, 1, bias=as_released))
         if as_released:
@@ -92,6 +93,7 @@ def differentiable(data: Data) -> Data:
             "torch.no_grad(), in which they are computed (lightning: Trainer(inference_mode=False))."
         )
     data = copy.copy(data)
+    # Detached: the positions become a leaf, and the caller's tensor keeps its own gradient and graph.
     data.pos = data.pos.detach().requires_grad_()
     return data
 
@@ -108,19 +110,20 @@ def forces_of(
     gradient = None
     if pos.requires_grad and energy.requires_grad:
         try:
+            # Molecules do not interact, so one backward pass of the summed energies gives the forces of all.
             (gradient,) = torch.autograd.grad(energy.sum(), pos, create_graph=create_graph, allow_unused=True)
         except RuntimeError as error:
             if "donated buffer" not in str(error):  # the text of this error in torch
                 raise
             raise RuntimeError(
                 "Training on a gradient differentiates the encoder twice, which torch.compile does not support. Leave "
-                "encoder and energy head in eager mode; or predict vectors, not a gradient "
+                "encoder and energy head in eager mode, predict vectors instead of a gradient "
                 '(prediction="vector", force_head=), or evaluate only (method.eval()).'
             ) from error
     if gradient is None:
         raise ValueError(
-            "A gradient by the positions needs positions that require one, and features computed from these; these do "
-            "not. Call pos.requires_grad_() ahead of the encoder, with gradients enabled, and neither detach positions "
-            "in it nor wrap it in torch.no_grad()."
+            "A gradient by the positions needs positions that require one, and features computed from these; got an "
+            "energy without a path to data.pos. Call data.pos.requires_grad_() before the encoder, with gradients "
+            "enabled, and neither detach positions in the encoder nor wrap it in torch.no_grad()."
         )
     return -gradient

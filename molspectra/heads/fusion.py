@@ -56,6 +56,8 @@ class FusionHead(Configurable, nn.Module):
                 f"data must have the field spectrum_embedding (B, {self.spectrum_norm.normalized_shape[0]}); got the "
                 f"fields {list(data.keys())}. Set data.spectrum_embedding = specformer(spectra).embedding."
             )
+        # Pooled features grow with the number of atoms, embeddings of spectra do not: LayerNorm makes them comparable.
         molecules = self.molecule_norm(self.pool(atoms, data))
         read = self.mlp(torch.cat([molecules, self.spectrum_norm(data.spectrum_embedding)], dim=1))
+        # Upcast first: in half precision, adding the mean would round away small differences between molecules.
         return self.std * at_least_float32(read) + self.mean

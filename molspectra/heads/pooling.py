@@ -47,6 +47,7 @@ class MoleculePooling(Configurable, nn.Module):
 
     def forward(self, atoms: AtomFeatures, data: Data | None = None) -> Float[Tensor, "molecules channels"]:
         """Pool atom features into molecule features (B, F). `data` gives the molecule of each atom, if several."""
+        # Scalars alone leave the last vectors of an encoder without a gradient (see EMGP).
         read = atoms.scalars if self.as_released else invariants(atoms)
         # Autocast runs the MLP in half precision, whose digits do not suffice for a sum over many atoms.
         contributions = self.mlp(read).to(self.mlp[-1].weight.dtype)

@@ -107,11 +107,14 @@ class PositionDistributionHead(Configurable, ExactConstants):
         Raises:
             ValueError: The encoder gives no vectors.
         """
+        # The temperature of 0.1 multiplies logits, and their rounding errors, by ten.
         with torch.autocast(atoms.scalars.device.type, enabled=False):
             coefficients = self.coefficients(atoms)
             dtype = coefficients.dtype
             log_weights = self.sphere.log_weights.to(dtype)
+            # A point stands for its cell: probability = density × area, in logarithms a sum.
             direction = self.direction_logits(coefficients) / self.temperature + log_weights
+            # Distances are invariants: only coefficients of degree 0 may enter.
             return PositionDistribution(
                 direction.log_softmax(dim=1),
                 self.radius(coefficients[:, 0]).log_softmax(dim=1),
@@ -130,6 +133,7 @@ class PositionDistributionHead(Configurable, ExactConstants):
 
     def direction_logits(self, coefficients: Float[Tensor, "pairs dim hidden"]) -> Float[Tensor, "pairs points"]:
         """Map coefficients to L(p), before temperature and area, (E, G)."""
+        # W₁ mixes channels and the harmonics mix components, so they commute: 16 channels on the grid instead of 32.
         mixed = self.sphere(F.linear(coefficients, self.mix.weight))
         hidden = F.silu(mixed + self.mix.bias.unsqueeze(1))
         logits = (self.direction.weight @ hidden).squeeze(1)
@@ -138,6 +142,7 @@ class PositionDistributionHead(Configurable, ExactConstants):
 
 def _make_grid(num_polar: int | None, l_max: int, as_released: bool) -> SphereGrid:
     if as_released:
+        # Equal weights for points of unequal area, as released: directions near the poles count too much.
         num_polar = 100 if num_polar is None else num_polar
         return SphereGrid.equal_angle(num_polar, num_polar + 1).unweighted()
     return SphereGrid.gauss_legendre(10 * l_max if num_polar is None else num_polar)

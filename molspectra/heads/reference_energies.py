@@ -42,6 +42,7 @@ class AtomicReferenceEnergies(Configurable, nn.Module):
             )
         if not all(1 <= z <= 118 for z in elements):
             raise ValueError(f"elements must lie in 1..118; got {list(elements)}.")
+        # NaN marks elements without a reference energy, and shows in the sum where a check would wait for the device.
         table = torch.full((119,), torch.nan, dtype=torch.float64)
         table[torch.tensor(list(elements), dtype=torch.int64)] = torch.tensor(list(energies), dtype=torch.float64)
         self._exact = table
@@ -73,9 +74,11 @@ class AtomicReferenceEnergies(Configurable, nn.Module):
                 f"energy must be finite, one for each of {int(batch.max()) + 1} molecules; got {len(energy)} values, "
                 f"{int((~energy.isfinite()).sum())} of them not finite. Leave such molecules out."
             )
+        # Linear model: (molecules × elements) counts times ε equals the total energies.
         elements, column = z.cpu().unique(return_inverse=True)
         counts = torch.zeros(len(energy), len(elements), dtype=torch.float64)
         counts.index_put_((batch.cpu(), column), torch.ones(len(z), dtype=torch.float64), accumulate=True)
+        # gelsd uses singular values and accepts rank-deficient counts, as of isomers. The default driver does not.
         solution = torch.linalg.lstsq(counts, energy.unsqueeze(1), driver="gelsd").solution
         return cls(elements.tolist(), solution.squeeze(1).tolist())
 

@@ -45,6 +45,7 @@ class SpatialExtentHead(Configurable, nn.Module):
             ⟨R²⟩, (B, 1).
         """
         read = self.mlp(atoms.scalars)
+        # ⟨R²⟩ = ∫ ρ(x) |x - x₀|² dx: charges concentrated at the atoms give the first term, their spread the second.
         relative = self.center_of_mass(data.z, data.pos, data.batch, num_molecules_of(data))
         extent = read[:, :1] * relative.square().sum(dim=1, keepdim=True)
         if not self.as_released:

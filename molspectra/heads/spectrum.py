@@ -88,7 +88,7 @@ class SpectrumHead(Configurable, nn.Module):
         """
         check_spectra(spectra, self.lengths)
         for kind, of_kind in spectra.items():
-            valid = ~of_kind.isnan().any(dim=1)
+            valid = ~of_kind.isnan().any(dim=1)  # a missing spectrum is a row of NaN
             total = of_kind[valid].sum(dim=0)
             if not bool((total > 0).any()):
                 raise ValueError(f"spectra[{kind!r}] must hold an intensity above 0; got {int(valid.sum())} spectra.")
@@ -116,12 +116,15 @@ class _Bands(nn.Module):
         self.linear = nn.Linear(channels, self.basis.shape[0])
 
     def forward(self, hidden: Float[Tensor, "atoms channels"], data: Data | None) -> Float[Tensor, "molecules length"]:
+        # Absorption and scattering intensities are positive, and so is softplus.
         amplitudes = F.softplus(self.linear(hidden))
         with torch.autocast(hidden.device.type, enabled=False):
+            # Pool before expanding: a row of amplitudes per molecule instead of a spectrum per atom.
             return self.unit * (pool_atoms(amplitudes.to(self.basis.dtype), data) @ self.basis)
 
     def start_from(self, spectrum: Float[Tensor, " length"], kind: str) -> None:
         """Set unit and bias to the spectrum of one atom, and shrink the weights, so that the bias dominates."""
+        # Mean of the spectrum under each band.
         amplitudes = self.basis @ spectrum.to(self.basis) / self.basis.sum(dim=1)
         if not bool(amplitudes.mean() > 0):
             raise ValueError(

@@ -38,6 +38,8 @@ class SphereGrid(NamedTuple):
         Raises:
             ValueError: `num_polar` is below 1.
         """
+        # A polynomial has Fourier modes |m| < 2n in the azimuth, which 2n equidistant points sum to 0 except m = 0. The
+        # mode m = 0 is a polynomial in cos β of degree below 2n, for which n Gauss–Legendre nodes are exact.
         _check_rings(num_polar, 2 * num_polar)
         cosines, weights = np.polynomial.legendre.leggauss(num_polar)
         # From the north pole down, as in the other grid.
@@ -52,6 +54,7 @@ class SphereGrid(NamedTuple):
         """
         _check_rings(num_polar, num_azimuth)
         polar = math.pi * (np.arange(num_polar) + 0.5) / num_polar
+        # Share of the ring between β ± π/2n: ½ [cos(β - π/2n) - cos(β + π/2n)] = sin β sin(π/2n).
         return cls._from_rings(polar, np.sin(polar) * math.sin(math.pi / (2 * num_polar)), num_azimuth)
 
     def unweighted(self) -> "SphereGrid":
@@ -94,4 +97,6 @@ def harmonics_at(points: Float[Tensor, "points 3"], l_max: int) -> Float[Tensor,
 
 def _check_rings(num_polar: int, num_azimuth: int) -> None:
     if num_polar < 1 or num_azimuth < 1:
-        raise ValueError(f"A grid needs rings and points on them; got num_polar={num_polar}, {num_azimuth} a ring.")
+        raise ValueError(
+            f"num_polar and num_azimuth (points per ring) must be at least 1; got {num_polar} and {num_azimuth}."
+        )

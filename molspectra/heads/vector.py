@@ -48,9 +48,10 @@ def apply_gated_blocks(
     scalars, vectors = atoms.scalars, atoms.vectors
     if vectors is None:
         raise ValueError(
-            "This head needs atom vectors (N, 3, F); the encoder gave None. Make Coord, Frad, SliDe and EMGP with "
-            'prediction="gradient" (heads.GradientHead), which needs none, or use an equivariant encoder.'
+            "This head needs atom vectors (N, 3, F); the encoder gave None. Use an equivariant encoder, or make Coord, "
+            'Frad, SliDe and EMGP with prediction="gradient" (heads.GradientHead), which needs none.'
         )
+    # Linear maps without bias act on channels of vectors, and gates scale them: rotations pass through unchanged.
     for block in blocks:
         scalars, vectors = block(scalars, vectors)
     return scalars, vectors.squeeze(-1)

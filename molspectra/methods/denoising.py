@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.profiler import record_function
 from torch_geometric.data import Data
 
+from molspectra._validation import check_choice
 from molspectra.encoders.protocol import Encoder
 from molspectra.features import AtomFeatures
 from molspectra.heads.energy import GradientHead, differentiable
@@ -51,6 +52,8 @@ class Denoising(PretextTask):
                 f"noise must add pos_target (N, 3); {self.noise} left the fields {list(noisy.keys())}. For another "
                 "target override run, as SliDe does."
             )
+        # The best prediction of Gaussian noise is -σ² ∇ log p(x̃) (Vincent 2011), and -log p is an energy in units of
+        # kT: denoising learns a force field.
         predicted, atoms = predict_vectors(encoder, self.head, noisy)
         with record_function("molspectra::loss"):
             loss = self.objective(predicted, noisy.pos_target)
@@ -63,11 +66,8 @@ def make_vector_head(channels: int, prediction: Prediction, as_released: bool = 
     Raises:
         ValueError: `prediction` is neither.
     """
-    if prediction == "vector":
-        return VectorHead(channels, as_released)
-    if prediction == "gradient":
-        return GradientHead(channels=channels)
-    raise ValueError(f'prediction must be "vector" or "gradient"; got {prediction!r}.')
+    check_choice("prediction", prediction, ("vector", "gradient"))
+    return VectorHead(channels, as_released) if prediction == "vector" else GradientHead(channels=channels)
 
 
 def predict_vectors(encoder: Encoder, head: nn.Module, data: Data) -> tuple[Tensor, AtomFeatures]:
@@ -76,6 +76,7 @@ def predict_vectors(encoder: Encoder, head: nn.Module, data: Data) -> tuple[Tens
         atoms = encode(encoder, data)
         with record_function("molspectra::head"):
             return head(atoms, data), atoms
+    # The gradient of an energy is needed in evaluation under torch.no_grad(), too.
     with torch.enable_grad():
         data = differentiable(data)
         atoms = encode(encoder, data)

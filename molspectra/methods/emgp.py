@@ -8,6 +8,7 @@ from torch.profiler import record_function
 from torch_geometric.data import Data
 
 from molspectra._batch import num_molecules_of
+from molspectra._validation import check_choice
 from molspectra.encoders.protocol import Encoder
 from molspectra.heads.energy import EnergyHead, GradientHead
 from molspectra.heads.pooling import MoleculePooling
@@ -71,8 +72,7 @@ class EMGP(PretextTask):
         weights: Mapping[str, float] | None = None,
         as_released: bool = False,
     ) -> None:
-        if prediction not in ("gradient", "vector"):
-            raise ValueError(f'prediction must be "gradient" or "vector"; got {prediction!r}.')
+        check_choice("prediction", prediction, ("gradient", "vector"))
         super().__init__()
         energy = EnergyHead(channels, as_released) if prediction == "gradient" else None
         self.noise = EMGPNoise(max_std, min_std, num_levels, steps, mode, as_released=as_released)
@@ -91,9 +91,11 @@ class EMGP(PretextTask):
         with record_function("molspectra::noise"):
             noisy = self.noise(batch, generator)
         predicted, atoms = predict_vectors(encoder, self.head, noisy)
+        # Force targets grow with the noise scale σ. In units of σ, the fifty levels weigh alike in the loss.
         per_atom = noisy.noise_scale if noisy.batch is None else noisy.noise_scale.index_select(0, noisy.batch)
         target = noisy.force_target / per_atom.unsqueeze(1)
         pool: nn.Module = self.pooling or self.head.energy.pool  # type: ignore[union-attr, assignment]
+        # The scale shows in the difference between the features of both passes.
         clean = encode(encoder, batch)
         with record_function("molspectra::head"):
             logits = self.noise_scale_head(pool(clean, batch), pool(atoms, noisy))

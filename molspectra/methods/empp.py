@@ -108,8 +108,6 @@ class EMPP(PretextTask):
             raise ValueError(
                 f"label_mean and label_std > 0 must be finite, in units of the label; got {label_mean} and {label_std}."
             )
-        if reduce not in ("pair", "molecule", None):
-            raise ValueError(f'reduce must be "pair" or "molecule"; got {reduce!r}.')
         super().__init__()
         self.noise = AtomMask(num_copies, heavy_only, () if label is None else (label,))
         self.head = PositionDistributionHead(channels, l_max, temperature=temperature, as_released=as_released)
@@ -130,6 +128,7 @@ class EMPP(PretextTask):
         with record_function("molspectra::noise"):
             masked = self.noise(batch, generator)
         atoms = self._encode(encoder, masked)
+        # Distant atoms know too little about the gap. Distances beyond 6 Å are not on the grid of the head.
         pairs = masked_pairs(masked, self.cutoff)
         with record_function("molspectra::head"):
             predicted = self.head(atoms.select(pairs.atom))
@@ -166,18 +165,23 @@ class EMPP(PretextTask):
             ValueError: See :meth:`forward`. Also raised if an atom is not in its molecule.
         """
         if atom is None:
+            # Of several copies, the first is enough: one row of the batch per molecule.
             atom = self.noise.draw(batch, generator)
             atom = atom[: atom.shape[0] // self.num_copies]
         masked = self.noise.mask(batch, atom)
         pairs = masked_pairs(masked, self.cutoff)
-        distribution = self.head(self._encode(encoder, masked).select(pairs.atom))
-        anchor = masked.pos.index_select(0, pairs.atom)
-        pos = locate(distribution, anchor, pairs.molecule, masked.masked_z.shape[0])
+        atoms = self._encode(encoder, masked).select(pairs.atom)
+        with record_function("molspectra::head"):
+            distribution = self.head(atoms)
+        with record_function("molspectra::locate"):
+            anchor = masked.pos.index_select(0, pairs.atom)
+            pos = locate(distribution, anchor, pairs.molecule, masked.masked_z.shape[0])
         error = torch.linalg.vector_norm(pos - masked.masked_pos, dim=1)
         return PredictedPosition(pos, error, masked, pairs, distribution)
 
     def _encode(self, encoder: Encoder, masked: Data) -> AtomFeatures:
         """Encode the remaining atoms, conditioned on the element that was removed from their molecule."""
+        # Without its element, a hydrogen and a carbon would have to share one prediction.
         context = self.condition(masked.masked_z, self._label(masked))
         if masked.z.shape[0] > 0:
             return encode(encoder, masked, context=context.index_select(0, molecule_of(masked)))
@@ -197,6 +201,8 @@ class EMPP(PretextTask):
                 f"{tuple(label.shape[1:])}. Name another field with label=."
             )
         label = (label.reshape(-1) - self.label_mean) / self.label_std
+        # A wrong unit or a forgotten mean puts all labels out of range of the Gaussians. Checked on the CPU only, where
+        # it does not wait for a device.
         if values_are_free(label) and bool((label.abs() > FARTHEST_LABEL).double().mean() > 0.5):
             warnings.warn(
                 f"Most labels {self.label!r} are further than {FARTHEST_LABEL} standard deviations from the mean, "

@@ -27,6 +27,7 @@ def encode(encoder: Encoder, data: Data, *, context: Tensor | None = None) -> At
         TypeError: The positions are not floating point.
     """
     check_positions(data, "An encoder", ("z", "pos"))
+    # Encoders that know no bonds must not receive any: any callable (z, pos, batch) is an encoder.
     keywords = {name: data[name] for name in ("bond_index", "bond_order") if name in data and takes(encoder, name)}
     if context is not None:
         if not takes(encoder, "context"):

@@ -88,6 +88,7 @@ class MaskedAtomEmbedding(nn.Module):
         hidden = self.embedding(masked_z)
         if self.label_proj is not None and label is not None:
             hidden = hidden + self.label_proj(smear(label.to(hidden.dtype), self.num_basis))
+        # In the dtype of the weights, as the initial scalars of encoders are, also under autocast.
         weight = self.out_proj.weight
         return self.out_proj(self.activation(hidden)).to(weight.dtype)
 

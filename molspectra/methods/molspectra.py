@@ -116,7 +116,9 @@ class MolSpectra(Configurable, nn.Module):
         molecules = self.molecule_projection(
             output.atoms.pool(output.data.batch, num_molecules=num_molecules_of(batch))
         )
-        masked = self.mask(prepared, generator)
+        with record_function("molspectra::mask"):
+            masked = self.mask(prepared, generator)
+        # One pass serves both losses: the contrast, too, sees masked spectra and perturbed molecules.
         features = self.specformer(prepared, masked)
         patchers = self.specformer.patchers
         with record_function("molspectra::loss"):
@@ -125,5 +127,6 @@ class MolSpectra(Configurable, nn.Module):
                 self.specformer.patches(prepared),
                 {kind: patchers[kind].expand(mask) for kind, mask in masked.items()},
             )
+            # A molecule without any spectrum has a constant embedding, which is neither a positive nor a negative.
             contrastive = self.contrast(molecules, features.embedding, valid=features.valid.any(dim=1))
             return self.total({"denoising": output.loss, "contrastive": contrastive, "reconstruction": reconstruction})

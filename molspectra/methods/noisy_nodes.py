@@ -87,10 +87,12 @@ class NoisyNodes(Configurable, nn.Module):
         """
         regression = self.regression
         if self.training and not self.separate:
+            # The property of the unperturbed molecule is the label of the perturbed one: noise regularizes.
             denoising, atoms, noisy, _ = self.task.run(encoder, batch, generator)
             losses = {"property": regression.error(regression.read(atoms, noisy), batch, regression.label)}
         else:
             losses = regression.losses(encoder, batch)
+            # An energy and its forces hold at exact positions, so the denoising gets a pass of its own.
             denoising = torch.zeros((), dtype=batch.pos.dtype, device=batch.pos.device)
             if self.training:
                 denoising = self.task(encoder, batch, generator)["loss"]

@@ -6,9 +6,11 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.profiler import record_function
 from torch_geometric.data import Data
 
 from molspectra._config import Configurable
+from molspectra._validation import check_choice
 from molspectra.distributed import global_mean
 from molspectra.encoders.protocol import Encoder
 from molspectra.features import AtomFeatures
@@ -75,8 +77,7 @@ class Regression(Configurable, nn.Module):
         self.label = label
         self.forces = forces
         self.force_head = force_head
-        if loss not in _COMPARE:
-            raise ValueError(f"loss must be one of {', '.join(_COMPARE)}; got {loss!r}.")
+        check_choice("loss", loss, tuple(_COMPARE))
         self.compare = _COMPARE[loss]
         if weights is None:
             weights = {"property": 1.0} if forces is None else {"property": 0.2, "forces": 0.8}
@@ -101,10 +102,11 @@ class Regression(Configurable, nn.Module):
     def losses(self, encoder: Encoder, batch: Data) -> dict[str, Tensor]:
         """Compute the losses by name, without their sum."""
         predicted = self.predict(encoder, batch)
-        losses = {"property": self.error(predicted.property, batch, self.label)}
-        if self.forces is not None:
-            assert predicted.forces is not None
-            losses["forces"] = self.error(predicted.forces, batch, self.forces)
+        with record_function("molspectra::loss"):
+            losses = {"property": self.error(predicted.property, batch, self.label)}
+            if self.forces is not None:
+                assert predicted.forces is not None
+                losses["forces"] = self.error(predicted.forces, batch, self.forces)
         return losses
 
     def predict(self, encoder: Encoder, batch: Data) -> Predicted:
@@ -114,12 +116,17 @@ class Regression(Configurable, nn.Module):
         """
         if self.forces is None or self.force_head is not None:
             atoms = encode(encoder, batch)
-            forces = None if self.force_head is None else self.force_head(atoms, batch)
-            return Predicted(self.read(atoms, batch), forces)
+            with record_function("molspectra::head"):
+                forces = None if self.force_head is None else self.force_head(atoms, batch)
+                return Predicted(self.read(atoms, batch), forces)
         with torch.enable_grad():
             batch = differentiable(batch)
-            energy = self.read(encode(encoder, batch), batch)
-            return Predicted(energy, forces_of(energy, batch.pos, create_graph=self.training))
+            atoms = encode(encoder, batch)
+            with record_function("molspectra::head"):
+                energy = self.read(atoms, batch)
+            with record_function("molspectra::forces"):
+                # A loss of forces differentiates them by the weights: training needs the graph of the gradient.
+                return Predicted(energy, forces_of(energy, batch.pos, create_graph=self.training))
 
     def read(self, atoms: AtomFeatures, data: Data) -> Tensor:
         """Predict the property from the features of molecules."""
@@ -136,6 +143,7 @@ class Regression(Configurable, nn.Module):
             )
         predicted = at_least_float32(predicted)
         target = target.reshape(predicted.shape).to(predicted.dtype)
+        # An unknown label takes the value of the prediction: its error and gradient are 0, without a dynamic shape.
         unknown = target.isnan()
         each = self.compare(predicted, torch.where(unknown, predicted.detach(), target), reduction="none")
         return global_mean(each.sum(), (~unknown).sum(), self.training)

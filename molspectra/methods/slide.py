@@ -74,9 +74,13 @@ class SliDe(Denoising):
             noisy = self.noise(batch, generator)
         predicted, atoms = predict_vectors(encoder, self.head, noisy)
         with record_function("molspectra::loss"):
+            # The energy is that of the force field, in closed form: no quantum-chemical labels are needed.
             loss = self.objective(predicted, noisy.gradient_target, noisy.batch, generator)
         if self.coord_weight > 0:
-            noisier = self.coord_noise(noisy, generator)
+            # Small isotropic noise around the deformed molecule: a second, smooth task, without force constants.
+            with record_function("molspectra::noise"):
+                noisier = self.coord_noise(noisy, generator)
             around, _ = predict_vectors(encoder, self.coord_head, noisier)
-            loss = loss + self.coord_weight * self.coord_objective(around, noisier.pos_target)
+            with record_function("molspectra::loss"):
+                loss = loss + self.coord_weight * self.coord_objective(around, noisier.pos_target)
         return TaskOutput(loss, atoms, noisy, {"denoising": loss})

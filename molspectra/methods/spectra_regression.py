@@ -46,6 +46,7 @@ class SpectraRegression(Regression):
                 f"The batch has none of the spectra {list(self.spectrum_encoder.kinds)}, only {list(data.keys())}. "
                 "Without spectra use Regression."
             )
+        # A shallow copy: the caller's batch does not gain a field with a graph.
         data = copy.copy(data)
         data.spectrum_embedding = self.spectrum_encoder(spectra).embedding
         return self.head(atoms, data)

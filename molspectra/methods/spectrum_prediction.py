@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor, nn
+from torch.profiler import record_function
 from torch_geometric.data import Data
 
 from molspectra._config import Configurable
@@ -54,11 +55,14 @@ class SpectrumPrediction(Configurable, nn.Module):
         # An absent kind counts as missing for every molecule: its weights get gradients of 0, so that
         # DistributedDataParallel does not wait for them.
         parts = {}
-        for kind, of_kind in predicted.items():
-            given = batch[kind] if kind in batch else torch.full_like(of_kind, torch.nan)
-            parts[kind] = self.objective({kind: of_kind}, {kind: given})
+        with record_function("molspectra::loss"):
+            for kind, of_kind in predicted.items():
+                given = batch[kind] if kind in batch else torch.full_like(of_kind, torch.nan)
+                parts[kind] = self.objective({kind: of_kind}, {kind: given})
         return {"loss": torch.stack(list(parts.values())).sum(), **parts}
 
     def predict(self, encoder: Encoder, batch: Data) -> dict[str, Tensor]:
         """Predict kind → intensities (B, L) of the molecules of a batch, which need no spectra."""
-        return self.head(encode(encoder, batch), batch)
+        atoms = encode(encoder, batch)
+        with record_function("molspectra::head"):
+            return self.head(atoms, batch)

@@ -112,7 +112,7 @@ def test_bad_input():
         MaskedAtomEmbedding(4, label=True)(z)
     with pytest.raises(ValueError, match="label must be None"):
         MaskedAtomEmbedding(4)(z, label)
-    with pytest.raises(ValueError, match=r"label must have shape \(1,\), one a masked atom; got \(2,\)"):
+    with pytest.raises(ValueError, match=r"label must have shape \(1,\), one per masked atom; got \(2,\)"):
         MaskedAtomEmbedding(4, label=True)(z, torch.zeros(2))
     with pytest.raises(ValueError, match=r"masked_z must lie in 1..10.*from 17 to 17"):
         MaskedAtomEmbedding(4, max_z=10)(torch.tensor([17]))

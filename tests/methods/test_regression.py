@@ -6,6 +6,7 @@ from torch_geometric.data import Batch, Data
 from torch_geometric.nn.models import SchNet
 
 import molspectra as ms
+from molspectra.testing import without_shape_checks
 
 
 def make_encoder():
@@ -104,6 +105,8 @@ def test_saved_and_loaded(batch, tmp_path):
 
 
 def test_bad_arguments(batch):
+    with pytest.raises(ValueError, match='loss must be "mse", "l1" or "smooth_l1"; got \'l2\''), without_shape_checks():
+        ms.methods.Regression(ms.heads.ScalarHead(16), loss="l2")
     with pytest.raises(ValueError, match="force_head needs forces="):
         ms.methods.Regression(ms.heads.ScalarHead(16), force_head=ms.heads.VectorHead(16))
     with pytest.raises(ValueError, match=r"must have the field 'y' of shape \(6, 1\); got none. Its fields are"):
