@@ -7,7 +7,7 @@ from torch_geometric.data import Data
 from molspectra._batch import num_molecules_of
 from molspectra._config import Configurable
 from molspectra.features import AtomFeatures
-from molspectra.heads.pooling import pool_atoms
+from molspectra.heads.pooling import check_data, pool_atoms
 from molspectra.heads.vector import apply_gated_blocks, gated_blocks
 from molspectra.layers.center_of_mass import CenterOfMass
 from molspectra.layers.gated import plain_norm, smooth_norm
@@ -54,6 +54,7 @@ class DipoleHead(Configurable, nn.Module):
             Lengths (B, 1) or vectors (B, 3).
         """
         # The scalar channel is a partial charge, and the vector channel the dipole of the atom itself.
+        check_data(data, "DipoleHead", ("z", "pos"))
         charge, own = apply_gated_blocks(self.blocks, atoms.with_vectors())
         # About the center of mass, the dipole of a charged molecule does not change under translation.
         from_center = self.center_of_mass(data.z, data.pos, data.batch, num_molecules_of(data))

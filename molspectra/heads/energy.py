@@ -9,7 +9,7 @@ from torch_geometric.data import Data
 
 from molspectra._config import Configurable
 from molspectra.features import AtomFeatures
-from molspectra.heads.pooling import MoleculePooling
+from molspectra.heads.pooling import MoleculePooling, check_data
 
 
 class EnergyHead(Configurable, nn.Module):
@@ -78,6 +78,7 @@ class GradientHead(Configurable, nn.Module):
         Raises:
             ValueError: The features were not computed from `data.pos` with gradients.
         """
+        check_data(data, "GradientHead", ("pos",))
         return forces_of(self.energy(atoms, data), data.pos)
 
 

@@ -7,7 +7,7 @@ from torch_geometric.data import Data
 
 from molspectra._config import Configurable
 from molspectra.features import AtomFeatures
-from molspectra.heads.pooling import MoleculePooling
+from molspectra.heads.pooling import MoleculePooling, check_data
 from molspectra.layers.precision import at_least_float32
 
 
@@ -51,6 +51,7 @@ class FusionHead(Configurable, nn.Module):
         Raises:
             ValueError: `data` has no `spectrum_embedding`.
         """
+        check_data(data, "FusionHead")
         if "spectrum_embedding" not in data:
             raise ValueError(
                 f"data must have the field spectrum_embedding (B, {self.spectrum_norm.normalized_shape[0]}); got the "

@@ -1,6 +1,7 @@
 """Pooling of atom features over the atoms of each molecule."""
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Any, Literal
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -10,6 +11,26 @@ from molspectra._batch import num_molecules_of
 from molspectra._config import Configurable
 from molspectra.features import AtomFeatures
 from molspectra.heads.invariants import invariants
+
+
+def check_data(data: Any, user: str, fields: Sequence[str] = ()) -> None:
+    """Check that a head got molecules, with the fields that it reads.
+
+    Raises:
+        TypeError: `data` is no `Data` or `Batch`.
+        ValueError: A field is missing.
+    """
+    expected = f" with {' and '.join(fields)}" if fields else ""
+    if not isinstance(data, Data):
+        raise TypeError(
+            f"{user} needs data, a torch_geometric Data or Batch{expected}; got a {type(data).__name__}. Call "
+            "head(atoms, batch) with the molecules themselves."
+        )
+    if missing := [field for field in fields if data.get(field) is None]:
+        raise ValueError(
+            f"{user} needs data{expected}; {missing} are missing from {list(data.keys())}. Set them, as in "
+            "Data(z=z, pos=pos, batch=batch)."
+        )
 
 
 def pool_atoms(
@@ -25,6 +46,8 @@ def pool_atoms(
     Returns:
         Values of each molecule (B, C).
     """
+    if data is not None:
+        check_data(data, "A head of molecules")
     batch = None if data is None else data.batch
     return AtomFeatures(values).pool(batch, reduce, num_molecules_of(data))
 

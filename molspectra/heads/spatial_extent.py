@@ -7,7 +7,7 @@ from torch_geometric.data import Data
 from molspectra._batch import num_molecules_of
 from molspectra._config import Configurable
 from molspectra.features import AtomFeatures
-from molspectra.heads.pooling import pool_atoms
+from molspectra.heads.pooling import check_data, pool_atoms
 from molspectra.layers.center_of_mass import CenterOfMass
 
 
@@ -44,6 +44,7 @@ class SpatialExtentHead(Configurable, nn.Module):
         Returns:
             ⟨R²⟩, (B, 1).
         """
+        check_data(data, "SpatialExtentHead", ("z", "pos"))
         read = self.mlp(atoms.scalars)
         # ⟨R²⟩ = ∫ ρ(x) |x - x₀|² dx: charges concentrated at the atoms give the first term, their spread the second.
         relative = self.center_of_mass(data.z, data.pos, data.batch, num_molecules_of(data))

@@ -24,7 +24,7 @@ def encode(encoder: Encoder, data: Data, *, context: Tensor | None = None) -> At
 
     Raises:
         ValueError: Elements or positions are missing, or a context is given and the encoder takes none.
-        TypeError: The positions are not floating point.
+        TypeError: The positions are not floating point, or the encoder returns something else.
     """
     check_positions(data, "An encoder", ("z", "pos"))
     # Encoders that know no bonds must not receive any: any callable (z, pos, batch) is an encoder.
@@ -38,4 +38,10 @@ def encode(encoder: Encoder, data: Data, *, context: Tensor | None = None) -> At
             )
         keywords["context"] = context
     with record_function("molspectra::encode"):
-        return encoder(data.z, data.pos, data.batch, **keywords)
+        features = encoder(data.z, data.pos, data.batch, **keywords)
+    if not isinstance(features, AtomFeatures):
+        raise TypeError(
+            f"The encoder must return AtomFeatures(scalars, vectors); got a {type(features).__name__}. Wrap "
+            "functions that return tensors in encoders.FunctionEncoder(function, out_channels)."
+        )
+    return features

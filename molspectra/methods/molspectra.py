@@ -103,7 +103,8 @@ class MolSpectra(Configurable, nn.Module):
             {"loss", "denoising", "contrastive", "reconstruction"}, scalars.
 
         Raises:
-            ValueError: The batch has no spectrum of SpecFormer's kinds, or the widths of the encoders differ.
+            ValueError: The batch has no spectrum of SpecFormer's kinds, the task returns another number of molecules,
+                or the widths of the encoders differ.
         """
         spectra = {kind: batch[kind] for kind in self.specformer.kinds if kind in batch}
         if not spectra:
@@ -113,9 +114,13 @@ class MolSpectra(Configurable, nn.Module):
             )
         prepared = self.specformer.prepare(spectra)  # scaled once, for the mask, SpecFormer and the target
         output = self.task.run(encoder, batch, generator)
-        molecules = self.molecule_projection(
-            output.atoms.pool(output.data.batch, num_molecules=num_molecules_of(batch))
-        )
+        num_molecules = num_molecules_of(batch)
+        if (altered := num_molecules_of(output.data)) != num_molecules:
+            raise ValueError(
+                f"task must return the molecules of the batch, to contrast with their spectra; got {altered} molecules "
+                f"for {num_molecules}. Return data with one altered copy of each molecule, in order."
+            )
+        molecules = self.molecule_projection(output.atoms.pool(output.data.batch, num_molecules=num_molecules))
         with record_function("molspectra::mask"):
             masked = self.mask(prepared, generator)
         # One pass serves both losses: the contrast, too, sees masked spectra and perturbed molecules.

@@ -89,6 +89,11 @@ class NoisyNodes(Configurable, nn.Module):
         if self.training and not self.separate:
             # The property of the unperturbed molecule is the label of the perturbed one: noise regularizes.
             denoising, atoms, noisy, _ = self.task.run(encoder, batch, generator)
+            if noisy.pos.shape != batch.pos.shape:
+                raise ValueError(
+                    f"task must preserve the atoms of the batch, for which the labels hold; got {noisy.pos.shape[0]} "
+                    f"atoms for {batch.pos.shape[0]}. Pass separate=True, and set preserves_atoms = False in the task."
+                )
             losses = {"property": regression.error(regression.read(atoms, noisy), batch, regression.label)}
         else:
             losses = regression.losses(encoder, batch)

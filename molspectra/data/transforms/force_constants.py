@@ -81,7 +81,7 @@ class ForceConstants(BaseTransform):
     def from_offxml(cls, path: str | os.PathLike[str]) -> "ForceConstants":
         """Read an OpenFF force field from a file, once.
 
-        SliDe uses openff-2.0.0.offxml from openforcefield/openff-forcefields on GitHub. Its licence is CC BY 4.0, which
+        SliDe uses openff-2.0.0.offxml from openforcefield/openff-forcefields on GitHub. Its license is CC BY 4.0, which
         requires to name the Open Force Field Initiative. The file is not part of this package.
 
         Args:
