@@ -122,14 +122,14 @@ def record(method, whole, mine):
     for module in method.modules():
         if isinstance(module, ms.methods.EMPP):
             module.noise = RecordedMask(module.num_copies, labels=module.noise.labels)
-        elif isinstance(module, ms.methods.Denoising):
+        elif isinstance(module, ms.methods.PretextTask):
             module.noise = Recorded(module.noise, whole)
             if getattr(module, "coord_weight", 0) > 0:
                 module.coord_noise = Recorded(module.coord_noise, module.noise.noisy)
         if isinstance(module, ms.methods.MolSpectra):
             spectra = {kind: whole[kind] for kind in LENGTHS}
             masks = module.mask(spectra, torch.Generator().manual_seed(8))
-            module.mask = lambda given, _, masks=masks: {kind: masks[kind][mine] for kind in given}
+            module.mask = lambda given, _, masks=masks: {kind: masks[kind][mine] for kind in given.scaled}
 
 
 def make(method, encoder, mine):
