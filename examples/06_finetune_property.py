@@ -60,7 +60,8 @@ def make_head(label: str, channels: int, train: Sequence[Data]) -> torch.nn.Modu
         z = torch.cat([molecule.z for molecule in train])
         batch = torch.arange(len(train)).repeat_interleave(torch.tensor([molecule.num_nodes for molecule in train]))
         references = ms.heads.AtomicReferenceEnergies.fit(z, batch, values)
-        return ms.heads.ScalarHead(channels, std=(values - references(None, Data(z=z, batch=batch))).std().item(), references=references)
+        rest = values - references(None, Data(z=z, batch=batch))
+        return ms.heads.ScalarHead(channels, std=rest.std().item(), references=references)
     if label == "mu":
         return ms.heads.DipoleHead(channels, std=values.std().item())
     if label.endswith("r2"):
