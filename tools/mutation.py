@@ -26,6 +26,7 @@ from tools.mutants import Mutant, sample
 
 PACKAGES = ("noise", "objectives", "geometry")
 RESULTS = Path(".mutation/results.jsonl")
+PATIENCE = 10  # times as long as the processor time allowed, on a machine with much else to do
 MEMORY = 16 * 2**30  # bytes of addresses, for a fault that asks for too many elements
 # Imported once, before processes are forked: libraries that take long to import.
 LIBRARIES = (
@@ -72,8 +73,8 @@ def _run(mutants: list[Mutant], jobs: int, seconds: float) -> None:
     while running or (waiting and time.monotonic() < end):
         while waiting and len(running) < jobs and time.monotonic() < end:
             mutant = waiting.pop()
-            pid = _fork(mutant.path, mutant.source())
-            running[pid] = mutant, time.monotonic() + limits[Path(mutant.path).parts[1]]
+            limit = limits[Path(mutant.path).parts[1]]
+            running[_fork(mutant.path, mutant.source(), limit)] = mutant, time.monotonic() + PATIENCE * limit
         time.sleep(0.05)
         for pid, (mutant, deadline) in list(running.items()):
             done, status = os.waitpid(pid, os.WNOHANG)
@@ -83,23 +84,23 @@ def _run(mutants: list[Mutant], jobs: int, seconds: float) -> None:
                 os.waitpid(pid, 0)
             if done or late:
                 del running[pid]
-                outcome = "timeout" if late else "survived" if status == 0 else "killed"
+                timeout = late or (os.WIFSIGNALED(status) and os.WTERMSIG(status) in (signal.SIGXCPU, signal.SIGKILL))
+                outcome = "timeout" if timeout else "survived" if status == 0 else "killed"
                 with RESULTS.open("a") as file:
                     file.write(json.dumps({"key": mutant.key, "outcome": outcome}) + "\n")
                 print(f"{outcome:8} {mutant.path}:{mutant.line} {mutant.operator}", flush=True)
 
 
-def _time_limit(package: str) -> float:
-    """Return the seconds that tests of a package may take: a multiple of the time they take without a fault."""
+def _time_limit(package: str) -> int:
+    """Return the seconds of processor time that tests may take: a multiple of the time they take without a fault."""
     path = next(iter(sorted(Path("molspectra", package).glob("[!_]*.py"))))
-    start = time.monotonic()
-    _, status = os.waitpid(_fork(str(path)), 0)
+    _, status, usage = os.wait4(_fork(str(path)), 0)
     if status != 0:
         sys.exit(f"The tests of {package} fail without a fault: run python -m pytest {' '.join(tests_of(str(path)))}")
-    return 20 + 4 * (time.monotonic() - start)
+    return 10 + round(3 * (usage.ru_utime + usage.ru_stime))
 
 
-def _fork(path: str, source: str | None = None) -> int:
+def _fork(path: str, source: str | None = None, seconds: int = resource.RLIM_INFINITY) -> int:
     """Run the tests of a file in a process of their own, which reads `source`, if given, in place of the file."""
     if pid := os.fork():
         return pid
@@ -107,6 +108,7 @@ def _fork(path: str, source: str | None = None) -> int:
     try:
         os.setsid()
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
         log = os.open(os.devnull, os.O_WRONLY)
         os.dup2(log, 1)
         os.dup2(log, 2)
