@@ -102,3 +102,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         # The compiler does not see through the wrappers that check shapes: pytest -m compile --jaxtyping-packages=
         config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("compile")])
         items[:] = [item for item in items if not item.get_closest_marker("compile")]
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        # A long test at the end would leave the other processes without work.
+        items.sort(key=lambda item: item.get_closest_marker("slow") is None)
