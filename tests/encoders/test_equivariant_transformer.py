@@ -16,37 +16,40 @@ class TransformerSuite(EncoderSuite):
     # Vectors are 0 ahead of the first layer, which multiplies them by these weights.
     parameters_without_gradient = frozenset({"layers.0.vec_proj.weight"})
 
+    def make_encoder_to_compile(self):
+        return self.make_encoder(num_layers=1)
+
 
 class TestRMS(TransformerSuite):
-    def make_encoder(self):
-        return EquivariantTransformer(16, num_layers=2, num_heads=4, num_rbf=8)
+    def make_encoder(self, num_layers=2):
+        return EquivariantTransformer(16, num_layers, num_heads=4, num_rbf=8)
 
 
 class TestRMSInEveryLayer(TransformerSuite):
-    def make_encoder(self):
-        return EquivariantTransformer(16, num_layers=2, num_heads=4, num_rbf=8, norm_every_layer=True)
+    def make_encoder(self, num_layers=2):
+        return EquivariantTransformer(16, num_layers, num_heads=4, num_rbf=8, norm_every_layer=True)
 
 
 class TestWhitened(TransformerSuite):
-    def make_encoder(self):
-        return EquivariantTransformer(16, num_layers=2, num_heads=4, num_rbf=8, vector_norm="whitened")
+    def make_encoder(self, num_layers=2):
+        return EquivariantTransformer(16, num_layers, num_heads=4, num_rbf=8, vector_norm="whitened")
 
 
 class TestWhitenedInEveryLayer(TransformerSuite):
     test_compile = None  # that of TestWhitened says as much in half the time
 
-    def make_encoder(self):
-        return EquivariantTransformer(16, 3, 4, 8, vector_norm="whitened", norm_every_layer=True)
+    def make_encoder(self, num_layers=3):
+        return EquivariantTransformer(16, num_layers, 4, 8, vector_norm="whitened", norm_every_layer=True)
 
 
 class TestWithoutVectorNorm(TransformerSuite):
-    def make_encoder(self):
-        return EquivariantTransformer(16, num_layers=2, num_heads=2, num_rbf=8, vector_norm=None, max_z=118)
+    def make_encoder(self, num_layers=2):
+        return EquivariantTransformer(16, num_layers, num_heads=2, num_rbf=8, vector_norm=None, max_z=118)
 
 
 class TestCheckpointed(TransformerSuite):
-    def make_encoder(self):
-        return EquivariantTransformer(16, num_layers=2, num_heads=4, num_rbf=8, norm_every_layer=True, checkpoint=True)
+    def make_encoder(self, num_layers=2):
+        return EquivariantTransformer(16, num_layers, num_heads=4, num_rbf=8, norm_every_layer=True, checkpoint=True)
 
 
 class TestReleased(TransformerSuite):
@@ -54,8 +57,8 @@ class TestReleased(TransformerSuite):
 
     smooth_at_cutoff = False
 
-    def make_encoder(self):
-        return EquivariantTransformer(16, num_layers=2, num_heads=4, num_rbf=8, vector_norm=None, as_released=True)
+    def make_encoder(self, num_layers=2):
+        return EquivariantTransformer(16, num_layers, num_heads=4, num_rbf=8, vector_norm=None, as_released=True)
 
 
 VARIANTS = ("molspectra_default", "molspectra_md17", "molspectra_md17_novecnorm", "coord_whitened")

@@ -21,19 +21,24 @@ from molspectra.layers.radial import ExpNormalBasis
 from molspectra.testing import EncoderSuite, edge_molecule, random_molecules, random_orthogonal, wigner
 
 
-class TestVectors(EncoderSuite):
-    def make_encoder(self):
-        return IrrepsTransformer(16, num_layers=2, num_heads=4, l_max=1, num_rbf=8)
+class IrrepsSuite(EncoderSuite):
+    def make_encoder_to_compile(self):
+        return self.make_encoder(num_layers=1)
 
 
-class TestDegree2(EncoderSuite):
-    def make_encoder(self):
-        return IrrepsTransformer(16, num_layers=2, num_heads=4, l_max=2, num_rbf=8)
+class TestVectors(IrrepsSuite):
+    def make_encoder(self, num_layers=2):
+        return IrrepsTransformer(16, num_layers, num_heads=4, l_max=1, num_rbf=8)
 
 
-class TestDegree3(EncoderSuite):
-    def make_encoder(self):
-        return IrrepsTransformer(8, num_layers=2, num_heads=2, l_max=3, num_rbf=8, max_z=118)
+class TestDegree2(IrrepsSuite):
+    def make_encoder(self, num_layers=2):
+        return IrrepsTransformer(16, num_layers, num_heads=4, l_max=2, num_rbf=8)
+
+
+class TestDegree3(IrrepsSuite):
+    def make_encoder(self, num_layers=2):
+        return IrrepsTransformer(8, num_layers, num_heads=2, l_max=3, num_rbf=8, max_z=118)
 
 
 def random_directions(count=50, dtype=torch.float64):
