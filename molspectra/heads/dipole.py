@@ -53,8 +53,8 @@ class DipoleHead(Configurable, nn.Module):
         Returns:
             Lengths (B, 1) or vectors (B, 3).
         """
-        # The scalar channel is a partial charge, and the vector channel the dipole of the atom itself.
         check_data(data, "DipoleHead", ("z", "pos"))
+        # The scalar channel is a partial charge, and the vector channel the dipole of the atom itself.
         charge, own = apply_gated_blocks(self.blocks, atoms.with_vectors())
         # About the center of mass, the dipole of a charged molecule does not change under translation.
         from_center = self.center_of_mass(data.z, data.pos, data.batch, num_molecules_of(data))

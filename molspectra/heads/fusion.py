@@ -15,7 +15,7 @@ class FusionHead(Configurable, nn.Module):
     """Property y = std · MLP[LN(g) ‖ LN(e)] + mean from features g of a molecule and e of its spectra.
 
     Fusion by concatenation, as in the pilot study of MolSpectra on QM9S (arXiv:2502.16284, §4.1). g comes from
-    :class:`~molspectra.heads.MoleculePooling`. Both are normalised, so that neither dominates.
+    :class:`~molspectra.heads.MoleculePooling`. Both are normalized, so that neither dominates.
 
     Args:
         channels: Width F of the atom features.

@@ -76,7 +76,7 @@ class SpectrumHead(Configurable, nn.Module):
 
     @torch.no_grad()
     def start_from(self, spectra: Mapping[str, Tensor], num_atoms: Int[Tensor, " molecules"]) -> None:
-        """Initialise the prediction as the mean spectrum per atom times the number of atoms, up to the bands.
+        """Initialize the prediction as the mean spectrum per atom times the number of atoms, up to the bands.
 
         Args:
             spectra: Kind → intensities of the training molecules, (B, L); a row of NaN is a missing spectrum. Kinds
@@ -143,7 +143,7 @@ def gaussian_bands(length: int, spacing: float) -> Float[Tensor, "bands length"]
     count = max(2, round((length - 1) / spacing) + 1)
     samples = torch.arange(length, dtype=torch.float64)
     centers = torch.linspace(0, length - 1, count, dtype=torch.float64)
-    # 0.8 spacings is about the least width at which Gaussians add up to a constant without normalisation.
+    # 0.8 spacings is about the least width at which Gaussians add up to a constant without normalization.
     width = 0.8 * max(length - 1, 1) / (count - 1)
     bands = torch.exp(-0.5 * ((samples - centers.unsqueeze(1)) / width).square())
     return (bands / bands.sum(dim=0)).to(torch.get_default_dtype())

@@ -16,7 +16,7 @@ class Coord(Denoising):
         std: Standard deviation σ of the noise in Å.
         remove_translation: See :class:`~molspectra.noise.CoordNoise`.
         prediction: "vector" reads the encoder's vectors, "gradient" differentiates an energy and fits any encoder.
-        as_released: Reproduce the released arithmetic in head and normaliser. A gradient has no released form.
+        as_released: Reproduce the released arithmetic in head and normalizer. A gradient has no released form.
 
     Example:
         >>> encoder = ms.encoders.EquivariantTransformer(32, num_layers=2, num_heads=4)

@@ -51,7 +51,7 @@ class EMPP(PretextTask):
 
     Differences from the release, undone by `as_released=True`:
 
-    * directions are weighted by area, and distances have a normalised label (see
+    * directions are weighted by area, and distances have a normalized label (see
       :class:`~molspectra.heads.PositionDistributionHead` and :class:`~molspectra.objectives.PositionDistributionLoss`),
     * every molecule has equal weight, however many atoms are near its gap,
     * copies are averaged, as in the paper, while the release adds them up.
@@ -191,7 +191,7 @@ class EMPP(PretextTask):
         return encode(encoder, atom, context=context[:1]).select(masked.z)
 
     def _label(self, masked: Data) -> Tensor | None:
-        """Return the standardised label of each copy."""
+        """Return the standardized label of each copy."""
         if self.label is None:
             return None
         label = masked[self.label]

@@ -26,7 +26,7 @@ class Frad(Denoising):
         decay: Factor that reduces the rotation of inner bonds. See :class:`~molspectra.noise.FradNoise`.
         remove_translation: See :class:`~molspectra.noise.CoordNoise`.
         prediction: See :class:`Coord`.
-        as_released: Reproduce the released arithmetic in noise, head and normaliser. A gradient has no released
+        as_released: Reproduce the released arithmetic in noise, head and normalizer. A gradient has no released
             form.
 
     Example:

@@ -13,7 +13,7 @@ FARTHEST_LABEL = 3.3
 class MaskedAtomEmbedding(nn.Module):
     """Embedding c = W SiLU(E(z) + V s(y)) of the element of a masked atom and, optionally, a label of the molecule.
 
-    Conditioning of EMPP (An et al. 2025, arXiv:2502.08209). s(y) spreads the standardised label over Gaussians,
+    Conditioning of EMPP (An et al. 2025, arXiv:2502.08209). s(y) spreads the standardized label over Gaussians,
     s_k = exp(-½ ((y - μ_k) / d)²), with μ_k evenly spaced from -3 to 3 and d = 6 / (K - 1) their spacing. Beyond about
     3.3 standard deviations all of them are close to 0, as for a missing label. For NaN, a missing label, they are 0.
 
@@ -63,7 +63,7 @@ class MaskedAtomEmbedding(nn.Module):
 
         Args:
             masked_z: Atomic numbers (M,), 1..max_z.
-            label: Standardised property of the molecule, (M,).
+            label: Standardized property of the molecule, (M,).
 
         Returns:
             Embeddings (M, F).

@@ -20,7 +20,7 @@ def locate(
 
     The predictions of atom i are as blurred as the labels of training. For a position x at distance r and direction u
     from the atom, a kernel of that width smooths them, k(p, s) = exp(κ (u · p - 1)) · exp(-½ ((s - r) / σ)²) over
-    directions p and distances s. The result maximises
+    directions p and distances s. The result maximizes
 
         Σ_i log Σ_ps q_i(p) q_i(s) k(p, s).
 

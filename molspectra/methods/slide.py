@@ -30,7 +30,7 @@ class SliDe(Denoising):
         coord_weight: Weight of the coordinate denoising. 0 leaves its pass out, 1 is the released value for MD17.
         coord_std: Standard deviation of its noise in Å.
         prediction: See :class:`Coord`.
-        as_released: Reproduce the released arithmetic in noise, target, head and normaliser.
+        as_released: Reproduce the released arithmetic in noise, target, head and normalizer.
 
     Raises:
         ValueError: `coord_weight` is negative.

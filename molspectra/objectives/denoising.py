@@ -8,14 +8,14 @@ from molspectra.objectives.target_normalizer import TargetNormalizer
 
 
 class DenoisingLoss(Objective):
-    """Mean squared error between predicted and normalised displacement (Coord, arXiv:2206.00133, eq. 4).
+    """Mean squared error between predicted and normalized displacement (Coord, arXiv:2206.00133, eq. 4).
 
     The mean runs over all atoms of the batch and the three axes: atoms weigh equally, not molecules.
 
     Args:
-        normalize: Normalise the target by running statistics (:class:`TargetNormalizer`). The scale of the noise then
+        normalize: Normalize the target by running statistics (:class:`TargetNormalizer`). The scale of the noise then
             needs no weight.
-        as_released: Use the released normaliser.
+        as_released: Use the released normalizer.
 
     Example:
         >>> loss = DenoisingLoss(normalize=False)

@@ -33,7 +33,7 @@ def error_of(predicted: Tensor, target: Tensor, normalize: Callable[[Tensor], Te
     Raises:
         ValueError: the shapes differ.
     """
-    # Before the target enters the statistics of a normaliser, which a failed step must not change.
+    # Before the target enters the statistics of a normalizer, which a failed step must not change.
     check_same_shape(predicted, target)
     target = at_least_float32(target if normalize is None else normalize(target))
     return predicted.to(target.dtype) - target

@@ -24,8 +24,8 @@ class SliDeLoss(Objective):
     Args:
         target: "exact" or "sliced".
         num_slices: Number S of directions, for "sliced".
-        normalize: Normalise the gradient by running statistics, rather than count it in kcal/mol/Å.
-        as_released: Use the released normaliser of each axis. The released code trains on "exact" with the gradient
+        normalize: Normalize the gradient by running statistics, rather than count it in kcal/mol/Å.
+        as_released: Use the released normalizer of each axis. The released code trains on "exact" with the gradient
             that it recovers from its slices (`as_released` of the noise). It never reaches its sliced loss.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Normalisation of denoising targets to unit scale by running statistics."""
+"""Normalization of denoising targets to unit scale by running statistics."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ from molspectra.distributed import sum_over_processes
 class TargetNormalizer(Configurable, nn.Module):
     """Division of vector targets by their root mean square per component over all atoms seen in training.
 
-    In training mode a batch is first added to the statistics, then normalised by them. In evaluation mode the
+    In training mode a batch is first added to the statistics, then normalized by them. In evaluation mode the
     statistics do not change. They are merged batch by batch as count, mean and sum of squared deviations in float64
     (Chan et al. 1983), over all processes (:mod:`molspectra.distributed`). A target that is 0 everywhere stays 0. Rows
     that are not finite are left out of the statistics.
@@ -24,7 +24,7 @@ class TargetNormalizer(Configurable, nn.Module):
     processes.
 
     Args:
-        as_released: Standardise each axis separately.
+        as_released: Standardize each axis separately.
     """
 
     count: Tensor
@@ -51,7 +51,7 @@ class TargetNormalizer(Configurable, nn.Module):
 
     @torch.no_grad()
     def forward(self, target: Float[Tensor, "atoms 3"]) -> Float[Tensor, "atoms 3"]:
-        """Return normalised targets (N, 3), without gradient."""
+        """Return normalized targets (N, 3), without gradient."""
         if self.training:
             self.update(target)
         variance = self.squared_deviations / self.count.clamp(min=1)

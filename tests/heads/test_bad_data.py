@@ -1,4 +1,4 @@
-"""Errors of heads, tasks and encoders that get something else than molecules and features."""
+"""Errors of heads, tasks and encoders for wrong molecules and features."""
 
 import pytest
 import torch
@@ -48,7 +48,7 @@ def molecules():
 
 
 class Altered(ms.methods.PretextTask):
-    """Task that returns other molecules than it got."""
+    """Task that returns other molecules than those of the batch."""
 
     def __init__(self, alter):
         super().__init__()

@@ -105,7 +105,7 @@ def test_the_published_second_degree(reference):
     torch.testing.assert_close(moved.mT, published["l2_rotated"], atol=1e-9, rtol=1e-9)
 
 
-def test_what_is_given_stays_and_its_weights_get_a_gradient():
+def test_existing_degrees_stay_and_their_weights_get_a_gradient():
     features = random_features(3)
     for given in (2, 3, 4):
         for l_max in (1, 2, 3):

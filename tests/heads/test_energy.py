@@ -16,7 +16,7 @@ from molspectra.testing import (
 
 
 class Distances(torch.nn.Module):
-    """An invariant encoder: functions of the distances to all others in the molecule."""
+    """Invariant encoder: functions of the distances to all other atoms of the molecule."""
 
     def __init__(self, channels=8):
         super().__init__()
@@ -129,7 +129,7 @@ def test_an_unknown_prediction_and_missing_vectors_are_refused():
 
 
 def test_energies_of_large_molecules_under_autocast():
-    """A sum of a thousand atoms: of bfloat16 it would be wrong in the second digit, and rounded to three."""
+    """Sum a thousand atoms: in bfloat16 the second digit would be wrong, and the result rounded to three digits."""
     head, atoms = ms.heads.EnergyHead(8), AtomFeatures(torch.randn(1000, 8) + 1, torch.randn(1000, 3, 8))
     exact = head(atoms)
     with torch.autocast("cpu", dtype=torch.bfloat16):

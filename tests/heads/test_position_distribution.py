@@ -1,4 +1,4 @@
-"""EMPP's head: published numbers, a second opinion by loops, symmetry, and the edges."""
+"""Head of EMPP: published numbers, an implementation by loops, symmetry, and edge cases."""
 
 import math
 
@@ -12,7 +12,7 @@ from molspectra.heads.sphere import SphereGrid, SphereHarmonics
 from molspectra.testing import random_orthogonal
 from tests.oracles.empp import PublishedPositionHead, turned
 
-# Grids of the sizes that the public numbers were computed on; float32 and float64.
+# Grids of the sizes of the published numbers, in float32 and float64.
 DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["f32", "f64"])
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-9}
 
@@ -77,7 +77,7 @@ def test_released_mode_and_default_have_the_same_weights_but_for_a_constant(publ
     head.load_state_dict(state)
     atoms = published.atoms(torch.float64)
     assert_relative(head(atoms).radius, published.numbers("head_release_res20_f64")["log_pred_rad"], 1e-9)
-    # The areas are the whole difference: taken out, both are one function of the direction.
+    # Only areas differ: without them, both modes are one function of the direction.
     head.sphere = SphereHarmonics(SphereGrid.equal_angle(20, 21), 2).to(head.mix.weight.dtype)
     released = published.head(20, torch.float64)(atoms).direction
     weighted = (released + head.sphere.log_weights).log_softmax(1)
@@ -122,7 +122,7 @@ def test_every_weight_and_every_degree_gets_a_gradient(l_max, given, as_released
     made = {f"lift.{side}.{l - 2}.weight" for side in ("left", "right") for l in range(2, min(given, l_max) + 1)}
     for name, weight in head.named_parameters():
         assert weight.grad is not None, name
-        # Weights that make degrees that are given, and a constant under the softmax, have nothing to learn.
+        # Weights of degrees that the encoder gives, and a constant that the softmax cancels, have nothing to learn.
         if name not in made | {"direction.bias"}:
             assert weight.grad.abs().sum() > 0, name
 
@@ -130,7 +130,7 @@ def test_every_weight_and_every_degree_gets_a_gradient(l_max, given, as_released
 @pytest.mark.parametrize("given", [1, 2, 3])
 @pytest.mark.parametrize("sharpness", [1, 3])
 def test_the_distribution_turns_with_the_molecule(given, sharpness):
-    """Its log-density at a point, rid of the normalisation, is that at the turned point of the turned molecule."""
+    """Rotate molecule and point: the log-density at the point stays the same, up to the normalization."""
     head = PositionDistributionHead(8, 3).double()
     for weight in head.parameters():
         weight.data *= sharpness
@@ -209,7 +209,7 @@ def test_logarithms_stay_finite_in_a_sharp_distribution():
     assert predicted.direction.isfinite().all()
 
 
-def test_what_is_saved_are_weights_alone():
+def test_the_state_holds_weights_alone():
     head = PositionDistributionHead(8, num_polar=6)
     assert set(head.state_dict()) == {name for name, _ in head.named_parameters()}
     assert head.config["num_polar"] == 6

@@ -1,4 +1,4 @@
-"""Property heads: dipoles and extents about the centre of mass, references of elements."""
+"""Property heads: dipoles and extents about the center of mass, reference energies of elements."""
 
 import ase.data
 import pytest
@@ -20,7 +20,7 @@ def test_masses_are_those_of_ase():
     torch.testing.assert_close(center.masses[1:], torch.from_numpy(ase.data.atomic_masses[1:119].copy()))
 
 
-def test_centre_of_mass_is_that_of_ase():
+def test_center_of_mass_is_that_of_ase():
     z, pos, batch = random_molecules((7, 1, 4), torch.float64)
     centered = CenterOfMass().double()(z, pos, batch)
     for molecule in range(3):
@@ -59,8 +59,8 @@ def test_extent_by_its_formula():
     expected = []
     for molecule in range(3):
         of_molecule = batch == molecule
-        centre = ase.Atoms(z[of_molecule].numpy(), pos[of_molecule].numpy()).get_center_of_mass()
-        square = (pos[of_molecule] - torch.from_numpy(centre)).square().sum(dim=1)
+        center = ase.Atoms(z[of_molecule].numpy(), pos[of_molecule].numpy()).get_center_of_mass()
+        square = (pos[of_molecule] - torch.from_numpy(center)).square().sum(dim=1)
         charge, own = head.mlp(atoms.scalars[of_molecule]).unbind(dim=1)
         expected.append(3 + 2 * (charge * square + own).sum())
     torch.testing.assert_close(head(atoms, Data(z=z, pos=pos, batch=batch))[:, 0], torch.stack(expected))

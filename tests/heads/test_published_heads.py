@@ -26,7 +26,7 @@ def test_published_heads(load_fixture, head, name, batch):
     module = head(atoms.scalars.shape[1], as_released=True)
     module.load_state_dict(rename(weights, GATED_HEAD))
     if head is VectorHead:
-        # The published head squeezes a lone atom's vector to shape (3,).
+        # The published head squeezes the vector of a lone atom to shape (3,).
         expected = heads[f"{name}.{batch}.pre_reduce"].reshape(-1, 3)
         torch.testing.assert_close(module(atoms), expected, rtol=1e-5, atol=1e-5)
     else:
@@ -38,7 +38,7 @@ def test_published_heads(load_fixture, head, name, batch):
 @pytest.mark.parametrize("variant", ["molspectra_default", "molspectra_md17"])
 @pytest.mark.parametrize("reduce", ["add", "mean"])
 def test_published_energies_forces_and_their_gradient(reference, variant, reduce):
-    """Encoder, scalar head and a loss on forces, which differentiates twice, on generic molecules."""
+    """Compare a loss of forces, which differentiates encoder and scalar head twice, on generic molecules."""
     published = PublishedTransformer(reference / "torchmd_et")
     expected = load_file(published.folder / "forces.safetensors")
     name = f"{variant}.{reduce}.noisy4"
@@ -66,7 +66,7 @@ def test_published_energies_forces_and_their_gradient(reference, variant, reduce
     ],
     ids=["dipole", "extent"],
 )
-def test_published_heads_about_the_centre_of_mass(load_fixture, head, name, keys, batch):
+def test_published_heads_about_the_center_of_mass(load_fixture, head, name, keys, batch):
     heads = load_fixture("torchmd_et/heads.safetensors")
     features = load_fixture("torchmd_et/molspectra_default.outputs.safetensors")
     molecules = load_fixture("torchmd_et/batches.safetensors")

@@ -1,4 +1,4 @@
-"""Spectra from atom features: against the sum over atoms and bands written out, and what any spectrum must be like."""
+"""Spectra from atom features: an explicit sum over atoms and bands, and properties of any spectrum."""
 
 import math
 
@@ -61,7 +61,7 @@ def test_a_batch_is_its_molecules_one_by_one():
             torch.testing.assert_close(alone[kind][0], together[kind][molecule])
 
 
-def test_degrees_that_there_are_not_are_left_out():
+def test_missing_degrees_are_left_out():
     head, atoms = make_head(), features(torch.float32)
     nothing = AtomFeatures(atoms.scalars, torch.zeros_like(atoms.vectors))
     for kind, spectrum in head(AtomFeatures(atoms.scalars), Data(batch=BATCH)).items():
@@ -87,7 +87,7 @@ def test_bands_add_up_to_one(length, spacing):
 
 
 def test_bands_resolve_lines_of_the_width_they_are_made_for():
-    """Half the full width at half maximum apart, as for the infrared and Raman spectra of MiniSpectra."""
+    """Take bands half the full width at half maximum apart, as for IR and Raman spectra of MiniSpectra."""
     samples = torch.arange(601, dtype=torch.float64)
     bands = gaussian_bands(601, 8).double()
     line = 1 / (1 + ((samples - 303) / 8).square())
@@ -110,7 +110,7 @@ def test_starts_from_the_mean_spectrum():
         assert (predicted - expected).norm() < 0.05 * expected.norm()
 
 
-def test_what_there_is_no_spectrum_of_cannot_be_started_from():
+def test_a_kind_without_spectra_cannot_be_started_from():
     head, num_atoms = make_head(), torch.tensor([2, 3])
     for nothing in (torch.zeros(2, 50), torch.full((2, 50), torch.nan)):
         with pytest.raises(ValueError, match="must hold an intensity above 0"):
@@ -198,14 +198,14 @@ class TestMethod:
             optimizer.step()
         assert loss < 0.7 * before
 
-    def test_a_single_molecule_and_kinds_that_are_not_there(self, method):
+    def test_a_single_molecule_and_missing_kinds(self, method):
         molecule = ms.data.MiniSpectra()[40]
         del molecule.ir
         losses = method(make_encoder(), molecule)
         assert list(losses) == ["loss", "uv_vis", "ir"]
         assert losses["ir"] == 0
         losses["loss"].backward()
-        # Zero rather than none: a parameter without a gradient would stop DistributedDataParallel.
+        # Zero instead of None: a parameter without a gradient would stop DistributedDataParallel.
         assert all(not parameter.grad.any() for parameter in method.head.bands["ir"].parameters())
         del molecule.uv_vis
         assert method.predict(make_encoder(), molecule)["ir"].shape == (1, 3501)

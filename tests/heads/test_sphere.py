@@ -1,4 +1,4 @@
-"""Grids on the sphere, and harmonics on them."""
+"""Grids on the sphere and spherical harmonics on them."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Vectors of atoms, from an encoder that has none."""
+"""Vectors of atoms from an encoder without vectors."""
 
 import pytest
 import torch

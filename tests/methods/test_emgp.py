@@ -1,4 +1,4 @@
-"""3D-EMGP against its parts spelled out, the published training step, at the edges and in two processes."""
+"""3D-EMGP against its parts, the published training step, and edge molecules."""
 
 import pytest
 import torch
@@ -21,12 +21,8 @@ every_setting = pytest.mark.parametrize("arguments", SETTINGS.values(), ids=SETT
 either_prediction = pytest.mark.parametrize("prediction", ["gradient", "vector"])
 
 
-def make_encoder():
-    return ms.encoders.EquivariantTransformer(16, num_layers=2, num_heads=4, num_rbf=8)
-
-
 class ScalarsOnly(nn.Module):
-    """Invariant features, without vectors: embeddings summed over neighbours with a weight that falls with distance."""
+    """Encoder of invariants: embeddings summed over neighbors with a weight that falls with distance."""
 
     def __init__(self):
         super().__init__()
@@ -39,14 +35,9 @@ class ScalarsOnly(nn.Module):
         return ms.encoders.AtomFeatures((weight @ self.embedding(z)).tanh())
 
 
-@pytest.fixture
-def batch():
-    return Batch.from_data_list(list(ms.data.MiniSpectra("train")[:6]))
-
-
 @pytest.mark.parametrize("as_released", [False, True])
 @either_prediction
-def test_is_the_sum_of_its_parts(batch, prediction, as_released, generator):
+def test_is_the_sum_of_its_parts(batch, prediction, as_released, generator, make_encoder):
     encoder, method = (
         make_encoder(),
         EMGP(
@@ -83,7 +74,7 @@ def test_is_the_sum_of_its_parts(batch, prediction, as_released, generator):
 @pytest.mark.parametrize("steps", [1, 3])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_published_training_step(load_fixture, reference, steps, dtype):
-    """Losses and gradients of the published weights with the published levels and normals."""
+    """Compare losses and gradients of the published weights for the published levels and normal numbers."""
     published = ms.pretrained.load_reference(reference / "emgp/checkpoint-3dmgp.safetensors")
     inputs, outputs = load_fixture("emgp/inputs.safetensors"), load_fixture("emgp/outputs.safetensors")
     prefix = f"f{torch.finfo(dtype).bits}.forward.steps{steps}."
@@ -102,7 +93,7 @@ def test_published_training_step(load_fixture, reference, steps, dtype):
     gradients = {name: value for name, value in outputs.items() if name.startswith(prefix + "grad_total.")}
     assert len(gradients) == (4 if steps == 1 else 0)
     parameters = [*encoder.parameters(), *method.parameters()]
-    for name, expected in gradients.items():  # among parameters of a shape only the right one agrees to so many digits
+    for name, expected in gradients.items():  # of parameters of one shape, only the right one agrees to all digits
         size = expected.abs().max()
         errors = [
             ((parameter.grad - expected).abs().max() / size).item()
@@ -113,7 +104,7 @@ def test_published_training_step(load_fixture, reference, steps, dtype):
 
 
 @every_setting
-def test_every_parameter_gets_a_gradient(batch, arguments):
+def test_every_parameter_gets_a_gradient(batch, arguments, make_encoder):
     encoder, method = make_encoder(), EMGP(16, **arguments)
     method(encoder, batch)["loss"].backward()
     unused = [name for name, p in [*encoder.named_parameters(), *method.named_parameters()] if p.grad is None]
@@ -121,14 +112,14 @@ def test_every_parameter_gets_a_gradient(batch, arguments):
 
 
 @either_prediction
-def test_as_released_every_trainable_parameter_of_the_method_gets_a_gradient(batch, prediction):
+def test_as_released_every_trainable_parameter_of_the_method_gets_a_gradient(batch, prediction, make_encoder):
     method = EMGP(16, prediction=prediction, as_released=True)
     method(make_encoder(), batch)["loss"].backward()
     assert [name for name, p in method.named_parameters() if p.requires_grad and p.grad is None] == []
 
 
 @every_setting
-def test_same_generator_same_losses_and_a_single_molecule(batch, arguments, generator):
+def test_same_generator_same_losses_and_a_single_molecule(batch, arguments, generator, make_encoder):
     encoder, method = make_encoder(), EMGP(16, **arguments)
     first, second = (method(encoder, batch, generator(1)) for _ in range(2))
     for name in first:
@@ -140,8 +131,8 @@ def test_same_generator_same_losses_and_a_single_molecule(batch, arguments, gene
 
 
 @either_prediction
-def test_the_loss_does_not_depend_on_how_molecules_lie(batch, prediction, generator):
-    """Neither on how the molecules, nor on how their perturbed forms are turned in space."""
+def test_the_loss_does_not_depend_on_how_molecules_lie(batch, prediction, generator, make_encoder):
+    """Rotate the molecules, or their perturbed forms: the loss stays the same."""
     encoder, method = make_encoder().double(), EMGP(16, prediction=prediction).double()
     batch.pos = batch.pos.double()
     noisy = method.noise.perturb(batch, torch.tensor([10, 15, 20, 25, 30, 49]), generator(1))
@@ -166,8 +157,8 @@ def test_an_encoder_without_vectors(batch):
 
 @pytest.mark.parametrize("as_released", [False, True], ids=["", "as released"])
 @pytest.mark.parametrize("name", EDGE_MOLECULES)
-def test_edge_molecules(name, as_released, generator):
-    """Alone and beside an ordinary molecule, at the largest scale and the smallest: finite losses and gradients."""
+def test_edge_molecules(name, as_released, generator, make_encoder):
+    """Check losses and gradients alone and beside an ordinary molecule, at the largest and the smallest scale."""
     z, pos = edge_molecule(name)
     ordinary = ms.data.MiniSpectra("train")[3]
     edge, ordinary = Data(z=z, pos=pos), Data(z=ordinary.z, pos=ordinary.pos)
@@ -184,7 +175,7 @@ def test_edge_molecules(name, as_released, generator):
 
 
 @either_prediction
-def test_autocast(batch, prediction, generator):
+def test_autocast(batch, prediction, generator, make_encoder):
     encoder, method = make_encoder(), EMGP(16, prediction=prediction)
     exact = method(encoder, batch, generator(1))
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -196,13 +187,13 @@ def test_autocast(batch, prediction, generator):
     assert all(p.grad.isfinite().all() for p in [*encoder.parameters(), *method.parameters()])
 
 
-def test_double_precision(batch):
+def test_double_precision(batch, make_encoder):
     batch.pos = batch.pos.double()
     losses = EMGP(16).double()(make_encoder().double(), batch)
     assert all(loss.dtype == torch.float64 for loss in losses.values())
 
 
-def test_within_molspectra_and_noisy_nodes(batch, generator):
+def test_within_molspectra_and_noisy_nodes(batch, generator, make_encoder):
     lengths = {kind: axis.length for kind, axis in ms.data.MiniSpectra.axes.items()}
     specformer = ms.spectra.SpecFormer(lengths, 100, 50, 16, 2, 4, 16)
     denoise, encoder = EMGP(16), make_encoder()
@@ -219,7 +210,7 @@ def test_within_molspectra_and_noisy_nodes(batch, generator):
 
 
 @pytest.mark.parametrize("arguments", [{}, {"prediction": "vector"}, {"mode": "kabsch", "as_released": True}])
-def test_comes_back_from_disk(batch, tmp_path, arguments, generator):
+def test_comes_back_from_disk(batch, tmp_path, arguments, generator, make_encoder):
     method = EMGP(16, max_std=5.0, num_levels=7, weights={"denoising": 1.0, "noise_scale": 0.5}, **arguments)
     encoder = make_encoder()
     ms.pretrained.save(method, tmp_path)
@@ -229,7 +220,7 @@ def test_comes_back_from_disk(batch, tmp_path, arguments, generator):
 
 
 @pytest.mark.usefixtures("no_shape_checks")
-def test_bad_arguments(batch):
+def test_bad_arguments(batch, make_encoder):
     with pytest.raises(ValueError, match='prediction must be "gradient" or "vector"; got \'energy\''):
         EMGP(16, prediction="energy")
     with pytest.raises(ValueError, match=r"weights must be of .denoising. and .noise_scale.; got \['denoising'\]"):
@@ -237,8 +228,8 @@ def test_bad_arguments(batch):
 
 
 @pytest.mark.slow
-def test_training_learns(batch):
-    """A few dozen steps on six molecules lower both parts of the loss."""
+def test_training_learns(batch, make_encoder):
+    """Lower both parts of the loss in a few dozen steps on six molecules."""
     encoder, method = make_encoder(), EMGP(16, max_std=1.0, num_levels=10)
     optimizer = torch.optim.Adam([*encoder.parameters(), *method.parameters()], lr=3e-3)
     history = []
@@ -255,7 +246,7 @@ def test_training_learns(batch):
 
 @pytest.mark.cuda
 @either_prediction
-def test_cuda(batch, prediction):
+def test_cuda(batch, prediction, make_encoder):
     encoder, method = make_encoder().cuda(), EMGP(16, prediction=prediction).cuda()
     losses = method(encoder, batch.to("cuda"), torch.Generator("cuda").manual_seed(0))
     losses["loss"].backward()

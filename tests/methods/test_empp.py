@@ -1,4 +1,4 @@
-"""EMPP against its parts spelled out."""
+"""EMPP against its parts."""
 
 import pytest
 import torch
@@ -13,14 +13,6 @@ from molspectra.noise import EMPPMask, masked_pairs
 from molspectra.objectives.position_distribution import PositionDistributionLoss
 from molspectra.testing import EDGE_MOLECULES, edge_molecule, random_orthogonal
 from tests.oracles.empp import ideal_distribution
-
-
-def make_encoder():
-    return ms.encoders.EquivariantTransformer(16, num_layers=2, num_heads=4, num_rbf=8)
-
-
-def generator(seed=1):
-    return torch.Generator().manual_seed(seed)
 
 
 @pytest.fixture
@@ -39,7 +31,7 @@ every_variant = pytest.mark.parametrize("arguments", VARIANTS.values(), ids=VARI
 
 
 def spelled_out(encoder, empp, batch, masked_atom):
-    """The divergences of each pair, for one copy of one molecule after the other."""
+    """Compute the divergences of each pair, for one copy of one molecule after the other."""
     divergences = []
     for number, atom in enumerate(masked_atom.tolist()):
         molecule = batch.get_example(number % batch.num_graphs)
@@ -60,11 +52,11 @@ def spelled_out(encoder, empp, batch, masked_atom):
 
 
 @every_variant
-def test_the_sum_of_its_parts_one_molecule_at_a_time(batch, arguments):
+def test_the_sum_of_its_parts_one_molecule_at_a_time(batch, arguments, make_encoder, generator):
     encoder, empp = make_encoder(), EMPP(16, **arguments)
-    losses = empp(encoder, batch, generator())
+    losses = empp(encoder, batch, generator(1))
     assert sorted(losses) == ["loss", "position"]
-    masked_atom = EMPPMask(empp.num_copies, empp.noise.heavy_only).draw(batch, generator())
+    masked_atom = EMPPMask(empp.num_copies, empp.noise.heavy_only).draw(batch, generator(1))
     each = spelled_out(encoder, empp, batch, masked_atom)
     expected = (
         torch.cat(each).mean() if empp.objective.reduce == "pair" else torch.stack([kl.mean() for kl in each]).mean()
@@ -73,57 +65,57 @@ def test_the_sum_of_its_parts_one_molecule_at_a_time(batch, arguments):
     torch.testing.assert_close(losses["position"], losses["loss"])
 
 
-def test_the_release_adds_copies_up(batch):
+def test_the_release_adds_copies_up(batch, make_encoder, generator):
     encoder, empp = make_encoder(), EMPP(16, num_copies=2, as_released=True)
-    masked_atom = EMPPMask(2).draw(batch, generator())
+    masked_atom = EMPPMask(2).draw(batch, generator(1))
     each = spelled_out(encoder, empp, batch, masked_atom)
     expected = torch.cat(each[:6]).mean() + torch.cat(each[6:]).mean()
-    torch.testing.assert_close(empp(encoder, batch, generator())["loss"], expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(empp(encoder, batch, generator(1))["loss"], expected, rtol=1e-4, atol=1e-5)
 
 
 @every_variant
-def test_every_parameter_gets_a_gradient(batch, arguments):
+def test_every_parameter_gets_a_gradient(batch, arguments, make_encoder):
     encoder, empp = make_encoder(), EMPP(16, **arguments)
     empp(encoder, batch)["loss"].backward()
     assert all(parameter.grad is not None for parameter in encoder.parameters())
     assert [name for name, parameter in empp.named_parameters() if not parameter.grad.abs().max() > 0] == []
 
 
-def test_parts_in_the_users_own_loop(batch):
+def test_parts_in_the_users_own_loop(batch, make_encoder, generator):
     encoder, empp = make_encoder(), EMPP(16)
-    masked = EMPPMask()(batch, generator())
+    masked = EMPPMask()(batch, generator(1))
     pairs = masked_pairs(masked, cutoff=5.0)
     context = empp.condition(masked.masked_z)[masked.batch]
     atoms = encoder(masked.z, masked.pos, masked.batch, context=context)
     head = PositionDistributionHead(16)
     head.load_state_dict(empp.head.state_dict())
     loss = PositionDistributionLoss()(head(atoms.select(pairs.atom)), pairs.displacement, pairs.molecule)
-    torch.testing.assert_close(empp(encoder, batch, generator())["loss"], loss)
+    torch.testing.assert_close(empp(encoder, batch, generator(1))["loss"], loss)
 
 
 @every_variant
-def test_same_generator_same_loss_and_a_single_molecule(batch, arguments):
+def test_same_generator_same_loss_and_a_single_molecule(batch, arguments, make_encoder, generator):
     encoder, empp = make_encoder(), EMPP(16, **arguments)
     first, second, third = (empp(encoder, batch, generator(seed))["loss"] for seed in (1, 1, 2))
     assert first == second
     assert first != third
-    assert empp(encoder, batch.get_example(0), generator())["loss"].isfinite()
+    assert empp(encoder, batch.get_example(0), generator(1))["loss"].isfinite()
 
 
-def test_loss_does_not_depend_on_how_molecules_lie(batch):
+def test_loss_does_not_depend_on_how_molecules_lie(batch, make_encoder, generator):
     encoder, empp = make_encoder(), EMPP(16)
     losses = []
     for _ in range(4):
         turned = batch.clone()
         turned.pos = batch.pos @ random_orthogonal(torch.float32).T
-        losses.append(empp(encoder, turned, generator())["loss"])
+        losses.append(empp(encoder, turned, generator(1))["loss"])
     torch.testing.assert_close(torch.stack(losses), losses[0].expand(4), rtol=1e-4, atol=0)
 
 
 @pytest.mark.parametrize("name", EDGE_MOLECULES)
 @pytest.mark.parametrize("num_copies", [1, 2])
-def test_edge_molecules(name, num_copies):
-    """Alone and beside an ordinary molecule: finite losses, gradients and predictions."""
+def test_edge_molecules(name, num_copies, make_encoder):
+    """Check losses, gradients and predictions alone and beside an ordinary molecule."""
     z, pos = edge_molecule(name)
     edge = Data(z=z, pos=pos, y=torch.zeros(1))
     ordinary = Data(z=torch.tensor([8, 1, 1]), pos=torch.randn(3, 3), y=torch.ones(1, 1)[0])
@@ -142,8 +134,8 @@ def test_edge_molecules(name, num_copies):
 
 
 @pytest.mark.parametrize("bonds", [False, True])
-def test_where_every_molecule_is_a_lone_atom_every_weight_still_gets_a_gradient(bonds):
-    """Of 0: other processes wait for the gradients of all."""
+def test_where_every_molecule_is_a_lone_atom_every_weight_still_gets_a_gradient(bonds, make_encoder):
+    """Expect gradients of 0, because other processes wait for the gradients of all weights."""
     fields = {"bond_index": torch.zeros(2, 0, dtype=torch.int64)} if bonds else {}
     batch = Batch.from_data_list([Data(z=torch.tensor([n]), pos=torch.randn(1, 3), **fields) for n in (1, 8)])
     encoder, empp = ms.encoders.EGNN(16, 2, max_hops=2) if bonds else make_encoder(), EMPP(16)
@@ -157,16 +149,16 @@ def test_where_every_molecule_is_a_lone_atom_every_weight_still_gets_a_gradient(
     assert empp.run(encoder, batch).atoms.pool(torch.zeros(0, dtype=torch.int64), num_molecules=2).shape == (2, 16)
 
 
-def test_another_mask_may_take_the_place_of_the_first(batch):
+def test_another_mask_may_take_the_place_of_the_first(batch, make_encoder, generator):
     encoder, one, three = make_encoder(), EMPP(16, as_released=True), EMPP(16, num_copies=3, as_released=True)
     three.load_state_dict(one.state_dict())
     one.noise = ms.noise.EMPPMask(num_masked=3)
-    torch.testing.assert_close(one(encoder, batch, generator())["loss"], three(encoder, batch, generator())["loss"])
+    torch.testing.assert_close(one(encoder, batch, generator(1))["loss"], three(encoder, batch, generator(1))["loss"])
     assert one.predict_position(encoder, batch).pos.shape == (batch.num_graphs, 3)
 
 
-def test_released_copies_are_added_up_where_they_have_pairs():
-    """C-C with another C far away: of three copies, one has no pair."""
+def test_released_copies_are_added_up_where_they_have_pairs(make_encoder):
+    """Take C-C with another C far away: of three copies, one has no pair."""
     far = Data(z=torch.tensor([6, 6, 6]), pos=torch.tensor([[0.0, 0, 0], [1.5, 0, 0], [50.0, 0, 0]]))
     encoder, empp = make_encoder(), EMPP(16, num_copies=3, as_released=True)
     total = empp(encoder, far)["loss"]
@@ -180,21 +172,21 @@ def test_released_copies_are_added_up_where_they_have_pairs():
     torch.testing.assert_close(total, sum(copies))
 
 
-def test_labels_that_would_all_count_as_missing_are_pointed_out(batch):
+def test_labels_that_would_all_count_as_missing_are_pointed_out(batch, make_encoder):
     with pytest.warns(UserWarning, match="Most labels 'gap' are further than 3.3 standard deviations"):
         EMPP(16, label="gap")(make_encoder(), batch)
 
 
-def test_positions_are_read_off_in_full_precision_under_autocast(batch):
+def test_positions_are_read_off_in_full_precision_under_autocast(batch, make_encoder, generator):
     encoder, empp = make_encoder(), EMPP(16)
-    found = empp.predict_position(encoder, batch, generator=generator())
+    found = empp.predict_position(encoder, batch, generator=generator(1))
     anchor = found.masked.pos.index_select(0, found.pairs.atom)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         again = ms.methods.locate(found.distribution, anchor, found.pairs.molecule, batch.num_graphs)
     assert torch.equal(again, found.pos)
 
 
-def test_beside_a_property_only_in_a_pass_of_its_own(batch):
+def test_beside_a_property_only_in_a_pass_of_its_own(batch, make_encoder):
     head = ms.heads.ScalarHead(16)
     with pytest.raises(ValueError, match="EMPP removes atoms.*separate=True"):
         ms.methods.NoisyNodes(EMPP(16), head, label="gap")
@@ -203,7 +195,7 @@ def test_beside_a_property_only_in_a_pass_of_its_own(batch):
     assert losses["denoising"] > 0
 
 
-def test_without_a_pair_the_loss_is_0_and_every_gradient_there():
+def test_without_a_pair_the_loss_is_0_and_every_gradient_there(make_encoder):
     z, pos = edge_molecule("apart")
     encoder, empp = make_encoder(), EMPP(16)
     loss = empp(encoder, Data(z=z, pos=pos))["loss"]
@@ -212,48 +204,48 @@ def test_without_a_pair_the_loss_is_0_and_every_gradient_there():
     assert all(parameter.grad is not None for parameter in [*encoder.parameters(), *empp.parameters()])
 
 
-def test_denoising_of_molspectra_and_noisy_nodes(batch):
+def test_denoising_of_molspectra_and_noisy_nodes(batch, make_encoder, generator):
     encoder = make_encoder()
     lengths = {kind: axis.length for kind, axis in ms.data.MiniSpectra.axes.items()}
     specformer = ms.spectra.SpecFormer(lengths, 100, 50, 16, 2, 4, 16)
-    losses = ms.methods.MolSpectra(EMPP(16), specformer)(encoder, batch, generator())
+    losses = ms.methods.MolSpectra(EMPP(16), specformer)(encoder, batch, generator(1))
     torch.testing.assert_close(losses["loss"], losses["denoising"] + losses["contrastive"] + losses["reconstruction"])
     auxiliary = ms.methods.NoisyNodes(
         EMPP(16, label="gap", label_mean=8.0, label_std=2.0), ms.heads.ScalarHead(16), label="gap", separate=True
     )
-    losses = auxiliary(encoder, batch, generator())
-    torch.testing.assert_close(losses["denoising"], auxiliary.task(encoder, batch, generator())["loss"])
+    losses = auxiliary(encoder, batch, generator(1))
+    torch.testing.assert_close(losses["denoising"], auxiliary.task(encoder, batch, generator(1))["loss"])
     with pytest.raises(ValueError, match="one copy of each molecule.*num_copies=2"):
         ms.methods.MolSpectra(EMPP(16, num_copies=2), specformer)(encoder, batch)
 
 
-def test_float64(batch):
+def test_float64(batch, make_encoder, generator):
     encoder, empp = make_encoder().double(), EMPP(16, label="gap", label_mean=8.0, label_std=2.0).double()
     in_single = (encoder.float(), empp.float())
-    single = empp(encoder, batch, generator())["loss"]
+    single = empp(encoder, batch, generator(1))["loss"]
     encoder, empp = (module.double() for module in in_single)
     batch.pos, batch.gap = batch.pos.double(), batch.gap.double()
-    loss = empp(encoder, batch, generator())["loss"]
+    loss = empp(encoder, batch, generator(1))["loss"]
     assert loss.dtype == torch.float64
     torch.testing.assert_close(loss, single.double(), rtol=1e-4, atol=1e-5)
     assert empp.predict_position(encoder, batch).pos.dtype == torch.float64
 
 
-def test_autocast(batch):
+def test_autocast(batch, make_encoder, generator):
     encoder, empp = make_encoder(), EMPP(16, label="gap", label_mean=8.0, label_std=2.0)
-    exact = empp(encoder, batch, generator())["loss"]
+    exact = empp(encoder, batch, generator(1))["loss"]
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        loss = empp(encoder, batch, generator())["loss"]
+        loss = empp(encoder, batch, generator(1))["loss"]
     assert loss.dtype == torch.float32
     torch.testing.assert_close(loss, exact, rtol=0.05, atol=0)
 
 
-def test_comes_back_from_disk(batch, tmp_path):
+def test_comes_back_from_disk(batch, tmp_path, make_encoder, generator):
     encoder, empp = make_encoder(), EMPP(16, num_copies=2, label="gap", label_mean=8.0, label_std=2.0, l_max=1)
     ms.pretrained.save(empp, tmp_path)
     again = ms.pretrained.load(tmp_path)
     assert isinstance(again, EMPP)
-    torch.testing.assert_close(*(each(encoder, batch, generator())["loss"] for each in (empp, again)))
+    torch.testing.assert_close(*(each(encoder, batch, generator(1))["loss"] for each in (empp, again)))
 
 
 class WithoutContext(nn.Module):
@@ -266,7 +258,7 @@ class WithoutVectors(nn.Module):
         return ms.encoders.AtomFeatures(context)
 
 
-def test_bad_input(batch):
+def test_bad_input(batch, make_encoder):
     with pytest.raises(ValueError, match="does not take `context`"):
         EMPP(16)(WithoutContext(), batch)
     with pytest.raises(ValueError, match="vectors"):
@@ -283,9 +275,9 @@ def test_bad_input(batch):
         EMPP(16).predict_position(make_encoder(), batch, torch.zeros(6, dtype=torch.int64))
 
 
-def test_predict_position_of_chosen_atoms(batch):
+def test_predict_position_of_chosen_atoms(batch, make_encoder):
     class Oracle(nn.Module):
-        """In place of the head: the ideal distributions, as the pairs come."""
+        """Stand-in for the head: the ideal distributions, in the order of the pairs."""
 
         def forward(self, atoms):
             return ideal_distribution(SphereGrid.gauss_legendre(16), pairs.displacement, 14.3, 0.5)
@@ -301,20 +293,20 @@ def test_predict_position_of_chosen_atoms(batch):
     torch.testing.assert_close(found.error, (found.pos - batch.pos[chosen]).norm(dim=1))
 
 
-def test_predict_position_draws_one_atom_a_molecule(batch):
-    found = EMPP(16, num_copies=3).predict_position(make_encoder(), batch, generator=generator())
+def test_predict_position_draws_one_atom_a_molecule(batch, make_encoder, generator):
+    found = EMPP(16, num_copies=3).predict_position(make_encoder(), batch, generator=generator(1))
     assert found.pos.shape == (6, 3)
-    assert torch.equal(found.masked.masked_atom, EMPPMask(3).draw(batch, generator())[:6])
+    assert torch.equal(found.masked.masked_atom, EMPPMask(3).draw(batch, generator(1))[:6])
     assert EMPP(16).predict_position(make_encoder(), batch.get_example(0)).pos.shape == (1, 3)
 
 
 @pytest.mark.slow
-def test_training_learns(batch):
-    """A few dozen steps on six molecules: the loss falls, and positions are found."""
+def test_training_learns(batch, make_encoder, generator):
+    """Lower the loss and find positions in a few dozen steps on six molecules."""
     encoder, empp = make_encoder(), EMPP(16)
     parameters = [*encoder.parameters(), *empp.parameters()]
     optimizer = torch.optim.Adam(parameters, lr=5e-3)
-    draws, history = generator(), []
+    draws, history = generator(1), []
     for _ in range(150):
         loss = empp(encoder, batch, draws)["loss"]
         optimizer.zero_grad()
@@ -325,7 +317,7 @@ def test_training_learns(batch):
 
 
 @pytest.mark.cuda
-def test_cuda(batch):
+def test_cuda(batch, make_encoder):
     encoder, empp = make_encoder().cuda(), EMPP(16, label="gap", label_mean=8.0, label_std=2.0).cuda()
     draws = torch.Generator("cuda").manual_seed(0)
     loss = empp(encoder, batch.to("cuda"), draws)["loss"]

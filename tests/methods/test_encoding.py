@@ -1,4 +1,4 @@
-"""Encoders are handed what they take, and no more."""
+"""Calls of encoders with the arguments of their signatures."""
 
 import pytest
 import torch
@@ -40,7 +40,7 @@ def batch():
     return Batch.from_data_list(list(ms.data.MiniSpectra()[:3]))
 
 
-def test_only_what_the_signature_has(batch):
+def test_only_arguments_of_the_signature_are_passed(batch):
     for make, expected in ((Plain, set()), (WithBonds, {"bond_index"}), (TakesAnything, {"bond_index", "bond_order"})):
         encoder = make()
         encode(encoder, batch)
@@ -48,22 +48,22 @@ def test_only_what_the_signature_has(batch):
     encode(lambda z, pos, batch: ms.encoders.AtomFeatures(pos), batch)
 
 
-def test_what_is_wrapped_is_asked(batch):
+def test_wrappers_have_the_signature_of_the_wrapped_module(batch):
     for encoder in (Plain(), WithBonds()):
         encode(nn.DataParallel(encoder), batch)
     assert torch.equal(encoder.given["bond_index"], batch.bond_index)
 
 
-def test_a_compiled_encoder_is_asked(batch):
+def test_compiled_encoders_have_the_signature_of_the_original(batch):
     for encoder, expected in ((Plain(), None), (WithBonds(), batch.bond_index)):
         compiled = torch.compile(encoder, backend="eager")
-        compiled.forward = encoder.forward  # it need not be compiled to be asked
+        compiled.forward = encoder.forward  # inspection needs no compilation
         encode(compiled, batch)
         assert encoder.given.get("bond_index") is expected
 
 
-@pytest.mark.filterwarnings("ignore")  # tracing is deprecated, but not gone
-def test_a_traced_encoder_is_given_nothing_but_what_it_must_have(batch):
+@pytest.mark.filterwarnings("ignore")  # tracing is deprecated
+def test_traced_encoders_get_required_arguments_only(batch):
     class Traceable(nn.Module):
         def forward(self, z, pos, batch):
             return pos * z.unsqueeze(1)
@@ -86,7 +86,7 @@ def test_molecules_without_bonds(batch):
     assert set(encoder.given) == {"bond_order"}
 
 
-def test_context_is_handed_over_or_refused(batch):
+def test_context_is_passed_or_refused(batch):
     context = torch.zeros(batch.num_nodes, 1)
     encoder = TakesAnything()
     encode(encoder, batch, context=context)

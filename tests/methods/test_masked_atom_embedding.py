@@ -1,4 +1,4 @@
-"""The embedding of what has been masked: published numbers and its formula."""
+"""Embedding of masked atoms: published numbers and its formula."""
 
 import math
 
@@ -15,11 +15,11 @@ RELEASED_ELEMENTS = (1, 6, 7, 8, 9, 15, 16, 17, 35, 53)
 
 @pytest.fixture
 def published(reference):
-    """The published embedding of 8 scalars and the arrays it was run on."""
+    """Return the published embedding of 8 scalars with its inputs and outputs."""
     folder = reference / "empp"
     weights = load_file(folder / "conditioning_state.safetensors")
     embedding = MaskedAtomEmbedding(8, label=True)
-    types = weights["atom_embed.atom_type_lin.tp.weight"].view(90, 32)  # a row for each of 90 types, ten in use
+    types = weights["atom_embed.atom_type_lin.tp.weight"].view(90, 32)  # one row per type, ten of 90 in use
     table = torch.zeros_like(embedding.embedding.weight)
     for number, element in enumerate(RELEASED_ELEMENTS):
         table[element] = types[number] + weights["atom_embed.atom_type_lin.bias.0"]
@@ -64,7 +64,7 @@ def test_smearing_by_its_formula():
         for k in range(64):
             expected = math.exp(-0.5 * ((label - (-3 + k * width)) / width) ** 2)
             assert smeared[row, k].item() == pytest.approx(expected, abs=1e-12)
-    assert smeared[3].max() < 1e-23  # a label four standard deviations out is as good as none
+    assert smeared[3].max() < 1e-23  # a label four standard deviations off counts as missing
 
 
 def test_a_missing_label_is_one_that_smears_to_nothing():

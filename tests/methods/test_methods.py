@@ -1,4 +1,4 @@
-"""The methods against their parts spelled out, on real molecules and at the edges."""
+"""Methods against their parts, on real molecules and edge molecules."""
 
 import pytest
 import torch
@@ -13,10 +13,6 @@ from tests.oracles.molspectra import explicit_losses
 PREPARE = Compose([ms.data.transforms.AddTopology(), ms.data.transforms.ForceConstants.generic()])
 RELEASED = Compose([ms.data.transforms.AddTopology(as_released=True), ms.data.transforms.ForceConstants.generic()])
 LENGTHS = {kind: axis.length for kind, axis in ms.data.MiniSpectra.axes.items()}
-
-
-def make_encoder():
-    return ms.encoders.EquivariantTransformer(16, num_layers=2, num_heads=4, num_rbf=8)
 
 
 def make_specformer(out_channels=16, **arguments):
@@ -37,14 +33,14 @@ METHODS = {
     "Frad": lambda: ms.methods.Frad(16),
     "Frad, vibration": lambda: ms.methods.Frad(16, mode="vibration"),
     "SliDe": lambda: ms.methods.SliDe(16),
-    "SliDe, sliced and regularised": lambda: ms.methods.SliDe(16, target="sliced", num_slices=4, coord_weight=1.0),
+    "SliDe, sliced and regularized": lambda: ms.methods.SliDe(16, target="sliced", num_slices=4, coord_weight=1.0),
     "MolSpectra": make_method,
     "MolSpectra on Frad": lambda: ms.methods.MolSpectra(ms.methods.Frad(16), make_specformer()),
 }
 every_method = pytest.mark.parametrize("make", METHODS.values(), ids=METHODS)
 
 
-def test_coord_is_the_sum_of_its_parts(batch, generator):
+def test_coord_is_the_sum_of_its_parts(batch, generator, make_encoder):
     encoder, coord = make_encoder(), ms.methods.Coord(16, std=0.1)
     noisy = ms.noise.CoordNoise(0.1)(batch, generator(1))
     predicted = coord.head(encoder(noisy.z, noisy.pos, noisy.batch))
@@ -54,7 +50,7 @@ def test_coord_is_the_sum_of_its_parts(batch, generator):
     torch.testing.assert_close(losses["loss"], expected)
 
 
-def test_molspectra_is_the_sum_of_its_parts(batch, generator):
+def test_molspectra_is_the_sum_of_its_parts(batch, generator, make_encoder):
     encoder, method = (
         make_encoder(),
         make_method(mask_ratio=0.2, weights={"denoising": 1, "contrastive": 2, "reconstruction": 3}),
@@ -84,13 +80,13 @@ def test_molspectra_is_the_sum_of_its_parts(batch, generator):
     torch.testing.assert_close(losses["loss"], denoising + 2 * contrastive + 3 * reconstruction)
 
 
-def test_molspectra_equals_its_equations_written_out(generator):
-    """The whole training step against the explicit one: encoders, masks and losses, and all their derivatives."""
+def test_molspectra_equals_its_equations_written_out(generator, make_encoder):
+    """Compare a training step with the explicit one: encoders, masks, losses and all derivatives."""
     molecules = Batch.from_data_list(list(ms.data.MiniSpectra("train")[40:44]))
     for name in ("pos", *ms.data.MiniSpectra.axes):
         molecules[name] = molecules[name].double()
     encoder, method = make_encoder().double(), make_method().double()
-    encoder.out_vector_norm = nn.Identity()  # the derivative of the explicit one's SVD is not always finite
+    encoder.out_vector_norm = nn.Identity()  # the derivative of the SVD in the explicit norm is not always finite
     parameters = [*encoder.parameters(), *method.parameters()]
     results = []
     for losses in (
@@ -102,27 +98,27 @@ def test_molspectra_equals_its_equations_written_out(generator):
 
 
 @every_method
-def test_every_parameter_gets_a_gradient(batch, make):
+def test_every_parameter_gets_a_gradient(batch, make, make_encoder):
     encoder, method = make_encoder(), make()
     method(encoder, batch)["loss"].backward()
     unused = [name for name, p in [*encoder.named_parameters(), *method.named_parameters()] if p.grad is None]
-    # Only one vector a head is read: the last block's outgoing scalar (half of its gate network) has no use, but
-    # shares its weight tensor with the gate, so it is not listed here.
+    # A head reads one vector: the outgoing scalar of the last block (half of its gate network) is not read, but shares
+    # its weight tensor with the gate, so it is not listed here.
     assert unused == []
 
 
 @every_method
-def test_same_generator_same_losses_and_a_single_molecule(batch, make, generator):
+def test_same_generator_same_losses_and_a_single_molecule(batch, make, generator, make_encoder):
     encoder, method = make_encoder(), make()
     first, second = (method(encoder, batch, generator(1)) for _ in range(2))
-    for name in set(first) - {"loss", "denoising"}:  # the running target statistics have moved on
+    for name in set(first) - {"loss", "denoising"}:  # the running statistics of the target have changed
         torch.testing.assert_close(first[name], second[name], rtol=1e-6, atol=1e-6)
     assert method(encoder, batch.get_example(0), generator(1))["loss"].isfinite()
 
 
 @pytest.mark.parametrize("name", EDGE_MOLECULES)
-def test_edge_molecules(name):
-    """Alone and beside an ordinary molecule, with one spectrum of three: finite losses and gradients."""
+def test_edge_molecules(name, make_encoder):
+    """Check losses and gradients alone and beside an ordinary molecule, with one spectrum of three."""
     z, pos = edge_molecule(name)
     edge = Data(z=z, pos=pos, **{kind: torch.full((1, length), torch.nan) for kind, length in LENGTHS.items()})
     edge.ir = torch.rand(1, LENGTHS["ir"])
@@ -137,7 +133,7 @@ def test_edge_molecules(name):
             assert parameter.grad is None or parameter.grad.isfinite().all()
 
 
-def test_molecules_without_spectra_take_part_in_the_denoising_only(batch, generator):
+def test_molecules_without_spectra_take_part_in_the_denoising_only(batch, generator, make_encoder):
     encoder, method = make_encoder(), make_method(weights={"denoising": 0.0, "contrastive": 1.0, "reconstruction": 1.0})
     for kind in LENGTHS:
         batch[kind][2] = torch.nan
@@ -147,17 +143,17 @@ def test_molecules_without_spectra_take_part_in_the_denoising_only(batch, genera
     assert pos.grad[batch.batch == 2].abs().max() == 0
 
 
-def test_a_kind_may_be_absent_from_the_batch(batch):
+def test_a_kind_may_be_absent_from_the_batch(batch, make_encoder):
     encoder, method = make_encoder(), make_method()
     del batch.raman
     losses = method(encoder, batch)
     losses["loss"].backward()
     assert losses["loss"].isfinite()
-    # Zero rather than none: a parameter without a gradient would stop DistributedDataParallel.
+    # Zero instead of None: a parameter without a gradient would stop DistributedDataParallel.
     assert (method.reconstruct.projections["raman"].weight.grad == 0).all()
 
 
-def test_no_spectra_at_all_is_refused(batch):
+def test_no_spectra_at_all_is_refused(batch, make_encoder):
     for kind in LENGTHS:
         del batch[kind]
     with pytest.raises(ValueError, match=r"none of the spectra \['uv_vis', 'ir', 'raman'\], only \[.*'pos'"):
@@ -165,7 +161,7 @@ def test_no_spectra_at_all_is_refused(batch):
 
 
 @pytest.mark.usefixtures("no_shape_checks")
-def test_encoders_of_different_width_need_a_projection(batch):
+def test_encoders_of_different_width_need_a_projection(batch, make_encoder):
     specformer = make_specformer(out_channels=24)
     with pytest.raises(ValueError, match=r"one shape \(B, F\); got \(6, 16\) and \(6, 24\).*ProjectionMLP"):
         ms.methods.MolSpectra(ms.methods.Coord(16), specformer)(make_encoder(), batch)
@@ -183,7 +179,7 @@ def test_as_released_means_patch_masks_and_one_direction():
 
 
 class TwoLinesOfYours(nn.Module):
-    """Any callable with the encoder's signature will do."""
+    """Encoder of a user: any callable with this signature."""
 
     def __init__(self):
         super().__init__()
@@ -194,7 +190,7 @@ class TwoLinesOfYours(nn.Module):
         return ms.encoders.AtomFeatures(scalars, pos.unsqueeze(2) * scalars.unsqueeze(1))
 
 
-def test_a_data_with_a_batch_field_is_a_batch_too(batch):
+def test_a_data_with_a_batch_field_is_a_batch_too(batch, make_encoder):
     data = Data(**{key: batch[key] for key in ("z", "pos", *LENGTHS)})
     data.batch = batch.batch
     assert make_method()(make_encoder(), data)["loss"].isfinite()
@@ -213,8 +209,8 @@ def test_your_own_encoder(batch):
 
 
 @pytest.mark.slow
-def test_training_learns(batch):
-    """A few dozen steps on six molecules lower every part of the loss."""
+def test_training_learns(batch, make_encoder):
+    """Lower every part of the loss in a few dozen steps on six molecules."""
     encoder, method = make_encoder(), make_method()
     optimizer = torch.optim.Adam([*encoder.parameters(), *method.parameters()], lr=3e-3)
     history = []
@@ -230,7 +226,7 @@ def test_training_learns(batch):
 
 
 @pytest.mark.cuda
-def test_cuda(batch):
+def test_cuda(batch, make_encoder):
     encoder, method = make_encoder().cuda(), make_method().cuda()
     draws = torch.Generator("cuda").manual_seed(0)
     losses = method(encoder, batch.to("cuda"), draws)
@@ -239,7 +235,7 @@ def test_cuda(batch):
     assert losses["loss"].isfinite()
 
 
-def test_frad_and_slide_are_the_sum_of_their_parts(batch, generator):
+def test_frad_and_slide_are_the_sum_of_their_parts(batch, generator, make_encoder):
     encoder, frad, slide = (
         make_encoder(),
         ms.methods.Frad(16, 0.1),
@@ -281,8 +277,8 @@ EDGE_SMILES = {
 
 @pytest.mark.parametrize("as_released", [False, True], ids=["", "as released"])
 @pytest.mark.parametrize("smiles", EDGE_SMILES.values(), ids=EDGE_SMILES)
-def test_edge_molecules_with_chemical_noise(smiles, as_released, generator):
-    """Alone and beside an ordinary molecule: finite losses and gradients."""
+def test_edge_molecules_with_chemical_noise(smiles, as_released, generator, make_encoder):
+    """Check losses and gradients alone and beside an ordinary molecule."""
     prepare = RELEASED if as_released else PREPARE
     edge, ordinary = (prepare(ms.data.from_smiles(each)) for each in (smiles, "CCO"))
     methods = [
@@ -301,7 +297,7 @@ def test_edge_molecules_with_chemical_noise(smiles, as_released, generator):
                 assert parameter.grad is None or parameter.grad.isfinite().all()
 
 
-def test_methods_come_back_from_disk(batch, tmp_path, generator):
+def test_methods_come_back_from_disk(batch, tmp_path, generator, make_encoder):
     from_parts = ms.methods.Denoising(ms.noise.FradNoise(0.1), ms.heads.VectorHead(16), ms.objectives.DenoisingLoss())
     methods = [
         ms.methods.Frad(16, mode="vibration"),
@@ -320,7 +316,7 @@ def test_methods_come_back_from_disk(batch, tmp_path, generator):
 
 
 @pytest.mark.usefixtures("no_shape_checks")
-def test_bad_arguments(batch):
+def test_bad_arguments(batch, make_encoder):
     method = ms.methods.Denoising(ms.noise.SliDeNoise(), ms.heads.VectorHead(16), ms.objectives.SliDeLoss())
     with pytest.raises(ValueError, match=r"noise must add pos_target \(N, 3\); SliDeNoise.*override run"):
         method(make_encoder(), batch)
@@ -331,8 +327,8 @@ def test_bad_arguments(batch):
 
 
 @pytest.mark.cuda
-@pytest.mark.parametrize("name", ["Frad", "Frad, vibration", "SliDe", "SliDe, sliced and regularised"])
-def test_cuda_of_chemical_noise(batch, name):
+@pytest.mark.parametrize("name", ["Frad", "Frad, vibration", "SliDe", "SliDe, sliced and regularized"])
+def test_cuda_of_chemical_noise(batch, name, make_encoder):
     encoder, method = make_encoder().cuda(), METHODS[name]().cuda()
     losses = method(encoder, batch.to("cuda"), torch.Generator("cuda").manual_seed(0))
     losses["loss"].backward()

@@ -1,4 +1,4 @@
-"""Noisy Nodes in one pass and in two, against their parts spelled out."""
+"""Noisy Nodes in one pass and in two, against their parts."""
 
 import math
 
@@ -10,10 +10,6 @@ from torch_geometric.data import Batch, Data
 import molspectra as ms
 
 
-def make_encoder():
-    return ms.encoders.EquivariantTransformer(16, num_layers=2, num_heads=4, num_rbf=8)
-
-
 @pytest.fixture
 def batch():
     topology = ms.data.transforms.AddTopology()
@@ -22,7 +18,7 @@ def batch():
     return batch
 
 
-def test_one_pass(batch, generator):
+def test_one_pass(batch, generator, make_encoder):
     encoder, denoise, head = make_encoder(), ms.methods.Coord(16, std=0.005), ms.heads.ScalarHead(16, reduce="mean")
     finetune = ms.methods.NoisyNodes(denoise, head, label="gap")
     noisy = ms.noise.CoordNoise(0.005)(batch, generator(1))
@@ -36,8 +32,8 @@ def test_one_pass(batch, generator):
     torch.testing.assert_close(losses["loss"], of_property + 0.1 * denoising)
 
 
-def test_two_passes_with_forces(batch, generator):
-    """Energy and forces of the molecules as they are; denoising around them."""
+def test_two_passes_with_forces(batch, generator, make_encoder):
+    """Take energy and forces of unperturbed molecules, and denoise around them."""
     encoder, head = make_encoder(), ms.heads.ScalarHead(16)
     denoise = ms.methods.Frad(16, std=0.005, rotatable_std=math.radians(20))
     finetune = ms.methods.NoisyNodes(denoise, head, label="gap", forces="forces", separate=True, loss="smooth_l1")
@@ -62,14 +58,14 @@ def test_two_passes_with_forces(batch, generator):
 
 
 class Extent(torch.nn.Module):
-    """A property head that reads positions."""
+    """Property head that reads positions."""
 
     def forward(self, atoms, data):
         square = data.pos.square().sum(dim=1)
         return square.new_zeros(data.num_graphs).index_add(0, data.batch, square).unsqueeze(1)
 
 
-def test_heads_that_read_positions_see_the_perturbed_ones(batch, generator):
+def test_heads_that_read_positions_see_the_perturbed_ones(batch, generator, make_encoder):
     finetune = ms.methods.NoisyNodes(ms.methods.Coord(16, std=0.3), Extent(), label="gap")
     pos = ms.noise.CoordNoise(0.3)(batch, generator(1)).pos
     extent = torch.stack([pos[batch.batch == number].square().sum() for number in range(5)])
@@ -78,7 +74,7 @@ def test_heads_that_read_positions_see_the_perturbed_ones(batch, generator):
 
 
 @pytest.mark.parametrize("separate", [False, True])
-def test_in_evaluation_nothing_is_perturbed(batch, separate):
+def test_in_evaluation_nothing_is_perturbed(batch, separate, make_encoder):
     encoder, head = make_encoder(), ms.heads.ScalarHead(16)
     finetune = ms.methods.NoisyNodes(ms.methods.Coord(16), head, label="gap", separate=separate).eval()
     losses = finetune(encoder, batch)
@@ -88,7 +84,7 @@ def test_in_evaluation_nothing_is_perturbed(batch, separate):
     torch.testing.assert_close(losses["loss"], losses["property"])
 
 
-def test_forces_in_evaluation_without_gradients(batch):
+def test_forces_in_evaluation_without_gradients(batch, make_encoder):
     finetune = ms.methods.NoisyNodes(
         ms.methods.Coord(16), ms.heads.ScalarHead(16), label="gap", forces="forces", separate=True
     ).eval()
@@ -97,7 +93,7 @@ def test_forces_in_evaluation_without_gradients(batch):
     assert losses["forces"].isfinite()
 
 
-def test_bad_input(batch):
+def test_bad_input(batch, make_encoder):
     head, coord = ms.heads.ScalarHead(16), ms.methods.Coord(16)
     with pytest.raises(ValueError, match="forces='forces' needs separate=True"):
         ms.methods.NoisyNodes(coord, head, forces="forces")

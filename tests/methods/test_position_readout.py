@@ -1,4 +1,4 @@
-"""Positions read out of distributions that are known."""
+"""Positions from known distributions."""
 
 import pytest
 import torch
@@ -16,7 +16,7 @@ GRIDS = {
 
 
 def a_gap(num_atoms=7, num_molecules=5):
-    """Atoms at 1 to 4.5 Å from the place of one that is missing, for each molecule: anchor, molecule, truth."""
+    """Return atoms at 1 to 4.5 Å from the missing atom of each molecule: anchor, molecule, truth."""
     truth = 3 * torch.randn(num_molecules, 3)
     molecule = torch.arange(num_molecules).repeat_interleave(num_atoms)
     away = nn.functional.normalize(torch.randn(len(molecule), 3), dim=1)
@@ -29,14 +29,14 @@ def a_gap(num_atoms=7, num_molecules=5):
 def test_an_ideal_distribution_is_read_exactly(grid, sharpness, radius_std):
     anchor, molecule, truth = a_gap()
     distribution = ideal_distribution(grid(), truth[molecule] - anchor, sharpness, radius_std)
-    # The unweighted grid leans towards its poles, by some 4° for a label of temperature 0.1.
+    # The unweighted grid prefers its poles, by some 4° for a label of temperature 0.1.
     tolerance = 0.25 if torch.equal(distribution.log_weights, distribution.log_weights[:1].expand(1640)) else 0.02
     found = locate(distribution, anchor, molecule, 5)
     assert (found - truth).norm(dim=1).max() < tolerance
 
 
 def test_all_mass_at_one_point():
-    """Log-probabilities of -inf everywhere else: no NaN, and the answer is to the resolution of the grids."""
+    """Set all other log-probabilities to -inf: no NaN, and the result is exact to the resolution of the grids."""
     anchor, molecule, truth = a_gap(num_atoms=12)
     blurred = ideal_distribution(SphereGrid.gauss_legendre(16), truth[molecule] - anchor, 14.3, 0.5)
     direction, radius = (
@@ -48,7 +48,7 @@ def test_all_mass_at_one_point():
 
 
 def test_atoms_that_cannot_tell_two_places_apart_agree_on_the_one_they_share():
-    """Each is torn between the true direction and one at right angles to it: only the truth is shared."""
+    """Give each atom the true direction and one at right angles to it: only the true one is shared."""
     anchor, molecule, truth = a_gap()
     displacement = truth[molecule] - anchor
     across = nn.functional.normalize(torch.linalg.cross(displacement, torch.randn_like(displacement)), dim=1)

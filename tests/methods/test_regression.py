@@ -9,19 +9,14 @@ import molspectra as ms
 from molspectra.testing import without_shape_checks
 
 
-def make_encoder():
-    return ms.encoders.EquivariantTransformer(16, num_layers=2, num_heads=4, num_rbf=8)
-
-
 @pytest.fixture
-def batch():
-    molecules = Batch.from_data_list(list(ms.data.MiniSpectra("train")[:6]))
-    molecules.forces = torch.randn(molecules.num_nodes, 3)
-    return molecules
+def batch(batch):
+    batch.forces = torch.randn_like(batch.pos)
+    return batch
 
 
 @pytest.mark.parametrize(("loss", "compare"), [("mse", torch.square), ("l1", torch.abs)])
-def test_a_property_is_the_sum_of_its_parts(batch, loss, compare):
+def test_a_property_is_the_sum_of_its_parts(batch, loss, compare, make_encoder):
     encoder, head = make_encoder(), ms.heads.ScalarHead(16)
     losses = ms.methods.Regression(head, label="gap", loss=loss)(encoder, batch)
     predicted = head(encoder(batch.z, batch.pos, batch.batch), batch)[:, 0]
@@ -29,7 +24,7 @@ def test_a_property_is_the_sum_of_its_parts(batch, loss, compare):
     assert sorted(losses) == ["loss", "property"]
 
 
-def test_labels_that_are_not_known_are_left_out(batch):
+def test_labels_that_are_not_known_are_left_out(batch, make_encoder):
     encoder, finetune = make_encoder(), ms.methods.Regression(ms.heads.ScalarHead(16), label="gap")
     few = Batch.from_data_list(batch.to_data_list()[:4])
     batch.gap[4:] = torch.nan
@@ -41,7 +36,7 @@ def test_labels_that_are_not_known_are_left_out(batch):
     assert finetune(encoder, batch)["loss"] == 0
 
 
-def test_forces_are_the_gradient_of_the_energy(batch):
+def test_forces_are_the_gradient_of_the_energy(batch, make_encoder):
     encoder, head = make_encoder().double(), ms.heads.ScalarHead(16).double()
     batch = batch.apply(lambda tensor: tensor.double() if tensor.is_floating_point() else tensor)
     finetune = ms.methods.Regression(head, label="energy", forces="forces")
@@ -61,7 +56,7 @@ def test_forces_are_the_gradient_of_the_energy(batch):
     assert all(p.grad is not None and p.grad.isfinite().all() for p in encoder.parameters() if p.requires_grad)
 
 
-def test_forces_read_off_the_features(batch):
+def test_forces_read_off_the_features(batch, make_encoder):
     encoder, force_head = make_encoder(), ms.heads.VectorHead(16)
     finetune = ms.methods.Regression(ms.heads.ScalarHead(16), label="energy", forces="forces", force_head=force_head)
     finetune(encoder, batch)["loss"].backward()
@@ -70,7 +65,7 @@ def test_forces_read_off_the_features(batch):
     assert all(p.grad is not None for p in finetune.parameters() if p.requires_grad)
 
 
-def test_lone_atoms_have_an_energy_and_no_forces():
+def test_lone_atoms_have_an_energy_and_no_forces(make_encoder):
     lone = Data(z=torch.tensor([2]), pos=torch.zeros(1, 3), energy=torch.ones(1), forces=torch.zeros(1, 3))
     finetune = ms.methods.Regression(ms.heads.ScalarHead(16), label="energy", forces="forces")
     losses = finetune(make_encoder(), lone)
@@ -86,14 +81,14 @@ def test_energies_of_an_encoder_without_vectors(batch):
     assert all(p.grad.isfinite().all() for p in encoder.parameters())
 
 
-def test_dipole_vectors(batch):
+def test_dipole_vectors(batch, make_encoder):
     finetune = ms.methods.Regression(ms.heads.DipoleHead(16, magnitude=False), label="dipole")
     encoder = make_encoder()
     assert finetune.predict(encoder, batch).property.shape == batch.dipole.shape
     finetune(encoder, batch)["loss"].backward()
 
 
-def test_saved_and_loaded(batch, tmp_path):
+def test_saved_and_loaded(batch, tmp_path, make_encoder):
     encoder = make_encoder().eval()
     references = ms.heads.AtomicReferenceEnergies.fit(batch.z, batch.batch, batch.energy)
     head = ms.heads.ScalarHead(16, references=references)
@@ -104,7 +99,7 @@ def test_saved_and_loaded(batch, tmp_path):
         torch.testing.assert_close(actual, expected)
 
 
-def test_bad_arguments(batch):
+def test_bad_arguments(batch, make_encoder):
     with pytest.raises(ValueError, match='loss must be "mse", "l1" or "smooth_l1"; got \'l2\''), without_shape_checks():
         ms.methods.Regression(ms.heads.ScalarHead(16), loss="l2")
     with pytest.raises(ValueError, match="force_head needs forces="):
@@ -121,7 +116,7 @@ def make_specformer(**arguments):
 @pytest.mark.parametrize(
     "spectrum_encoder", [make_specformer, lambda: ms.spectra.CNNAM({"uv_vis": 601, "ir": 3501}, out_channels=8)]
 )
-def test_structure_and_spectra_together(batch, spectrum_encoder, tmp_path):
+def test_structure_and_spectra_together(batch, spectrum_encoder, tmp_path, make_encoder):
     encoder, spectra, head = make_encoder(), spectrum_encoder(), ms.heads.FusionHead(16, 8, mean=8.0, std=2.0)
     finetune = ms.methods.SpectraRegression(head, spectra, label="gap", loss="l1").eval()
     embedding = spectra({kind: batch[kind] for kind in ("uv_vis", "ir")}).embedding
