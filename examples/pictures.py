@@ -122,7 +122,7 @@ def noises(molecule: Data, methods: dict[str, ms.methods.Denoising], count: int 
         overlay(panel, molecule, align_core(noisy, molecule.pos, core)[:30], f"C{color}")
         panel.set_title(name)
         for axis, (quantity, (change, limit)) in zip(histograms, changes(molecule, noisy).items(), strict=True):
-            axis.hist(change.flatten(), 81, (-limit, limit), density=True, histtype="step", log=True, label=name)
+            axis.hist(change.flatten(), 81, range=(-limit, limit), density=True, histtype="step", log=True, label=name)
             axis.set_xlabel(f"change of {quantity}")
             axis.tick_params(which="both", left=False, labelleft=False)
     histograms[0].set_ylabel("density, logarithmic")
