@@ -36,6 +36,7 @@ def megabytes(number, directory, way="stream"):
     return map(float, done.stdout.split())
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_memory_does_not_grow_with_the_store(tmp_path):
     writing, reading, size = megabytes(200_000, tmp_path)
@@ -44,6 +45,7 @@ def test_memory_does_not_grow_with_the_store(tmp_path):
     assert reading < 40
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_what_is_held_would_be_seen(tmp_path):
     _, reading, size = megabytes(100_000, tmp_path, "hold")
