@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "objectives": {"features", "layers", "geometry"},
     "methods": ANY,
     "pretrained": ANY,
-    "testing": {"features", "layers", "pretrained"},
+    "testing": {"features", "layers", "encoders", "pretrained"},
     "retrieval": set(),
     "calculator": ANY,
     "embedding": ANY,

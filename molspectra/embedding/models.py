@@ -1,15 +1,14 @@
 """Encoders by name, directory or file."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 from torch import nn
 
-from molspectra.features import AtomFeatures
+from molspectra.encoders.protocol import Encoder
 from molspectra.pretrained import ReferenceCheckpoint, load, load_reference
 
 
-def as_encoder(encoder_or_name: nn.Module | Callable[..., AtomFeatures] | str | Path) -> nn.Module:
+def as_encoder(encoder_or_name: Encoder | str | Path) -> nn.Module:
     """Return an encoder as a module, loaded if it is given by name, directory or file."""
     if isinstance(encoder_or_name, str | Path):
         return load_encoder(encoder_or_name)[0]
@@ -37,7 +36,7 @@ def load_encoder(model: str | Path) -> tuple[nn.Module, nn.Module | None]:
 class _Function(nn.Module):
     """Encoder around a function."""
 
-    def __init__(self, call: Callable[..., AtomFeatures]) -> None:
+    def __init__(self, call: Encoder) -> None:
         super().__init__()
         self.forward = call
         for name in ("max_z", "needs_bonds"):

@@ -1,6 +1,6 @@
 """Molecules of any source → features, in one call."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -16,11 +16,11 @@ from molspectra.embedding.batches import BatchEncoder, Pool
 from molspectra.embedding.models import as_encoder
 from molspectra.embedding.preparation import prepare_molecule
 from molspectra.embedding.result import EmbeddingResult
-from molspectra.features import AtomFeatures
+from molspectra.encoders.protocol import Encoder
 
 
 def embed(
-    encoder_or_name: nn.Module | Callable[..., AtomFeatures] | str | Path,
+    encoder_or_name: Encoder | str | Path,
     molecules: Any,
     pool: Pool = "sum",
     *,
@@ -93,7 +93,7 @@ def embed(
 
 
 def embed_molecules(
-    encoder_or_name: nn.Module | Callable[..., AtomFeatures] | str | Path,
+    encoder_or_name: Encoder | str | Path,
     molecules: Any,
     pool: Pool = "sum",
     *,

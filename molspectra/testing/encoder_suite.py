@@ -19,6 +19,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from molspectra.encoders.protocol import Encoder
 from molspectra.features import AtomFeatures
 from molspectra.layers.hook_point import HookPoint
 from molspectra.testing.comparison import assert_close, assert_features_close, by_degree
@@ -281,7 +282,7 @@ class EncoderSuite:
             encoder(z, pos, batch)
 
 
-def _energies(encoder: Callable[..., AtomFeatures], z: Tensor, pos: Tensor, batch: Tensor) -> Tensor:
+def _energies(encoder: Encoder, z: Tensor, pos: Tensor, batch: Tensor) -> Tensor:
     """Return one rotation-invariant number per molecule, to which every feature contributes."""
     scalars, *others = by_degree(encoder(z, pos, batch))
     # Weighted at random: the plain sum of squares after a LayerNorm is a constant.

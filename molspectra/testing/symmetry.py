@@ -1,11 +1,10 @@
 """Random rotations and reflections, and features that must turn with the molecule."""
 
-from collections.abc import Callable
-
 import torch
 from e3nn import o3
 from torch import Tensor
 
+from molspectra.encoders.protocol import Encoder
 from molspectra.features import AtomFeatures
 from molspectra.testing.comparison import assert_features_close, by_degree
 
@@ -35,9 +34,7 @@ def wigner(degree: int, turn: Tensor) -> Tensor:
     return torch.linalg.lstsq(harmonics, turned).solution.T
 
 
-def assert_equivariant(
-    encoder: Callable[..., AtomFeatures], z: Tensor, pos: Tensor, batch: Tensor | None, tolerance: float
-) -> None:
+def assert_equivariant(encoder: Encoder, z: Tensor, pos: Tensor, batch: Tensor | None, tolerance: float) -> None:
     """Check that features turn with the molecule as their degrees require.
 
     The molecule is rotated once, reflected once, and moved both times.

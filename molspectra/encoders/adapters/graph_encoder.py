@@ -88,13 +88,13 @@ class GraphEncoder(BaseEncoder):
 
     def encode(self, molecules: Molecules) -> AtomFeatures:
         """Compute the features that the network returns."""
-        with record_function("molspectra::graph_encoder::edges"):
+        with record_function("molspectra::graph_encoder.edges"):
             edge_index = self._edge_index(molecules)
             keywords = self._edge_features(molecules.pos, edge_index)
         if self.takes_batch:
             keywords["batch"] = molecules.batch_or_zeros
         embedded = add_to_embedding(self.embedding(molecules.z), molecules.context)
-        with record_function("molspectra::graph_encoder::network"):
+        with record_function("molspectra::graph_encoder.network"):
             returned = self.module(embedded, edge_index, **keywords)
         return as_atom_features(returned, molecules, self.out_channels)
 

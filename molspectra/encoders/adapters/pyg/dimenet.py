@@ -49,7 +49,7 @@ class DimeNetFeatures(nn.Module):
     def forward(self, molecules: Molecules, hook_point: HookPoint) -> AtomFeatures:
         """Return scalars (N, F)."""
         num_atoms = molecules.num_atoms
-        with record_function("molspectra::dimenet::edges"):
+        with record_function("molspectra::dimenet.edges"):
             edge_index = radius_graph(molecules.pos, molecules.batch, self.cutoff)
             distance, direction = edge_geometry(molecules.pos, edge_index)
             distance = distance.clamp(min=_CLOSEST)
@@ -65,7 +65,7 @@ class DimeNetFeatures(nn.Module):
         first, *others = self.outputs
         features = first(messages, rbf, target, num_atoms).to(scalars.dtype)
         for interaction, output in zip(self.interactions, others, strict=True):
-            with record_function("molspectra::dimenet::interaction"):
+            with record_function("molspectra::dimenet.interaction"):
                 messages = interaction(messages, rbf, sbf, inner, outer)
                 features = hook_point(features + output(messages, rbf, target, num_atoms))
         return AtomFeatures(features)

@@ -36,12 +36,12 @@ class SchNetFeatures(nn.Module):
 
     def forward(self, molecules: Molecules, hook_point: HookPoint) -> AtomFeatures:
         """Return scalars (N, F)."""
-        with record_function("molspectra::schnet::edges"):
+        with record_function("molspectra::schnet.edges"):
             edge_index, distance = self.edges(molecules)
             rbf = self.distance_expansion(distance)
         scalars = add_to_embedding(self.embedding(molecules.z), molecules.context)
         for interaction in self.interactions:
-            with record_function("molspectra::schnet::interaction"):
+            with record_function("molspectra::schnet.interaction"):
                 scalars = hook_point(scalars + interaction(scalars, edge_index, distance, rbf))
         return AtomFeatures(scalars)
 

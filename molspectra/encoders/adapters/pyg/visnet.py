@@ -30,7 +30,7 @@ class ViSNetFeatures(nn.Module):
     def forward(self, molecules: Molecules, hook_point: HookPoint) -> AtomFeatures:
         """Return scalars (N, F), vectors (N, 3, F) and perhaps degree 2 (N, 5, F), in e3nn's order as in ViSNet's."""
         model = self.model
-        with record_function("molspectra::visnet::edges"):
+        with record_function("molspectra::visnet.edges"):
             edge_index = radius_graph(molecules.pos, molecules.batch, self.cutoff, loop=True)
             distance, direction = edge_geometry(molecules.pos, edge_index)
             rbf, harmonics = model.distance_expansion(distance), model.sphere(direction)
@@ -39,7 +39,7 @@ class ViSNetFeatures(nn.Module):
         tensors = scalars.new_zeros(scalars.shape[0], harmonics.shape[1], scalars.shape[1])
         edges = model.edge_embedding(edge_index, rbf, scalars)
         for layer in model.vis_mp_layers:
-            with record_function("molspectra::visnet::layer"):
+            with record_function("molspectra::visnet.layer"):
                 delta_scalars, delta_tensors, delta_edges = layer(
                     scalars, tensors, edge_index, distance, edges, harmonics
                 )
