@@ -29,7 +29,7 @@ def _seed() -> None:
 
 @pytest.fixture(autouse=True)
 def _names_in_examples(request: pytest.FixtureRequest, doctest_namespace: dict[str, Any]) -> None:
-    """The names that examples use without importing them."""
+    """Provide the names that examples use without importing them."""
     if not isinstance(request.node, pytest.DoctestItem):
         return
     # Not imported with this file: shapes are checked only in what is imported after pytest has been configured.

@@ -4,19 +4,12 @@ See "Plain English" in CONTRIBUTING.md. Every offence is listed with its file an
 """
 
 import ast
-import importlib.util
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import pytest
-
 ROOT = Path(__file__).parents[1]
-# Files that have not been rewritten yet, one path per line. Remove a path with its rewrite.
-TODO = ROOT / "tests" / "english_todo.txt"
 
 FIRST_WORDS = re.compile(r"(What|Whether|Of|Those|How)\b")
 RATIO = re.compile(r"\b1 (/ \d+(\.\d+)?|/\d+\.\d+)\b")
@@ -41,14 +34,6 @@ def test_no_sentence_begins_with_a_question_word() -> None:
         for line, sentence in sentences([*docstrings(), *pages()])
         if (word := FIRST_WORDS.match(sentence)) and not sentence.rstrip("*_ ").endswith("?")
     )
-
-
-@pytest.mark.skipif(importlib.util.find_spec("ruff") is None, reason="needs ruff (the extra dev)")
-def test_summaries_of_functions_begin_with_a_verb() -> None:
-    # Once every file is rewritten, D401 moves to pyproject.toml and this test goes.
-    command = [sys.executable, "-m", "ruff", "check", "--select", "D401", "--output-format", "concise", "molspectra"]
-    output = subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout
-    report(line for line in output.splitlines() if "D401" in line and not unfinished(ROOT / line.partition(":")[0]))
 
 
 def test_ratios_are_written_as_factors() -> None:
@@ -82,15 +67,10 @@ def report(offences: Iterator[str]) -> None:
     assert not listed, "\n" + "\n".join(listed)
 
 
-def unfinished(path: Path) -> bool:
-    """Return whether a file is still to be rewritten."""
-    return TODO.exists() and str(path.relative_to(ROOT)) in TODO.read_text().split()
-
-
 def page_files() -> list[Path]:
     """Return the pages in Markdown that people read."""
     pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-    return [page for page in pages if page.exists() and "_build" not in page.parts and not unfinished(page)]
+    return [page for page in pages if page.exists() and "_build" not in page.parts]
 
 
 def pages() -> Iterator[Line]:
@@ -109,8 +89,6 @@ def pages() -> Iterator[Line]:
 def docstrings() -> Iterator[Line]:
     """Yield the prose of all docstrings of the package, also of strings that document an attribute."""
     for path in sorted((ROOT / "molspectra").rglob("*.py")):
-        if unfinished(path):
-            continue
         for node in ast.walk(ast.parse(path.read_text())):
             if (
                 isinstance(node, ast.Expr)
