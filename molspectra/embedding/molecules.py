@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from molspectra._validation import check_choice, check_sizes
-from molspectra.data.io.molecules import ReadMolecule, read_molecules
+from molspectra.data.io.molecule_files import ReadMolecule
+from molspectra.data.io.molecules import read_molecules
 from molspectra.embedding.batches import BatchEncoder, Pool
 from molspectra.embedding.models import as_encoder
 from molspectra.embedding.preparation import prepare_molecule
@@ -24,6 +25,7 @@ def embed(
     molecules: Any,
     pool: Pool = "sum",
     *,
+    smiles: str | None = None,
     layers: Sequence[int] | None = None,
     batch_size: int = 128,
     device: torch.device | str | None = None,
@@ -43,10 +45,11 @@ def embed(
             :func:`molspectra.pretrained.load`, or a file for :func:`molspectra.pretrained.load_reference`. An encoder
             that needs bonds gets those of the molecule. If a molecule has none, they are perceived from its positions,
             with a warning.
-        molecules: SMILES, RDKit molecules, ASE `Atoms`, `Data`, the path of a file, or an iterable of these (see
-            :func:`molspectra.data.read_molecules`). SMILES get a conformer.
+        molecules: SMILES, RDKit molecules, ASE `Atoms`, `Data`, the path of a file, a table, or an iterable of these
+            (see :func:`molspectra.data.read_molecules`). SMILES get a conformer.
         pool: "sum" or "mean" over the atoms of a molecule, a head `pool(atoms, data) -> (M, F)`, such
             as :class:`~molspectra.heads.MoleculePooling`, or None for features of each atom.
+        smiles: Column with the SMILES, if `molecules` is a table: a data frame, a dictionary, a .csv file.
         layers: Layers whose scalars are taken, from 0, or from the end by negative numbers. They replace the encoder's
             output, which has passed a last normalization.
         batch_size: Molecules in a batch. Results do not depend on it, up to rounding.
@@ -79,6 +82,7 @@ def embed(
         encoder_or_name,
         molecules,
         pool,
+        smiles=smiles,
         layers=layers,
         batch_size=batch_size,
         device=device,
@@ -97,6 +101,7 @@ def embed_molecules(
     molecules: Any,
     pool: Pool = "sum",
     *,
+    smiles: str | None = None,
     layers: Sequence[int] | None = None,
     batch_size: int = 128,
     device: torch.device | str | None = None,
@@ -120,7 +125,7 @@ def embed_molecules(
         raise ValueError(f'pool must be "sum", "mean", None or a head (atoms, data); got {pool!r}.')
     if layers is not None and len(layers) == 0:
         raise ValueError("layers must name at least one layer; got none. Leave it out for the encoder's output.")
-    reads: Iterable[ReadMolecule] = read_molecules(molecules, seed=seed)
+    reads: Iterable[ReadMolecule] = read_molecules(molecules, smiles=smiles, labels=(), seed=seed)
     if progress:
         from tqdm import tqdm
 

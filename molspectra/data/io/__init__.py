@@ -1,7 +1,8 @@
 """File formats: readers of molecules and spectra, none of which executes code from a file."""
 
 from molspectra.data.io.jcamp import read_jcamp
-from molspectra.data.io.molecules import ReadMolecule, read_molecules
+from molspectra.data.io.molecule_files import ReadMolecule
+from molspectra.data.io.molecules import read_molecules
 from molspectra.data.io.spectrum_columns import read_spectrum_table
 
 __all__ = ["ReadMolecule", "read_jcamp", "read_molecules", "read_spectrum_table"]

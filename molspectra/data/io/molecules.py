@@ -1,49 +1,59 @@
-"""Molecules from any source: SMILES, RDKit and ASE objects, files of them, and `Data` itself."""
+"""Molecules from any source: SMILES, RDKit and ASE objects, files and tables of them, and `Data` itself."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from torch_geometric.data import Batch, Data
 
 from molspectra.data.chemistry.ase import from_ase
 from molspectra.data.chemistry.rdkit import from_rdkit
-from molspectra.data.chemistry.smiles import from_smiles
-from molspectra.data.io.sdf import convert_record, read_records
-from molspectra.data.io.text import open_text
-from molspectra.data.io.xyz import read_frames
+from molspectra.data.io.molecule_files import (
+    MOLECULE_FILES,
+    ReadMolecule,
+    attempt,
+    read_file,
+    read_row,
+    read_smiles,
+    unknown_file,
+)
+from molspectra.data.io.tables import (
+    TableRow,
+    check_columns,
+    check_label_names,
+    column_names,
+    is_missing,
+    refuse_columns,
+    table_rows,
+)
 from molspectra.data.molecule import validate
 
-_SDF_FILES = (".sdf", ".sd", ".mol")
-_XYZ_FILES = (".xyz", ".extxyz")
-_SMILES_FILES = (".smi", ".smiles")
-_FILES = _SDF_FILES + _XYZ_FILES + _SMILES_FILES
 # Names of molecules that have none; in a sequence, their place is a better one.
 _NAMELESS = ("Data", "RDKit molecule")
 
 
-class ReadMolecule(NamedTuple):
-    """One molecule of a source, or the reason why it could not be read."""
-
-    name: str
-    """Its SMILES, its title in a file, or its place in the source."""
-    molecule: Data | None
-    """The molecule, or None if it could not be read."""
-    problem: str | None
-    """The reason why it could not be read, None otherwise."""
-
-
-def read_molecules(source: Any, *, seed: int = 0) -> Iterator[ReadMolecule]:
+def read_molecules(
+    source: Any, *, smiles: str | None = None, labels: Sequence[str] | None = None, seed: int = 0
+) -> Iterator[ReadMolecule]:
     """Read molecules one after the other, each with its name, or with the reason why it could not be read.
 
-    A faulty molecule does not stop the others. A source of an unknown type is refused.
+    A faulty molecule, and a missing one (None, NaN, `pandas.NA`), costs only its own row. A source of an unknown type
+    is refused.
+
+    Files are .sdf, .sd, .mol, .xyz and .extxyz with one frame or many, .smi and .smiles with a SMILES and perhaps a
+    name in each line, .csv and .tsv. A string with one of these endings is a path. The files of QM9 give the fields of
+    :class:`molspectra.data.QM9`.
 
     Args:
         source: A SMILES string, an RDKit molecule with a conformer, an ASE `Atoms`, a `Data` or `Batch`, the path of a
-            file, or an iterable of all of these. Files are .sdf, .sd, .mol, .xyz and .extxyz with one frame or many,
-            .smi and .smiles with a SMILES and perhaps a name in each line. A string with one of these endings is a
-            path.
+            file, a table, or an iterable of all of these. Tables are mappings of columns, data frames (pandas, Polars,
+            PyArrow), structured arrays, and iterables of rows that are mappings.
+        smiles: Column with the SMILES of a table. Tables are refused without it.
+        labels: Columns of a table, or properties of an SD file, that become fields of each molecule: (1,) float64, NaN
+            where a cell is empty. By default none of a table and all properties of an SD file: numbers as (1,) float64,
+            other values as text. Names that torch_geometric treats in its own way, such as those with "index" or
+            "batch", are left out with a warning.
         seed: Seed of the conformers that are made for SMILES.
 
     Yields:
@@ -51,44 +61,94 @@ def read_molecules(source: Any, *, seed: int = 0) -> Iterator[ReadMolecule]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        TypeError: the source, or one entry of it, is none of these.
+        TypeError: the source, or one entry of it, is none of these, or `labels` is a single string.
+        ValueError: a table lacks a column, or none is named, a label has the name of another field, or the ending of a
+            file is unknown.
         ImportError: RDKit or ASE is needed and not installed.
 
     Example:
         >>> [(read.name, read.problem is None) for read in read_molecules(["O", "C1CC"])]
         [('O', True), ('C1CC', False)]
+        >>> table = {"smiles": ["CCO", None], "logp": [-0.31, 2.0]}
+        >>> [read.molecule and read.molecule.logp for read in read_molecules(table, smiles="smiles", labels=["logp"])]
+        [tensor([-0.3100], dtype=torch.float64), None]
     """
-    if isinstance(source, str) and not source.lower().endswith(_FILES):
-        yield _attempt(source, partial(from_smiles, source, seed=seed))
-    elif isinstance(source, str | Path):
-        yield from _read_file(Path(source), seed)
+    if labels is not None:
+        labels = check_label_names(labels)
+    if isinstance(source, str | Path):
+        yield from _read_text_or_file(source, smiles, labels, seed)
     elif isinstance(source, Batch):
-        yield from read_molecules(source.to_data_list(), seed=seed)
-    elif isinstance(source, Data):
-        yield _attempt(_name_of(source), partial(_checked, source))
-    elif _comes_from(source, "rdkit.Chem") and hasattr(source, "GetConformers"):
-        yield _attempt(_title(source) or _NAMELESS[1], partial(from_rdkit, source))
-    elif _comes_from(source, "ase.atoms"):
-        yield _attempt(source.get_chemical_formula(), partial(from_ase, source))
-    elif isinstance(source, Iterable):
+        yield from read_molecules(source.to_data_list(), smiles=smiles, labels=labels, seed=seed)
+    elif column_names(source) is not None and not _is_molecule(source):
+        yield from (read_row(row, seed) for row in table_rows(source, smiles, labels or ()))
+    elif _is_molecule(source):
+        refuse_columns(type(source).__name__, smiles, labels)
+        yield _read_molecule(source)
+    elif isinstance(source, Iterable) and not isinstance(source, bytes | set | frozenset):
         for place, entry in enumerate(source):
-            if entry is None or isinstance(entry, float):  # a missing entry, in RDKit's readers or pandas' tables
-                yield ReadMolecule(f"entry {place}", None, f"There is no molecule: got {entry}.")
-            else:
-                yield from _named_by_place(read_molecules(entry, seed=seed), place)
+            yield from _read_entry(entry, place, smiles, labels, seed)
     else:
         raise TypeError(
-            "molecules must be SMILES, RDKit molecules, ase.Atoms, torch_geometric Data, the path of a file, or an "
-            f"iterable of these; got a {type(source).__name__}."
+            "molecules must be SMILES, RDKit molecules, ase.Atoms, torch_geometric Data, the path of a file, a table, "
+            f"or an iterable of these in a fixed order; got a {type(source).__name__}."
         )
 
 
-def _attempt(name: str, make: Callable[[], Data]) -> ReadMolecule:
-    """Make a molecule. A faulty one raises ValueError. Any other error is a bug, and passes through."""
-    try:
-        return ReadMolecule(name, make(), None)
-    except ValueError as error:
-        return ReadMolecule(name, None, str(error))
+def _read_text_or_file(
+    source: str | Path, smiles: str | None, labels: Sequence[str] | None, seed: int
+) -> Iterator[ReadMolecule]:
+    if isinstance(source, Path) or source.lower().endswith(MOLECULE_FILES):
+        yield from read_file(Path(source), seed, smiles, labels)
+        return
+    refuse_columns("A string", smiles, labels)
+    read = read_smiles(source, seed)
+    if read.problem == unknown_file(source):
+        raise ValueError(read.problem)
+    yield read
+
+
+def _is_molecule(source: Any) -> bool:
+    is_rdkit = _comes_from(source, "rdkit.Chem") and hasattr(source, "GetConformers")
+    return is_rdkit or isinstance(source, Data) or _comes_from(source, "ase.atoms")
+
+
+def _read_molecule(source: Any) -> ReadMolecule:
+    if isinstance(source, Data):
+        return attempt(_name_of(source), partial(_checked, source))
+    if _comes_from(source, "ase.atoms"):
+        return attempt(source.get_chemical_formula(), partial(from_ase, source))
+    return attempt(_title(source) or _NAMELESS[1], partial(from_rdkit, source))
+
+
+def _read_entry(
+    entry: Any, place: int, smiles: str | None, labels: Sequence[str] | None, seed: int
+) -> Iterator[ReadMolecule]:
+    """Read one entry of an iterable, which may be a file of many molecules."""
+    if isinstance(entry, Mapping):
+        check_columns(f"Entry {place}", column_names(entry) or [], smiles, labels or ())
+        yield read_row(TableRow(f"entry {place}", entry[smiles], {name: entry[name] for name in labels or ()}), seed)
+    elif is_missing(entry) or isinstance(entry, float):  # in RDKit's readers, or in tables
+        yield ReadMolecule(f"entry {place}", None, f"There is no molecule: got {entry}.")
+    elif isinstance(entry, str) and not entry.lower().endswith(MOLECULE_FILES):
+        refuse_columns("A string", smiles, labels)
+        yield read_smiles(entry, seed)
+    elif _is_row(entry):
+        raise ValueError(
+            f"Entry {place} of molecules is a row with several entries: {str(entry)[:60]}. Pass one column of SMILES, "
+            'or a table and the name of its column: smiles="...".'
+        )
+    else:
+        reads = read_molecules(entry, smiles=smiles, labels=labels, seed=seed)
+        yield from (read._replace(name=f"entry {place}") if read.name in _NAMELESS else read for read in reads)
+
+
+def _is_row(entry: Any) -> bool:
+    """Return True for a row of a table as a sequence: text that is no path, among other entries."""
+    if not isinstance(entry, list | tuple) and not hasattr(entry, "tolist"):
+        return False
+    return isinstance(entry, Iterable) and any(
+        isinstance(cell, str) and not cell.lower().endswith(MOLECULE_FILES) for cell in entry
+    )
 
 
 def _checked(data: Data) -> Data:
@@ -99,11 +159,6 @@ def _checked(data: Data) -> Data:
     if data.batch is not None and bool((data.batch != data.batch[0]).any()):
         raise ValueError("A Data must be one molecule; its field batch has several. Make it a Batch, or take it apart.")
     return data
-
-
-def _named_by_place(reads: Iterator[ReadMolecule], place: int) -> Iterator[ReadMolecule]:
-    for read in reads:
-        yield read._replace(name=f"entry {place}") if read.name in _NAMELESS else read
 
 
 def _name_of(data: Data) -> str:
@@ -120,47 +175,3 @@ def _comes_from(entry: Any, package: str) -> bool:
 
 def _title(mol: Any) -> str:
     return mol.GetProp("_Name").strip() if mol.HasProp("_Name") else ""
-
-
-def _read_file(path: Path, seed: int) -> Iterator[ReadMolecule]:
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no file {path}. A string that ends in {path.suffix} is taken for a path.")
-    suffix = path.suffix.lower()
-    if suffix in _SMILES_FILES:
-        return _read_smiles(path, seed)
-    if suffix in _XYZ_FILES:
-        return _read_xyz(path)
-    if suffix in _SDF_FILES:
-        return _read_sdf(path)
-    raise ValueError(f"{path} must end in one of {', '.join(_FILES)}; got {suffix!r}.")
-
-
-def _read_smiles(path: Path, seed: int) -> Iterator[ReadMolecule]:
-    with open_text(path) as lines:
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            smiles, *title = line.split(maxsplit=1)
-            name = title[0].strip() if title else smiles
-            read = _attempt(name, partial(from_smiles, smiles, seed=seed))
-            yield read if read.problem is None else read._replace(name=f"{path.name}, line {number}: {name}")
-
-
-def _read_sdf(path: Path) -> Iterator[ReadMolecule]:
-    # Records are split here, because RDKit reads from a damaged record on into the next one.
-    with open_text(path) as lines:
-        for record in read_records(lines, path, open_ended=True):
-            place, title = f"{path.name}, record {record.number}", record.title
-            read = _attempt(title or place, partial(convert_record, record))
-            yield read if read.problem is None else read._replace(name=f"{place}: {title}" if title else place)
-
-
-def _read_xyz(path: Path) -> Iterator[ReadMolecule]:
-    number = 0
-    with open_text(path) as lines:
-        try:
-            for frame in read_frames(lines):
-                number = frame.number
-                yield _attempt(f"{path.name}, frame {number}", frame.parse)
-        except ValueError as error:  # frames cannot be told apart any longer
-            yield ReadMolecule(f"{path.name}, frame {number + 1}", None, str(error))
