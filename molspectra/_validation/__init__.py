@@ -9,7 +9,7 @@ from molspectra._validation.arguments import check_choice, check_heads, check_si
 from molspectra._validation.bonds import check_bonds, refuse_bonds
 from molspectra._validation.molecules import check_fields, check_molecules, check_positions
 from molspectra._validation.spectra import check_spectra
-from molspectra._validation.tensors import check_context, check_dtype, check_same_shape
+from molspectra._validation.tensors import check_context, check_dtype, check_same_shape, check_tensor
 from molspectra._validation.values import values_are_free
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "check_sizes",
     "check_spectra",
     "check_std",
+    "check_tensor",
     "refuse_bonds",
     "values_are_free",
 ]

@@ -15,6 +15,7 @@ def check_spectra(spectra: Mapping[str, Tensor], lengths: Mapping[str, int]) -> 
         lengths: Samples expected of each kind.
 
     Raises:
+        TypeError: a spectrum is no tensor.
         ValueError: no kinds, an unknown kind, a wrong shape, different batch sizes, or (checked for CPU tensors) a row
             that is neither finite nor all NaN.
     """
@@ -24,6 +25,16 @@ def check_spectra(spectra: Mapping[str, Tensor], lengths: Mapping[str, int]) -> 
     for kind, spectrum in spectra.items():
         if kind not in lengths:
             raise ValueError(f"Unknown kind of spectrum {kind!r}; expected some of {sorted(lengths)}.")
+        if not isinstance(spectrum, Tensor):
+            raise TypeError(
+                f"spectra[{kind!r}] must be a tensor of shape (B, {lengths[kind]}); got {type(spectrum).__name__}. "
+                "Convert it with torch.as_tensor(spectrum, dtype=torch.float32)."
+            )
+        if spectrum.shape == (lengths[kind],):
+            raise ValueError(
+                f"spectra[{kind!r}] must have shape (B, {lengths[kind]}), a row for each sample; got "
+                f"{tuple(spectrum.shape)}. For one spectrum pass spectrum.unsqueeze(0)."
+            )
         if spectrum.dim() != 2 or spectrum.shape[1] != lengths[kind]:
             raise ValueError(
                 f"spectra[{kind!r}] must have shape (B, {lengths[kind]}); got {tuple(spectrum.shape)}. Bring it onto "

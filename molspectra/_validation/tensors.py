@@ -40,3 +40,15 @@ def check_context(context: Tensor, shape: tuple[int, ...]) -> None:
             f"context must have shape {tuple(shape)}, one row per atom, as it is added to the initial scalars; got "
             f"{tuple(context.shape)}. Give each atom the row of its molecule with context[batch]."
         )
+
+
+def check_tensor(name: str, value: object) -> None:
+    """Refuse what is not a tensor, such as an array or a list.
+
+    Raises:
+        TypeError: it is something else.
+    """
+    if not isinstance(value, Tensor):
+        raise TypeError(
+            f"{name} must be a tensor; got {type(value).__name__}. Convert it with torch.as_tensor({name})."
+        )

@@ -27,8 +27,16 @@ from molspectra.data.molecule import validate
 from molspectra.data.store import AtomBudgetSampler, Collate, MoleculeStore, ShardedBatchSampler, write_store
 from molspectra.spectra.axis import IR, RAMAN, UV_VIS, UV_VIS_QM9S, SpectrumAxis
 from molspectra.spectra.broadening import broaden
+from molspectra.spectra.per_spectrum_scaling import PerSpectrumScaling
 from molspectra.spectra.resampling import resample
-from molspectra.spectra.scaling import IdentityScaling, Log10Scaling, LogScaling, MinMaxScaling, StandardScaling
+from molspectra.spectra.scaling import (
+    ArcsinhScaling,
+    IdentityScaling,
+    Log10Scaling,
+    LogScaling,
+    MinMaxScaling,
+    StandardScaling,
+)
 
 __all__ = [
     "GEOM",
@@ -40,6 +48,7 @@ __all__ = [
     "RAMAN",
     "UV_VIS",
     "UV_VIS_QM9S",
+    "ArcsinhScaling",
     "AtomBudgetSampler",
     "Collate",
     "IdentityScaling",
@@ -50,6 +59,7 @@ __all__ = [
     "MoleculeStore",
     "MultimodalSpectra",
     "PCQM4Mv2",
+    "PerSpectrumScaling",
     "ReadMolecule",
     "ShardedBatchSampler",
     "SpectrumAxis",

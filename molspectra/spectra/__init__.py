@@ -8,9 +8,17 @@ from molspectra.spectra.features import SpectrumFeatures
 from molspectra.spectra.masking import PatchMask, mask_largest
 from molspectra.spectra.patch_decoder import PatchDecoder
 from molspectra.spectra.patching import SpectrumPatcher
+from molspectra.spectra.per_spectrum_scaling import PerSpectrumScaling
 from molspectra.spectra.prepared import PreparedSpectra
 from molspectra.spectra.resampling import resample
-from molspectra.spectra.scaling import IdentityScaling, Log10Scaling, LogScaling, MinMaxScaling, StandardScaling
+from molspectra.spectra.scaling import (
+    ArcsinhScaling,
+    IdentityScaling,
+    Log10Scaling,
+    LogScaling,
+    MinMaxScaling,
+    StandardScaling,
+)
 from molspectra.spectra.specformer import SpecFormer
 
 __all__ = [
@@ -19,12 +27,14 @@ __all__ = [
     "RAMAN",
     "UV_VIS",
     "UV_VIS_QM9S",
+    "ArcsinhScaling",
     "IdentityScaling",
     "Log10Scaling",
     "LogScaling",
     "MinMaxScaling",
     "PatchDecoder",
     "PatchMask",
+    "PerSpectrumScaling",
     "PreparedSpectra",
     "SpecFormer",
     "SpectrumAxis",

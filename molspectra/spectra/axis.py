@@ -75,3 +75,19 @@ IR = SpectrumAxis("ir", 500.0, 4000.0, 1.0, "cm^-1")
 """Infrared: 3501 samples."""
 RAMAN = SpectrumAxis("raman", 500.0, 4000.0, 1.0, "cm^-1")
 """Raman: 3501 samples."""
+
+
+def check_axis(name: str, axis: object) -> None:
+    """Refuse what is not an axis.
+
+    Raises:
+        TypeError: it is the name of an axis, or something else.
+    """
+    if not isinstance(axis, SpectrumAxis):
+        named = axis.lower() if isinstance(axis, str) else ""
+        known = {"ir": "IR", "raman": "RAMAN", "uv_vis": "UV_VIS", "uv-vis": "UV_VIS", "uvvis": "UV_VIS"}
+        preset = known.get(named, "IR")
+        raise TypeError(
+            f"{name} must be a SpectrumAxis; got {axis!r}. Pass molspectra.data.{preset}, or "
+            'molspectra.data.SpectrumAxis("name", start, stop, step, "unit").'
+        )

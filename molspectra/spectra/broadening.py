@@ -1,14 +1,15 @@
 """Broadening of calculated lines (sticks) to spectra."""
 
 import math
+import warnings
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from molspectra._validation import check_choice, values_are_free
-from molspectra.spectra.axis import SpectrumAxis
+from molspectra._validation import check_choice, check_tensor, values_are_free
+from molspectra.spectra.axis import SpectrumAxis, check_axis
 
 # Values of the line-shape matrix (sticks × samples) formed at a time: 32 MB in float64, forward and backward.
 _VALUES_AT_ONCE = 1 << 22
@@ -44,8 +45,11 @@ def broaden(
     Returns:
         The spectra, (M, L), in units of intensity per unit of `axis`.
 
+    Warns:
+        UserWarning: fwhm < step of the axis. A line then falls between the samples, or on one with more than its area.
+
     Raises:
-        TypeError: the lines are not float32 or float64.
+        TypeError: the lines are not tensors of float32 or float64, or `axis` is no SpectrumAxis.
         ValueError: an argument is out of range, or (checked for CPU tensors) a line is not finite.
 
     Example:
@@ -53,9 +57,20 @@ def broaden(
         >>> spectrum.shape, round(float(spectrum.sum()), 4)  # step 1: the sum is the integral
         (torch.Size([1, 41]), 3.0)
     """
+    check_axis("axis", axis)
+    check_tensor("positions", positions)
+    check_tensor("intensities", intensities)
     check_choice("shape", shape, ("gaussian", "lorentzian"))
     if not (fwhm > 0 and math.isfinite(fwhm)):
         raise ValueError(f"fwhm must be positive and finite ({axis.unit}); got {fwhm}.")
+    if fwhm < axis.step:
+        warnings.warn(
+            f"fwhm must be at least the step of the axis for samples to show a line as it is; got {fwhm:g} for a step "
+            f"of {axis.step:g} {axis.unit}. Heights and areas are wrong. Take a finer axis and average it with "
+            "molspectra.data.resample(..., conserve_area=True), or bin a list of peaks with "
+            "molspectra.data.read_peak_list.",
+            stacklevel=2,
+        )
     index, num_spectra = _check_sticks(positions, intensities, index, num_spectra)
     # All lines count everywhere, as tails are not cut off: blocks of samples bound the memory of the line shapes.
     samples_at_once = max(1, _VALUES_AT_ONCE // max(1, positions.shape[0]))

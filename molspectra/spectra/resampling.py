@@ -6,8 +6,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from molspectra._validation import check_choice
-from molspectra.spectra.axis import SpectrumAxis
+from molspectra._validation import check_choice, check_tensor
+from molspectra.spectra.axis import SpectrumAxis, check_axis
+
+_ROUNDING = 1e-9  # part of a step by which a position may be wrong
 
 
 def resample(
@@ -25,7 +27,8 @@ def resample(
     piecewise linear spectrum over the bin of each sample instead (from half a step below it to half a step above, cut
     at the ends of the axis), so that `torch.trapezoid` of the result is the integral of the source over the axis.
 
-    A missing spectrum, a row of NaN, stays missing. The result is differentiable in `spectrum`.
+    A missing spectrum, a row of NaN, stays missing. A gap, some samples of NaN, stays a gap: of interpolation in the
+    samples between its neighbors, of averages in the bins that touch it. The result is differentiable in `spectrum`.
 
     Args:
         spectrum: Intensities, (..., K).
@@ -41,6 +44,7 @@ def resample(
         Intensities on `target`, (..., L), of the dtype of `spectrum`.
 
     Raises:
+        TypeError: `spectrum` is no tensor, or an axis is given by name.
         ValueError: `source` does not fit `spectrum`, is not monotone or has fewer than two points, or `outside` is
             unknown, or is "raise" and the source does not cover `target`.
 
@@ -49,7 +53,11 @@ def resample(
         >>> resample(measured, torch.tensor([30.0, 20.0, 10.0]), SpectrumAxis("ir", 10, 40, 5, "cm^-1"))
         tensor([1.0000, 1.5000, 2.0000, 2.5000, 3.0000, 0.0000, 0.0000])
     """
+    check_axis("target", target)
     check_choice("outside", outside, ("zero", "nan", "raise"))
+    if not isinstance(source, Tensor):
+        check_axis("source", source)
+    check_tensor("spectrum", spectrum)
     grid = source.grid if isinstance(source, SpectrumAxis) else source.detach()
     grid = grid.to(device=spectrum.device, dtype=torch.float64)
     # At 4000 cm^-1 float32 resolves 2e-4 of a step of 1 cm^-1, and the running sums below lose more.
@@ -90,15 +98,37 @@ def _segment(grid: Tensor, points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 def _interpolate(values: Tensor, grid: Tensor, points: Tensor) -> Tensor:
     """Return the piecewise linear spectrum at each point."""
     low, _, fraction = _segment(grid, points)
-    return torch.lerp(values[..., low], values[..., low + 1], fraction)
+    left, right = values[..., low], values[..., low + 1]
+    # A point on a sample does not depend on the neighbor, which may lie in a gap.
+    left, right = (
+        torch.where((fraction > 1 - _ROUNDING) & ~left.isfinite(), right, left),
+        torch.where((fraction < _ROUNDING) & ~right.isfinite(), left, right),
+    )
+    return torch.lerp(left, right, fraction)
 
 
 def _average(values: Tensor, grid: Tensor, points: Tensor, step: float) -> Tensor:
-    """Return the mean of the piecewise linear spectrum over the bin of each point."""
+    """Return the mean of the piecewise linear spectrum over the bin of each point, NaN where the bin touches a gap."""
     edges = torch.cat([points[:1], points[1:] - step / 2, points[-1:]])
+    known = values.isfinite()
+    # A running sum would carry one NaN into all bins above it.
+    integral = _integral(values.masked_fill(~known, 0.0), grid, edges)
+    gap = (~(known[..., 1:] & known[..., :-1])).to(grid.dtype)  # 1 in each source interval with an unknown end
+    missing = _integral_of_steps(gap, grid, edges).diff(dim=-1) > _ROUNDING * step
+    return (integral.diff(dim=-1) / edges.diff()).masked_fill(missing, math.nan)
+
+
+def _integral(values: Tensor, grid: Tensor, edges: Tensor) -> Tensor:
+    """Return the integral of the piecewise linear spectrum up to each edge."""
     low, width, fraction = _segment(grid, edges)
     left, right = values[..., low], values[..., low + 1]
-    # The integral up to an edge: whole source intervals by the trapezoidal rule, then a part of one, a trapezoid too.
+    # Whole source intervals by the trapezoidal rule, then a part of one, a trapezoid too.
     before = torch.nn.functional.pad(torch.cumulative_trapezoid(values, grid, dim=-1), (1, 0))
-    integral = before[..., low] + width * fraction * (left + 0.5 * fraction * (right - left))
-    return integral.diff(dim=-1) / edges.diff()
+    return before[..., low] + width * fraction * (left + 0.5 * fraction * (right - left))
+
+
+def _integral_of_steps(heights: Tensor, grid: Tensor, edges: Tensor) -> Tensor:
+    """Return the integral up to each edge of a function that is constant in each source interval."""
+    low, width, fraction = _segment(grid, edges)
+    before = torch.nn.functional.pad((heights * grid.diff()).cumsum(dim=-1), (1, 0))
+    return before[..., low] + width * fraction * heights[..., low]

@@ -53,6 +53,43 @@ class Log10Scaling(Configurable, nn.Module):
         return f"unit={self.unit:g}"
 
 
+class ArcsinhScaling(Configurable, nn.Module):
+    """s → arcsinh(s / 2 unit) / ln 10, for measured spectra that are negative in part.
+
+    Far above the unit it equals log10(s / unit), as :class:`Log10Scaling` does. It is linear around zero and odd, so
+    that noise and a baseline of either sign stay what they are. A missing spectrum (NaN) stays NaN.
+
+    Args:
+        unit: The intensity at which the scale turns from linear to logarithmic, in the units of the spectrum.
+
+    Raises:
+        ValueError: `unit` is not positive and finite.
+
+    Example:
+        >>> ArcsinhScaling()(torch.tensor([-1000.0, 0.0, 1000.0]))
+        tensor([-3.,  0.,  3.])
+    """
+
+    def __init__(self, unit: float = 1.0) -> None:
+        super().__init__()
+        _refuse_infinite(unit=unit)
+        if unit <= 0:
+            raise ValueError(f"unit must be positive; got {unit}.")
+        self.unit = float(unit)
+
+    def forward(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """Scale intensities `x` of either sign, of any shape."""
+        return torch.asinh(x / (2 * self.unit)) / math.log(10)
+
+    def inverse(self, y: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """Return the intensities of scaled ones: 2 unit · sinh(y ln 10)."""
+        return 2 * self.unit * torch.sinh(y * math.log(10))
+
+    def extra_repr(self) -> str:
+        """Return the arguments, for printing."""
+        return f"unit={self.unit:g}"
+
+
 class LogScaling(Configurable, nn.Module):
     """s → ln(1 + s). A missing spectrum (NaN) stays NaN.
 
@@ -179,7 +216,7 @@ def _refuse_negative(x: Tensor) -> None:
         raise ValueError(
             f"Intensities must not be negative for a logarithmic scaling; got {int(negative.sum())} negative values, "
             f"the lowest {float(x[negative].min()):g}. Correct the baseline, clamp with x.clamp(min=0), or, for "
-            "spectra of both signs, use StandardScaling."
+            "spectra of both signs, use ArcsinhScaling, PerSpectrumScaling or StandardScaling."
         )
 
 

@@ -1,5 +1,6 @@
 """`broaden` against analytic line shapes, SciPy, and the spectra stored in MiniSpectra."""
 
+import inspect
 import math
 
 import numpy as np
@@ -158,3 +159,29 @@ def test_refuses(arguments, match):
 def test_refuses_half_precision():
     with pytest.raises(TypeError, match=r"positions must be float32 or float64; got torch.bfloat16. Convert with"):
         broaden(LINES.bfloat16(), LINES, AXIS, 1.0)
+
+
+def test_warns_of_lines_narrower_than_a_step():
+    axis = SpectrumAxis("ms", 0, 50, 1, "m/z")
+    with pytest.warns(UserWarning, match="fwhm must be at least the step of the axis.* got 0.5 for a step of 1 m/z"):
+        narrow = broaden(torch.tensor([20.0]), torch.tensor([100.0]), axis, fwhm=0.5)
+    assert float(narrow.max()) == pytest.approx(187.9, abs=0.1)  # a sample of the line, more than its area
+    assert float(broaden(torch.tensor([20.0]), torch.tensor([100.0]), axis, fwhm=2.0).sum()) == pytest.approx(
+        100, rel=1e-4
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        ({"axis": "ir"}, r"axis must be a SpectrumAxis; got 'ir'. Pass molspectra.data.IR, or"),
+        (
+            {"positions": np.ones(2)},
+            r"positions must be a tensor; got ndarray. Convert it with torch.as_tensor\(positions\)",
+        ),
+    ],
+)
+def test_refuses_names_of_axes_and_arrays(arguments, match):
+    arguments = {"positions": LINES, "intensities": LINES, "axis": AXIS, "fwhm": 1.0} | arguments
+    with pytest.raises(TypeError, match=match):
+        inspect.unwrap(broaden)(**arguments)  # annotations, where they are enforced, refuse it first

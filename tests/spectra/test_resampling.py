@@ -1,5 +1,7 @@
 """`resample` against NumPy's interpolation and against exact integrals."""
 
+import inspect
+
 import numpy as np
 import pytest
 import scipy.integrate
@@ -88,6 +90,40 @@ def test_missing_rows_stay_missing():
         assert resampled[1].isnan().all()
 
 
+@pytest.mark.parametrize("at", [0, 1, 25, 49, 50])
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_gap_costs_the_bins_that_touch_it_and_no_other(at, bad):
+    fine = SpectrumAxis("ir", 10.0, 20.0, 0.2, "cm^-1")
+    spectra = torch.rand(2, 51, **f64)
+    whole = resample(spectra, fine, AXIS, conserve_area=True)
+    spectra[0, at] = bad
+    averaged = resample(spectra, fine, AXIS, conserve_area=True)
+    low, high = 10 + 0.2 * (at - 1), 10 + 0.2 * (at + 1)  # the two intervals that the sample bounds
+    touching = (AXIS.grid + 0.25 > low + 1e-9) & (AXIS.grid - 0.25 < high - 1e-9)
+    assert torch.equal(averaged[0].isnan(), touching)
+    torch.testing.assert_close(averaged[0][~touching], whole[0][~touching], rtol=1e-12, atol=1e-12)
+    assert torch.equal(averaged[1], whole[1])
+
+
+@pytest.mark.parametrize("descending", [False, True])
+def test_interpolation_at_a_sample_beside_a_gap(descending):
+    for axis in (IR, UV_VIS):
+        spectrum = torch.rand(axis.length, **f64)
+        spectrum[[3, 70, 71, -1]] = torch.nan
+        source, values = (axis.grid.flip(0), spectrum.flip(0)) if descending else (axis, spectrum)
+        torch.testing.assert_close(resample(values, source, axis), spectrum, equal_nan=True, rtol=1e-6, atol=1e-6)
+
+
+def test_gradients_beside_a_gap_are_finite():
+    spectrum = torch.rand(51, **f64)
+    spectrum[7] = torch.nan
+    spectrum.requires_grad_()
+    for conserve_area in (False, True):
+        resampled = resample(spectrum, SpectrumAxis("ir", 10, 20, 0.2, "cm^-1"), AXIS, "zero", conserve_area)
+        (gradient,) = torch.autograd.grad(resampled[resampled.isfinite()].sum(), spectrum)
+        assert gradient[torch.arange(51) != 7].isfinite().all()
+
+
 def exact_integral(grid: np.ndarray, values: np.ndarray, low: float, high: float) -> float:
     """Of the piecewise linear function, zero beyond its grid, by the trapezoid rule on its own corners."""
     low, high = max(low, grid[0]), min(high, grid[-1])
@@ -145,3 +181,16 @@ def test_refuses_a_grid_of_another_length():
     # Where annotations are enforced, they refuse it first.
     with pytest.raises((ValueError, TypeError), match="source"):
         resample(torch.ones(2, 4), torch.arange(3.0), AXIS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        ((torch.ones(3), torch.arange(3.0), "ir"), "target must be a SpectrumAxis; got 'ir'. Pass molspectra.data.IR"),
+        ((torch.ones(3), "uv_vis", AXIS), "source must be a SpectrumAxis; got 'uv_vis'. Pass molspectra.data.UV_VIS"),
+        ((np.ones(3), torch.arange(3.0), AXIS), "spectrum must be a tensor; got ndarray. Convert it with torch.as_t"),
+    ],
+)
+def test_refuses_names_of_axes_and_arrays(arguments, match):
+    with pytest.raises(TypeError, match=match):
+        inspect.unwrap(resample)(*arguments)  # annotations, where they are enforced, refuse it first

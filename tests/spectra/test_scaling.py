@@ -4,17 +4,29 @@ import copy
 import math
 import pickle
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from molspectra.data import IdentityScaling, Log10Scaling, LogScaling, MinMaxScaling, StandardScaling
+from molspectra.data import (
+    ArcsinhScaling,
+    IdentityScaling,
+    Log10Scaling,
+    LogScaling,
+    MinMaxScaling,
+    PerSpectrumScaling,
+    StandardScaling,
+)
+from molspectra.spectra import SpecFormer
 
 SCALINGS = [
     Log10Scaling(),
     Log10Scaling(unit=0.02),
     LogScaling(),
+    ArcsinhScaling(),
+    ArcsinhScaling(unit=0.02),
     MinMaxScaling(0.0, 3.5),
     MinMaxScaling(-1.0, 2.0, eps=0.1),
     StandardScaling(1.5, 0.3),
@@ -95,6 +107,59 @@ def test_logarithms_refuse_negative_intensities(scaling):
     scaling(torch.tensor([-0.0]))
 
 
+def test_arcsinh_of_a_negative_baseline():
+    x = torch.tensor([-5e4, -1e-3, 0.0, 1e-3, 5e4], **f64)
+    # log10 far from 0, a straight line at 0, odd, and continuous.
+    expected = torch.tensor([-math.log10(5e4), -1e-3 / 2 / math.log(10), 0, 1e-3 / 2 / math.log(10), math.log10(5e4)])
+    torch.testing.assert_close(ArcsinhScaling()(x), expected.double(), rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("by", ["max", "area", "snv"])
+class TestPerSpectrumScaling:
+    def test_equals_numpy_on_a_negative_baseline(self, by):
+        x = torch.randn(4, 3, 50, **f64) - 0.2
+        y = PerSpectrumScaling(by)(x).numpy()
+        values = x.numpy()
+        expected = {
+            "max": values / np.abs(values).max(-1, keepdims=True),
+            "area": values / np.abs(values).sum(-1, keepdims=True),
+            "snv": (values - values.mean(-1, keepdims=True)) / values.std(-1, keepdims=True, ddof=1),
+        }[by]
+        np.testing.assert_allclose(y, expected, rtol=1e-12, atol=1e-14)
+        np.testing.assert_allclose(PerSpectrumScaling(by).inverse(torch.tensor(y), x).numpy(), values, atol=1e-12)
+
+    def test_gain_path_length_and_offset_do_not_matter(self, by):
+        x = torch.rand(50, **f64)
+        scaling = PerSpectrumScaling(by)
+        torch.testing.assert_close(scaling(7 * x), scaling(x))
+        if by == "snv":
+            torch.testing.assert_close(scaling(x + 3), scaling(x))
+
+    def test_missing_and_empty_spectra(self, by):
+        x = torch.rand(3, 9, requires_grad=True)
+        with torch.no_grad():
+            x[1], x[2] = torch.nan, 0.0
+        y = PerSpectrumScaling(by)(x)
+        assert y[0].isfinite().all()
+        assert y[1].isnan().all()
+        assert y[2].eq(0).all()
+        (gradient,) = torch.autograd.grad(y[[0, 2]].sum(), x)
+        assert gradient[[0, 2]].isfinite().all()
+
+    def test_is_kept_in_the_configuration(self, by):
+        scaling = PerSpectrumScaling(by)
+        assert scaling.config == {"by": by}
+        assert repr(scaling) == f'PerSpectrumScaling("{by}")'
+
+    def test_scales_the_input_of_an_encoder(self, by):
+        torch.manual_seed(0)
+        specformer = SpecFormer({"ir": 40}, patch_len=10, stride=10, hidden_channels=16, num_heads=2, num_layers=1)
+        specformer.eval()
+        x = torch.randn(2, 40)
+        specformer.scalings["ir"] = PerSpectrumScaling(by)
+        torch.testing.assert_close(specformer({"ir": 5 * x}).tokens, specformer({"ir": x}).tokens, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("build", "match"),
     [
@@ -103,6 +168,8 @@ def test_logarithms_refuse_negative_intensities(scaling):
         (lambda: MinMaxScaling(float("nan"), 1.0), "minimum must be finite; got nan. Leave missing spectra"),
         (lambda: Log10Scaling(0.0), "unit must be positive; got 0.0"),
         (lambda: Log10Scaling(float("nan")), "unit must be finite"),
+        (lambda: ArcsinhScaling(0.0), "unit must be positive; got 0.0"),
+        (lambda: PerSpectrumScaling("mean"), 'by must be "max", "area" or "snv"; got .mean.'),
         (lambda: StandardScaling(0.0, 0.0), "std must be positive; got 0.0. For constant spectra"),
         (lambda: StandardScaling(float("inf"), 1.0), "mean must be finite"),
     ],

@@ -1,5 +1,6 @@
 """SpecFormer: parity with the published implementation and with explicit attention; missing spectra; masks; errors."""
 
+import inspect
 import json
 from functools import partial
 
@@ -7,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from molspectra._validation import check_spectra
 from molspectra.data import IdentityScaling, LogScaling, MinMaxScaling
 from molspectra.objectives import MaskedPatchLoss
 from molspectra.pretrained.reference.keymaps import KINDS, RECONSTRUCTION, SPECFORMER, rename
@@ -372,6 +374,7 @@ def _changed(**changes):
         ({}, "spectra is empty; expected at least one of"),
         (_changed(uv=torch.rand(5, 10)), "Unknown kind of spectrum 'uv'"),
         (_changed(ir=torch.rand(5, 119)), r"must have shape \(B, 120\); got \(5, 119\)"),
+        (_changed(ir=torch.rand(120)), r"got \(120,\). For one spectrum pass spectrum.unsqueeze\(0\)"),
         (_changed(ir=torch.rand(4, 120)), "one batch size"),
         (_changed(ir=torch.rand(5, 120).index_fill(1, torch.tensor([3]), torch.nan)), "row 0 mixes NaN"),
         (_changed(ir=torch.full((5, 120), torch.inf)), "row 0 mixes NaN or infinite"),
@@ -435,3 +438,8 @@ def test_a_trace_names_the_steps():
     calls = {event.key: event.count for event in profile.key_averages() if event.key.startswith("molspectra::")}
     steps = {"patching": 1, "attention_layer": 2, "embedding": 1}
     assert calls == {f"molspectra::specformer.{step}": count for step, count in steps.items()}
+
+
+def test_refuses_arrays():
+    with pytest.raises(TypeError, match=r"spectra\['ir'\] must be a tensor of shape \(B, 120\); got ndarray. Convert"):
+        inspect.unwrap(check_spectra)({"ir": torch.rand(5, 120).numpy()}, {"ir": 120})
