@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+from types import MappingProxyType
 from typing import Any
 
 from torch import nn
@@ -33,10 +34,15 @@ class Configurable:
         def recording_init(self: Any, *args: Any, **keywords: Any) -> None:
             bound = signature.bind(self, *args, **keywords)
             bound.apply_defaults()
-            arguments = {name: value for name, value in bound.arguments.items() if name != "self"}
+            arguments = {name: _plain(value) for name, value in bound.arguments.items() if name != "self"}
             # The outermost constructor records. Constructors of bases, which it calls, find the record and keep it.
             self.__dict__.setdefault("config", arguments)
             init(self, *args, **keywords)
 
         recording_init._records = True  # type: ignore[attr-defined]
         cls.__init__ = recording_init  # type: ignore[method-assign]
+
+
+def _plain(value: Any) -> Any:
+    """Return a read-only view of a dict as a dict, which can be copied and pickled with the module."""
+    return dict(value) if isinstance(value, MappingProxyType) else value

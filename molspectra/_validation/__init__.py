@@ -5,20 +5,30 @@ make an accelerator wait, so that inside a forward they run for CPU tensors only
 them on any device, once, before training.
 """
 
-from molspectra._validation.arguments import check_choice, check_heads, check_sizes, check_std
+from molspectra._validation.arguments import (
+    check_channels,
+    check_choice,
+    check_heads,
+    check_module_names,
+    check_sizes,
+    check_std,
+    check_weights,
+)
 from molspectra._validation.bonds import check_bonds, refuse_bonds
 from molspectra._validation.molecules import check_fields, check_molecules, check_positions
-from molspectra._validation.spectra import check_spectra
+from molspectra._validation.spectra import check_spectra, lengths_of
 from molspectra._validation.tensors import check_context, check_dtype, check_same_shape, check_tensor
 from molspectra._validation.values import values_are_free
 
 __all__ = [
     "check_bonds",
+    "check_channels",
     "check_choice",
     "check_context",
     "check_dtype",
     "check_fields",
     "check_heads",
+    "check_module_names",
     "check_molecules",
     "check_positions",
     "check_same_shape",
@@ -26,6 +36,8 @@ __all__ = [
     "check_spectra",
     "check_std",
     "check_tensor",
+    "check_weights",
+    "lengths_of",
     "refuse_bonds",
     "values_are_free",
 ]

@@ -1,7 +1,9 @@
 """Checks of plain arguments: sizes, choices and physical scales."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+
+from torch import nn
 
 
 def check_sizes(**sizes: int) -> None:
@@ -44,3 +46,47 @@ def check_heads(hidden_channels: int, num_heads: int) -> None:
     """
     if hidden_channels % num_heads:
         raise ValueError(f"hidden_channels must be a multiple of num_heads; got {hidden_channels} and {num_heads}.")
+
+
+def check_channels(user: str, found: int, expected: int) -> None:
+    """Check that features have the width that a module was made for.
+
+    Raises:
+        ValueError: they have another.
+    """
+    if found != expected:
+        raise ValueError(
+            f"{user} was made for features of {expected} channels; got {found}. Make it, or the method it belongs to, "
+            f"with {found} channels (encoder.out_channels), or project the features (molspectra.layers.ProjectionMLP)."
+        )
+
+
+def check_weights(weights: Mapping[str, float] | None, default: Mapping[str, float]) -> dict[str, float]:
+    """Return the weights of losses, or the default if none are given.
+
+    Raises:
+        ValueError: they are not of exactly the losses of the default.
+    """
+    if weights is None:
+        return dict(default)
+    if set(weights) != set(default):
+        *others, last = (f'"{name}"' for name in default)
+        names = f"{', '.join(others)} and {last}" if others else last
+        raise ValueError(f"weights must be of {names}; got {list(weights)}. Give 0 to a loss to leave it out.")
+    return dict(weights)
+
+
+def check_module_names(argument: str, names: Iterable[str]) -> None:
+    """Check that names can be those of modules in an `nn.ModuleDict`, at least one.
+
+    Raises:
+        ValueError: there are none, or a name contains a dot or is that of an attribute of the dict.
+    """
+    names = list(names)
+    if not names:
+        raise ValueError(f"{argument} is empty; expected at least one entry.")
+    if refused := [name for name in names if not name or "." in name or hasattr(nn.ModuleDict, name)]:
+        raise ValueError(
+            f"Names in {argument} become names of modules, which cannot contain a dot or be an attribute of "
+            f"nn.ModuleDict; got {refused}. Choose others."
+        )

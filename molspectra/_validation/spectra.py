@@ -1,10 +1,38 @@
 """Checks of spectra."""
 
+import operator
 from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor
 
 from molspectra._validation.values import values_are_free
+
+
+def lengths_of(lengths: Mapping[str, Any]) -> dict[str, int]:
+    """Return the number of samples of each kind of spectrum, given as an integer or by an axis, in order.
+
+    Raises:
+        TypeError: `lengths` is no mapping from kinds to numbers of samples or axes.
+        ValueError: it is empty.
+    """
+    form = "{'ir': molspectra.data.IR} or {'ir': 3501}"
+    if not isinstance(lengths, Mapping):
+        raise TypeError(
+            f"lengths must map kinds of spectrum to axes or numbers of samples, as in {form}; got a "
+            f"{type(lengths).__name__}."
+        )
+    if not lengths:
+        raise ValueError(f"lengths is empty; expected at least one kind of spectrum, as in {form}.")
+    counted = {}
+    for kind, axis in lengths.items():
+        try:
+            counted[kind] = operator.index(getattr(axis, "length", axis))
+        except TypeError as error:
+            raise TypeError(
+                f"lengths[{kind!r}] must be a SpectrumAxis or a number of samples, as in {form}; got {axis!r:.80}."
+            ) from error
+    return counted
 
 
 def check_spectra(spectra: Mapping[str, Tensor], lengths: Mapping[str, int]) -> None:

@@ -35,6 +35,11 @@ def check_context(context: Tensor, shape: tuple[int, ...]) -> None:
     Raises:
         ValueError: it has another shape than the scalars.
     """
+    if context.dim() == 2 and context.shape[0] == shape[0] and context.shape[1] != shape[1]:
+        raise ValueError(
+            f"context must have {shape[1]} channels, as the encoder's features have; got {context.shape[1]}. Make "
+            f"EMPP, or what else computes the context, with channels={shape[1]} (encoder.out_channels)."
+        )
     if context.shape != shape:
         raise ValueError(
             f"context must have shape {tuple(shape)}, one row per atom, as it is added to the initial scalars; got "

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from molspectra._config import Configurable
+from molspectra._validation import check_channels
 from molspectra.features import AtomFeatures
 from molspectra.heads.pooling import MoleculePooling, check_data
 from molspectra.layers.precision import at_least_float32
@@ -35,6 +36,7 @@ class FusionHead(Configurable, nn.Module):
     ) -> None:
         super().__init__()
         hidden = hidden_channels or channels
+        self.spectrum_channels = spectrum_channels
         self.pool = MoleculePooling(channels)
         self.molecule_norm, self.spectrum_norm = nn.LayerNorm(channels), nn.LayerNorm(spectrum_channels)
         self.mlp = nn.Sequential(nn.Linear(channels + spectrum_channels, hidden), nn.SiLU(), nn.Linear(hidden, 1))
@@ -49,14 +51,15 @@ class FusionHead(Configurable, nn.Module):
             data: Molecules with `spectrum_embedding` (B, E), the embedding of their spectra.
 
         Raises:
-            ValueError: `data` has no `spectrum_embedding`.
+            ValueError: `data` has no `spectrum_embedding`, or features or embedding have another width.
         """
         check_data(data, "FusionHead")
         if "spectrum_embedding" not in data:
             raise ValueError(
-                f"data must have the field spectrum_embedding (B, {self.spectrum_norm.normalized_shape[0]}); got the "
+                f"data must have the field spectrum_embedding (B, {self.spectrum_channels}); got the "
                 f"fields {list(data.keys())}. Set data.spectrum_embedding = specformer(spectra).embedding."
             )
+        check_channels("FusionHead's spectrum_channels", data.spectrum_embedding.shape[1], self.spectrum_channels)
         # Pooled features grow with the number of atoms, embeddings of spectra do not: LayerNorm makes them comparable.
         molecules = self.molecule_norm(self.pool(atoms, data))
         read = self.mlp(torch.cat([molecules, self.spectrum_norm(data.spectrum_embedding)], dim=1))

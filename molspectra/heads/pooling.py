@@ -9,6 +9,7 @@ from torch_geometric.data import Data
 
 from molspectra._batch import num_molecules_of
 from molspectra._config import Configurable
+from molspectra._validation import check_channels
 from molspectra.features import AtomFeatures
 from molspectra.heads.invariants import invariants
 
@@ -65,11 +66,13 @@ class MoleculePooling(Configurable, nn.Module):
 
     def __init__(self, channels: int, as_released: bool = False) -> None:
         super().__init__()
+        self.channels = channels
         self.mlp = nn.Sequential(nn.Linear(channels, channels), nn.SiLU(), nn.Linear(channels, channels))
         self.as_released = as_released
 
     def forward(self, atoms: AtomFeatures, data: Data | None = None) -> Float[Tensor, "molecules channels"]:
         """Pool atom features into molecule features (B, F). `data` gives the molecule of each atom, if several."""
+        check_channels("This head", atoms.scalars.shape[1], self.channels)
         # Scalars alone leave the last vectors of an encoder without a gradient (see EMGP).
         read = atoms.scalars if self.as_released else invariants(atoms)
         # Autocast runs the MLP in half precision, whose digits do not suffice for a sum over many atoms.

@@ -7,6 +7,7 @@ from torch.nn import functional as F
 from torch_geometric.data import Data
 
 from molspectra._config import Configurable
+from molspectra._validation import check_channels
 from molspectra.features import AtomFeatures
 from molspectra.heads.degrees import DegreeNorm, Gate, LiftDegrees
 from molspectra.heads.sphere import SphereGrid, SphereHarmonics
@@ -85,6 +86,7 @@ class PositionDistributionHead(Configurable, ExactConstants):
             raise ValueError(f"num_radii must be at least 2; got {num_radii}.")
         radii = torch.linspace(0, max_radius, num_radii, dtype=torch.float64, device="cpu")
         super().__init__(lambda: {"radii": radii})
+        self.channels = channels
         self.temperature = temperature
         self.lift = LiftDegrees(channels, l_max)
         self.norm = DegreeNorm(channels, l_max)
@@ -125,6 +127,7 @@ class PositionDistributionHead(Configurable, ExactConstants):
 
     def coefficients(self, atoms: AtomFeatures) -> Float[Tensor, "pairs dim hidden"]:
         """Compute the coefficients on the sphere, (E, (l_max + 1)², hidden_channels), degree by degree."""
+        check_channels("PositionDistributionHead", atoms.scalars.shape[1], self.channels)
         dtype = self.mix.weight.dtype
         features = [atoms.degree(l) for l in range(min(atoms.l_max, self.lift.l_max) + 1)]
         # Under autocast, an encoder may return half precision.

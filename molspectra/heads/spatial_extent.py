@@ -6,6 +6,7 @@ from torch_geometric.data import Data
 
 from molspectra._batch import num_molecules_of
 from molspectra._config import Configurable
+from molspectra._validation import check_channels
 from molspectra.features import AtomFeatures
 from molspectra.heads.pooling import check_data, pool_atoms
 from molspectra.layers.center_of_mass import CenterOfMass
@@ -30,6 +31,7 @@ class SpatialExtentHead(Configurable, nn.Module):
         outputs = 1 if as_released else 2
         self.mlp = nn.Sequential(nn.Linear(channels, channels // 2), nn.SiLU(), nn.Linear(channels // 2, outputs))
         self.center_of_mass = CenterOfMass()
+        self.channels = channels
         self.mean = mean
         self.std = std
         self.as_released = as_released
@@ -45,6 +47,7 @@ class SpatialExtentHead(Configurable, nn.Module):
             ⟨R²⟩, (B, 1).
         """
         check_data(data, "SpatialExtentHead", ("z", "pos"))
+        check_channels("SpatialExtentHead", atoms.scalars.shape[1], self.channels)
         read = self.mlp(atoms.scalars)
         # ⟨R²⟩ = ∫ ρ(x) |x - x₀|² dx: charges concentrated at the atoms give the first term, their spread the second.
         relative = self.center_of_mass(data.z, data.pos, data.batch, num_molecules_of(data))

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -10,7 +11,7 @@ from torch.nn import functional as F
 from torch_geometric.data import Data
 
 from molspectra._config import Configurable
-from molspectra._validation import check_sizes, check_spectra
+from molspectra._validation import check_channels, check_sizes, check_spectra, lengths_of
 from molspectra.features import AtomFeatures
 from molspectra.heads.invariants import invariants
 from molspectra.heads.pooling import pool_atoms
@@ -29,7 +30,7 @@ class SpectrumHead(Configurable, nn.Module):
 
     Args:
         channels: Width F of the atom features.
-        lengths: Samples L of each kind of spectrum.
+        lengths: Axis of each kind of spectrum, or its number L of samples.
         spacing: Samples between the centers of neighboring bands, for all kinds or per kind. A spacing of half the
             full width at half maximum reproduces a line within 7 %, and of the full width within 25 %. Few training
             spectra are learned as well, or better, with fewer bands. At 16, a spectrum of 3501 samples has 220.
@@ -49,20 +50,20 @@ class SpectrumHead(Configurable, nn.Module):
     def __init__(
         self,
         channels: int,
-        lengths: Mapping[str, int],
+        lengths: Mapping[str, Any],
         spacing: float | Mapping[str, float] = 16,
         hidden_channels: int | None = None,
     ) -> None:
         super().__init__()
-        if not lengths:
-            raise ValueError("lengths is empty; expected at least one kind of spectrum, as in {'ir': 3501}.")
-        if isinstance(spacing, Mapping) and set(spacing) != set(lengths):
-            raise ValueError(f"spacing must have the kinds {sorted(lengths)}, as lengths has; got {sorted(spacing)}.")
+        counted = lengths_of(lengths)
+        if isinstance(spacing, Mapping) and set(spacing) != set(counted):
+            raise ValueError(f"spacing must have the kinds {sorted(counted)}, as lengths has; got {sorted(spacing)}.")
         hidden = 2 * channels if hidden_channels is None else hidden_channels
         check_sizes(channels=channels, hidden_channels=hidden)
+        self.channels = channels
         self.mlp = nn.Sequential(nn.Linear(channels, hidden), nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU())
-        spacings = spacing if isinstance(spacing, Mapping) else dict.fromkeys(lengths, spacing)
-        self.bands = nn.ModuleDict({kind: _Bands(hidden, length, spacings[kind]) for kind, length in lengths.items()})
+        spacings = spacing if isinstance(spacing, Mapping) else dict.fromkeys(counted, spacing)
+        self.bands = nn.ModuleDict({kind: _Bands(hidden, length, spacings[kind]) for kind, length in counted.items()})
 
     @property
     def lengths(self) -> dict[str, int]:
@@ -71,6 +72,7 @@ class SpectrumHead(Configurable, nn.Module):
 
     def forward(self, atoms: AtomFeatures, data: Data | None = None) -> dict[str, Float[Tensor, "molecules _"]]:
         """Predict kind → intensities (B, L), in the units of `start_from`. `data` gives the molecule of each atom."""
+        check_channels("SpectrumHead", atoms.scalars.shape[1], self.channels)
         hidden = self.mlp(invariants(atoms))
         return {kind: bands(hidden, data) for kind, bands in self._items()}
 

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from molspectra._config import Configurable
+from molspectra._validation import check_channels
 from molspectra.features import AtomFeatures
 from molspectra.layers.gated import GatedEquivariantBlock
 from molspectra.layers.precision import at_least_float32
@@ -26,7 +27,7 @@ class VectorHead(Configurable, nn.Module):
         """Predict a vector per atom, (N, 3). `data` is ignored.
 
         Raises:
-            ValueError: The encoder gives no vectors.
+            ValueError: The encoder gives no vectors, or features of another width.
         """
         return at_least_float32(apply_gated_blocks(self.blocks, atoms)[1])
 
@@ -51,6 +52,7 @@ def apply_gated_blocks(
             "This head needs atom vectors (N, 3, F); the encoder gave None. Use an equivariant encoder, or make Coord, "
             'Frad, SliDe and EMGP with prediction="gradient" (heads.GradientHead), which needs none.'
         )
+    check_channels("This head", scalars.shape[1], blocks[0].in_channels)  # type: ignore[arg-type]
     # Linear maps without bias act on channels of vectors, and gates scale them: rotations pass through unchanged.
     for block in blocks:
         scalars, vectors = block(scalars, vectors)

@@ -24,6 +24,7 @@ class GatedEquivariantBlock(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, activate: bool = True, as_released: bool = False) -> None:
         super().__init__()
+        self.in_channels = in_channels
         self.norm_proj = nn.Linear(in_channels, in_channels, bias=False)
         self.vector_proj = nn.Linear(in_channels, out_channels, bias=False)
         self.mlp = nn.Sequential(

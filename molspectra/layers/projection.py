@@ -4,6 +4,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from molspectra._config import Configurable
+from molspectra._validation import check_channels
 
 
 class ProjectionMLP(Configurable, nn.Module):
@@ -21,10 +22,16 @@ class ProjectionMLP(Configurable, nn.Module):
     def __init__(self, in_channels: int, out_channels: int, hidden_channels: int | None = None) -> None:
         super().__init__()
         hidden = hidden_channels or in_channels
+        self.in_channels = in_channels
         self.layers = nn.Sequential(
             nn.LayerNorm(in_channels), nn.Linear(in_channels, hidden), nn.SiLU(), nn.Linear(hidden, out_channels)
         )
 
     def forward(self, features: Float[Tensor, "batch in_channels"]) -> Float[Tensor, "batch out_channels"]:
-        """Map (B, in) to (B, out)."""
+        """Map (B, in) to (B, out).
+
+        Raises:
+            ValueError: The features have another width.
+        """
+        check_channels("ProjectionMLP", features.shape[-1], self.in_channels)
         return self.layers(features)

@@ -1,5 +1,6 @@
 """Pretext tasks and fine-tuning: every method is a callable `method(encoder, batch, generator=None) -> losses`."""
 
+from molspectra.methods.combined import Combined
 from molspectra.methods.coord import Coord
 from molspectra.methods.denoising import Denoising, predict_vectors
 from molspectra.methods.emgp import EMGP
@@ -7,6 +8,7 @@ from molspectra.methods.empp import EMPP, PredictedPosition
 from molspectra.methods.encoding import encode
 from molspectra.methods.frad import Frad
 from molspectra.methods.masked_atom_embedding import MaskedAtomEmbedding
+from molspectra.methods.masked_reconstruction import MaskedReconstruction
 from molspectra.methods.molspectra import MolSpectra
 from molspectra.methods.noise_scale_classifier import NoiseScaleClassifier
 from molspectra.methods.noisy_nodes import NoisyNodes
@@ -21,10 +23,12 @@ from molspectra.methods.training_module import TrainingModule
 __all__ = [
     "EMGP",
     "EMPP",
+    "Combined",
     "Coord",
     "Denoising",
     "Frad",
     "MaskedAtomEmbedding",
+    "MaskedReconstruction",
     "MolSpectra",
     "NoiseScaleClassifier",
     "NoisyNodes",

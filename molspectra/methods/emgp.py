@@ -8,7 +8,7 @@ from torch.profiler import record_function
 from torch_geometric.data import Data
 
 from molspectra._batch import num_molecules_of
-from molspectra._validation import check_choice
+from molspectra._validation import check_choice, check_weights
 from molspectra.encoders.protocol import Encoder
 from molspectra.heads.energy import EnergyHead, GradientHead
 from molspectra.heads.pooling import MoleculePooling
@@ -81,10 +81,7 @@ class EMGP(PretextTask):
         self.pooling = MoleculePooling(channels, as_released) if energy is None else None
         self.noise_scale_head = NoiseScaleClassifier(channels, num_levels)
         self.noise_scale_objective = NoiseScaleLoss()
-        weights = {"denoising": 1.0, "noise_scale": 0.2} if weights is None else weights
-        if set(weights) != {"denoising", "noise_scale"}:
-            raise ValueError(f'weights must be of "denoising" and "noise_scale"; got {sorted(weights)}.')
-        self.total = WeightedSum(weights)
+        self.total = WeightedSum(check_weights(weights, {"denoising": 1.0, "noise_scale": 0.2}))
 
     def run(self, encoder: Encoder, batch: Data, generator: torch.Generator | None = None) -> TaskOutput:
         """Perturb, encode molecules before and after, predict forces and noise levels, compare."""

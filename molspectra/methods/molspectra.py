@@ -10,6 +10,7 @@ from torch_geometric.data import Data
 
 from molspectra._batch import num_molecules_of
 from molspectra._config import Configurable
+from molspectra._validation import check_weights
 from molspectra.encoders.protocol import Encoder
 from molspectra.methods.pretext_task import PretextTask
 from molspectra.objectives.infonce import InfoNCELoss
@@ -46,7 +47,7 @@ class MolSpectra(Configurable, nn.Module):
 
     Raises:
         TypeError: The spectrum encoder is no SpecFormer.
-        ValueError: The task makes several copies of each molecule.
+        ValueError: The task makes several copies of each molecule, or the weights are of other losses.
 
     Example:
         >>> encoder = ms.encoders.EquivariantTransformer(32, num_layers=2, num_heads=4)
@@ -86,9 +87,9 @@ class MolSpectra(Configurable, nn.Module):
         self.mask = PatchMask(specformer.patchers, mask_ratio, mask_mode or ("patch" if as_released else "interval"))
         patch_len = {kind: patcher.patch_len for kind, patcher in specformer.patchers.items()}
         self.reconstruct = PatchDecoder(specformer.hidden_channels, patch_len)
-        self.reconstruction = MaskedPatchLoss()
+        self.reconstruction = MaskedPatchLoss(specformer.patchers)
         self.contrast = contrast or InfoNCELoss(gather_distributed=not as_released, as_released=as_released)
-        self.total = WeightedSum(weights or {"denoising": 1.0, "contrastive": 1.0, "reconstruction": 1.0})
+        self.total = WeightedSum(check_weights(weights, {"denoising": 1.0, "contrastive": 1.0, "reconstruction": 1.0}))
 
     def forward(self, encoder: Encoder, batch: Data, generator: torch.Generator | None = None) -> dict[str, Tensor]:
         """Compute the three losses of a batch and their weighted sum.
@@ -106,13 +107,7 @@ class MolSpectra(Configurable, nn.Module):
             ValueError: The batch has no spectrum of SpecFormer's kinds, the task returns another number of molecules,
                 or the widths of the encoders differ.
         """
-        spectra = {kind: batch[kind] for kind in self.specformer.kinds if kind in batch}
-        if not spectra:
-            raise ValueError(
-                f"The batch has none of the spectra {list(self.specformer.kinds)}, only {list(batch.keys())}. "
-                "Pre-train on geometries alone with the pretext task."
-            )
-        prepared = self.specformer.prepare(spectra)  # scaled once, for the mask, SpecFormer and the target
+        prepared = self.specformer.prepare(batch)  # scaled once, for the mask, SpecFormer and the target
         output = self.task.run(encoder, batch, generator)
         num_molecules = num_molecules_of(batch)
         if (altered := num_molecules_of(output.data)) != num_molecules:
@@ -125,12 +120,11 @@ class MolSpectra(Configurable, nn.Module):
             masked = self.mask(prepared, generator)
         # One pass serves both losses: the contrast, too, sees masked spectra and perturbed molecules.
         features = self.specformer(prepared, masked)
-        patchers = self.specformer.patchers
         with record_function("molspectra::loss"):
             reconstruction = self.reconstruction(
                 self.reconstruct(self.specformer.split(features.tokens)),
                 self.specformer.patches(prepared),
-                {kind: patchers[kind].expand(mask) for kind, mask in masked.items()},
+                masked,
             )
             # A molecule without any spectrum has a constant embedding, which is neither a positive nor a negative.
             contrastive = self.contrast(molecules, features.embedding, valid=features.valid.any(dim=1))

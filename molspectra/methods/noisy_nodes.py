@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from molspectra._config import Configurable
+from molspectra._validation import check_weights
 from molspectra.encoders.protocol import Encoder
 from molspectra.methods.pretext_task import PretextTask
 from molspectra.methods.regression import Loss, Regression
@@ -38,7 +39,7 @@ class NoisyNodes(Configurable, nn.Module):
         loss: Comparison of predictions and labels.
 
     Raises:
-        ValueError: Forces, or EMPP, which removes atoms, are requested in one pass.
+        ValueError: Forces, or EMPP, which removes atoms, are requested in one pass, or the weights are of other losses.
 
     Example:
         >>> encoder = ms.encoders.EquivariantTransformer(32, num_layers=2, num_heads=4)
@@ -69,7 +70,7 @@ class NoisyNodes(Configurable, nn.Module):
         self.task = task
         self.regression = Regression(head, label=label, forces=forces, loss=loss)
         self.separate = separate
-        self.total = WeightedSum({**self.regression.total.weights, "denoising": 0.1} if weights is None else weights)
+        self.total = WeightedSum(check_weights(weights, {**self.regression.total.weights, "denoising": 0.1}))
 
     def forward(self, encoder: Encoder, batch: Data, generator: torch.Generator | None = None) -> dict[str, Tensor]:
         """Compute the losses of a batch.

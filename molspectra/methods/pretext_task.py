@@ -33,6 +33,8 @@ class PretextTask(Configurable, nn.Module):
 
     preserves_atoms: ClassVar[bool] = True
     """True if altered molecules have the same atoms as the batch, so that its labels apply to them."""
+    needs_encoder: ClassVar[bool] = True
+    """True if molecules are encoded."""
 
     @property
     def num_copies(self) -> int:

@@ -10,7 +10,7 @@ from torch.profiler import record_function
 from torch_geometric.data import Data
 
 from molspectra._config import Configurable
-from molspectra._validation import check_choice
+from molspectra._validation import check_choice, check_weights
 from molspectra.distributed import global_mean
 from molspectra.encoders.protocol import Encoder
 from molspectra.features import AtomFeatures
@@ -48,7 +48,8 @@ class Regression(Configurable, nn.Module):
         loss: Comparison of predictions and labels.
 
     Raises:
-        ValueError: A force head comes without a label for forces, or the loss is unknown.
+        ValueError: A force head comes without a label for forces, the loss is unknown, or the weights are of other
+            losses.
 
     Example:
         >>> encoder = ms.encoders.EquivariantTransformer(32, num_layers=2, num_heads=4)
@@ -79,9 +80,8 @@ class Regression(Configurable, nn.Module):
         self.force_head = force_head
         check_choice("loss", loss, tuple(_COMPARE))
         self.compare = _COMPARE[loss]
-        if weights is None:
-            weights = {"property": 1.0} if forces is None else {"property": 0.2, "forces": 0.8}
-        self.total = WeightedSum(weights)
+        default = {"property": 1.0} if forces is None else {"property": 0.2, "forces": 0.8}
+        self.total = WeightedSum(check_weights(weights, default))
 
     def forward(self, encoder: Encoder, batch: Data, generator: torch.Generator | None = None) -> dict[str, Tensor]:
         """Compute the losses of a batch.

@@ -40,13 +40,8 @@ class SpectraRegression(Regression):
         Raises:
             ValueError: The molecules have none of the spectra that the encoder reads.
         """
-        spectra = {kind: data[kind] for kind in self.spectrum_encoder.kinds if kind in data}
-        if not spectra:
-            raise ValueError(
-                f"The batch has none of the spectra {list(self.spectrum_encoder.kinds)}, only {list(data.keys())}. "
-                "Without spectra use Regression."
-            )
+        embedding = self.spectrum_encoder(data).embedding
         # A shallow copy: the caller's batch does not gain a field with a graph.
         data = copy.copy(data)
-        data.spectrum_embedding = self.spectrum_encoder(spectra).embedding
+        data.spectrum_embedding = embedding
         return self.head(atoms, data)

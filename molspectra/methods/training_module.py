@@ -14,8 +14,12 @@ class TrainingModule(Configurable, nn.Module):
     all parameters. Encoder and method stay usable on their own, for saving and evaluation.
 
     Args:
-        encoder: Encoder `(z, pos, batch) -> AtomFeatures`.
+        encoder: Encoder `(z, pos, batch) -> AtomFeatures`. None for a method that encodes no molecules
+            (:class:`MaskedReconstruction`).
         method: The method.
+
+    Raises:
+        TypeError: The encoder is None, and the method needs one.
 
     Example:
         >>> encoder, method = ms.encoders.PaiNN(16, num_layers=1), ms.methods.Coord(channels=16)
@@ -23,8 +27,13 @@ class TrainingModule(Configurable, nn.Module):
         >>> model(Batch.from_data_list(ms.data.MiniSpectra()[:4]))["loss"].backward()
     """
 
-    def __init__(self, encoder: nn.Module, method: nn.Module) -> None:
+    def __init__(self, encoder: nn.Module | None, method: nn.Module) -> None:
         super().__init__()
+        if encoder is None and getattr(method, "needs_encoder", True):
+            raise TypeError(
+                f"encoder must be an encoder, which {type(method).__name__} calls; got None. Pass "
+                "TrainingModule(encoder, method)."
+            )
         self.encoder = encoder
         self.method = method
 

@@ -1,5 +1,6 @@
 """Weighted sum of losses."""
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -16,6 +17,9 @@ class WeightedSum(Configurable, nn.Module):
     Args:
         weights: Weight w_k of each part.
 
+    Raises:
+        ValueError: A weight is not finite.
+
     Example:
         >>> WeightedSum({"a": 1.0, "b": 0.5})({"a": torch.tensor(1.0), "b": torch.tensor(4.0)})["loss"]
         tensor(3.)
@@ -23,6 +27,8 @@ class WeightedSum(Configurable, nn.Module):
 
     def __init__(self, weights: Mapping[str, float]) -> None:
         super().__init__()
+        if infinite := {name: weight for name, weight in weights.items() if not math.isfinite(weight)}:
+            raise ValueError(f"weights must be finite; got {infinite}.")
         self.weights = dict(weights)
 
     def forward(self, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:

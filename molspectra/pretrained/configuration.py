@@ -1,10 +1,12 @@
 """A module's class and constructor arguments as JSON, and the module built from them again."""
 
+import dataclasses
 import importlib
 from collections.abc import Mapping
 from typing import Any
 
 from molspectra._config import Configurable
+from molspectra.spectra import SpectrumAxis
 
 _PACKAGES = {
     f"molspectra.{name}"
@@ -16,7 +18,7 @@ def describe(value: Any, name: str) -> Any:
     """Return a JSON form of a constructor argument or a module, from which :func:`build` makes it again.
 
     Args:
-        value: A plain value, a container of them, or a Configurable.
+        value: A plain value, a container of them, an axis, or a Configurable.
         name: Name of the value, for the message.
 
     Raises:
@@ -26,6 +28,8 @@ def describe(value: Any, name: str) -> Any:
         return value
     if isinstance(value, Mapping):
         return {str(key): describe(item, f"{name}[{key!r}]") for key, item in value.items()}
+    if isinstance(value, SpectrumAxis):
+        return {"class": class_name(SpectrumAxis), "arguments": dataclasses.asdict(value)}
     if isinstance(value, list | tuple):
         return [describe(item, f"{name}[{index}]") for index, item in enumerate(value)]
     if isinstance(value, Configurable):
@@ -79,7 +83,7 @@ def _find_class(name: str, classes: Mapping[str, type]) -> type:
     package, _, short = name.rpartition(".")
     if package in _PACKAGES:
         cls = getattr(importlib.import_module(package), short, None)
-        if isinstance(cls, type) and issubclass(cls, Configurable):
+        if isinstance(cls, type) and issubclass(cls, Configurable | SpectrumAxis):
             return cls
     raise ValueError(
         f"The configuration names the unknown class {name!r}. If it is yours, pass load(..., classes=[it])."

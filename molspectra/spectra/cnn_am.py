@@ -4,16 +4,19 @@ import math
 from collections.abc import Mapping, Sequence
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.profiler import record_function
+from torch_geometric.data import Data
 
 from molspectra._config import Configurable
 from molspectra._validation import check_sizes
 from molspectra.spectra.attentive_convolution import AttentiveConvolution
+from molspectra.spectra.axis import SpectrumAxis
 from molspectra.spectra.encoder import SpectrumEncoder
 from molspectra.spectra.features import SpectrumFeatures
-from molspectra.spectra.kinds import check_kinds, for_each
+from molspectra.spectra.kinds import axes_of, check_kinds, for_each
 from molspectra.spectra.prepared import PreparedSpectra
 from molspectra.spectra.scaling import Log10Scaling
 
@@ -35,7 +38,7 @@ class CNNAM(Configurable, SpectrumEncoder):
     No numbers of the paper's CNN-AM are published to compare with: layer sizes, norms and sections are ours.
 
     Args:
-        lengths: Samples of each kind of spectrum.
+        lengths: Axis of each kind of spectrum, or its number of samples.
         out_channels: Width F of the embedding.
         channels: Width of each convolution. The last is the width D of the tokens.
         kernel_size: Samples that a convolution sees, odd.
@@ -56,7 +59,7 @@ class CNNAM(Configurable, SpectrumEncoder):
 
     def __init__(
         self,
-        lengths: Mapping[str, int],
+        lengths: Mapping[str, int | SpectrumAxis],
         out_channels: int = 256,
         channels: Sequence[int] = (64, 128, 256),
         *,
@@ -77,7 +80,8 @@ class CNNAM(Configurable, SpectrumEncoder):
                 f"kernel_size={kernel_size} and stride={stride}."
             )
         check_sizes(num_sections=num_sections, reduction=reduction)
-        self.lengths = dict(lengths)
+        self.lengths = kinds
+        self.axes = axes_of(lengths)
         self.hidden_channels = channels[-1]
         self.out_channels = out_channels
         self.total_stride = stride ** len(channels)
@@ -105,12 +109,20 @@ class CNNAM(Configurable, SpectrumEncoder):
         """Number of positions of the last feature map of each kind."""
         return {kind: math.ceil(length / self.total_stride) for kind, length in self.lengths.items()}
 
-    def forward(self, spectra: Mapping[str, Tensor] | PreparedSpectra) -> SpectrumFeatures:
+    @property
+    def token_samples(self) -> dict[str, Float[Tensor, " tokens"]]:
+        """Center of the field of view of each position, in samples."""
+        return {
+            kind: self.total_stride * torch.arange(count, dtype=torch.float64, device="cpu")
+            for kind, count in self.num_tokens.items()
+        }
+
+    def forward(self, spectra: Mapping[str, Tensor] | Data | PreparedSpectra) -> SpectrumFeatures:
         """Encode a batch of spectra.
 
         Args:
-            spectra: Kind → intensities (B, L_kind), a row of NaN for a missing spectrum, or spectra that `prepare` has
-                scaled.
+            spectra: Kind → intensities (B, L_kind), a row of NaN for a missing spectrum, or molecules (a Data or Batch)
+                with these fields, or spectra that `prepare` has scaled.
 
         Returns:
             Tokens (B, n, D), positions of the last feature maps (0 where missing), the embedding (B, F), and

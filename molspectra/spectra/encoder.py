@@ -4,18 +4,23 @@ from collections.abc import Mapping
 
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch_geometric.data import Data
 
+from molspectra.spectra.axis import SpectrumAxis
 from molspectra.spectra.prepared import PreparedSpectra, prepare
 
 
 class SpectrumEncoder(nn.Module):
     """Encoder of several kinds of spectrum, any of which may be missing.
 
-    A subclass sets `lengths`, `scalings` and `out_norm` in its constructor, and defines `num_tokens` and `forward`.
+    A subclass sets `lengths`, `axes`, `scalings` and `out_norm` in its constructor, and defines `num_tokens`,
+    `token_samples` and `forward`.
     """
 
     lengths: dict[str, int]
     """Samples of each kind of spectrum, in the order of their tokens."""
+    axes: dict[str, SpectrumAxis]
+    """Axis of each kind that was given by one."""
     scalings: nn.ModuleDict
     """Kind → module that scales the intensities."""
     out_norm: nn.LayerNorm
@@ -31,12 +36,49 @@ class SpectrumEncoder(nn.Module):
         """Number of tokens of each kind."""
         raise NotImplementedError(f"{type(self).__name__} must define num_tokens.")
 
-    def prepare(self, spectra: Mapping[str, Tensor] | PreparedSpectra) -> PreparedSpectra:
+    @property
+    def token_samples(self) -> dict[str, Float[Tensor, " tokens"]]:
+        """Place of each token on the axis of its kind, in samples, (n_kind,) float64 on the CPU."""
+        raise NotImplementedError(f"{type(self).__name__} must define token_samples.")
+
+    def token_positions(self, axes: Mapping[str, SpectrumAxis] | None = None) -> dict[str, Float[Tensor, " tokens"]]:
+        """Return the place of each token in units of its axis (eV, cm⁻¹, ppm): kind → (n_kind,) float64 on the CPU.
+
+        Args:
+            axes: Axis of each kind, for an encoder that was built with numbers of samples. Default: its own axes.
+
+        Raises:
+            ValueError: the axis of a kind is not known, or has another length.
+
+        Example:
+            >>> specformer = ms.spectra.SpecFormer({"ir": ms.data.IR}, patch_len=50, stride=25)
+            >>> specformer.token_positions()["ir"][:3].tolist()
+            [524.5, 549.5, 574.5]
+        """
+        axes = self.axes if axes is None else axes
+        positions = {}
+        for kind, samples in self.token_samples.items():
+            if kind not in axes:
+                raise ValueError(
+                    f"The axis of {kind!r} is not known: build {type(self).__name__} with axes, as in "
+                    f"{{{kind!r}: axis}}, or pass token_positions(axes={{{kind!r}: axis}}). Got axes of {list(axes)}."
+                )
+            axis = axes[kind]
+            if axis.length != self.lengths[kind]:
+                raise ValueError(
+                    f"The axis of {kind!r} must have {self.lengths[kind]} samples; got {axis.length} samples of "
+                    f"{axis.name!r}."
+                )
+            positions[kind] = axis.start + axis.step * samples
+        return positions
+
+    def prepare(self, spectra: Mapping[str, Tensor] | Data | PreparedSpectra) -> PreparedSpectra:
         """Check spectra, add absent kinds as missing spectra, and scale all of them.
 
         Args:
-            spectra: Kind → intensities (B, L_kind), a row of NaN for a missing spectrum. Prepared spectra are returned
-                as they are, so that a step that needs them more than once scales them once.
+            spectra: Kind → intensities (B, L_kind), a row of NaN for a missing spectrum, or molecules with these
+                fields. Prepared spectra are returned as they are, so that a step that needs them more than once scales
+                them once.
 
         Returns:
             Scaled spectra of every kind, which `forward` and :class:`~molspectra.spectra.PatchMask` accept.

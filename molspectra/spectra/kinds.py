@@ -4,21 +4,28 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
+from molspectra._validation import check_module_names, lengths_of
+from molspectra.spectra.axis import SpectrumAxis
 
-def check_kinds(lengths: Mapping[str, int]) -> tuple[str, ...]:
-    """Return the kinds of spectrum, in order.
+
+def check_kinds(lengths: Mapping[str, int | SpectrumAxis]) -> dict[str, int]:
+    """Return the number of samples of each kind of spectrum, in order.
 
     Raises:
-        ValueError: `lengths` is empty, or a kind cannot be the name of a module.
+        TypeError: `lengths` is no mapping from kinds to numbers of samples or axes.
+        ValueError: it is empty, or a kind cannot be the name of a module.
     """
-    if not lengths:
-        raise ValueError("lengths is empty; expected at least one kind of spectrum, as in {'ir': 3501}.")
-    if dotted := [kind for kind in lengths if "." in kind]:
-        raise ValueError(f"Kinds of spectrum become names of modules and cannot contain a dot; got {dotted}.")
-    return tuple(lengths)
+    counted = lengths_of(lengths)
+    check_module_names("lengths", counted)
+    return counted
 
 
-def for_each(kinds: tuple[str, ...], name: str, value: object) -> dict[str, Any]:
+def axes_of(lengths: Mapping[str, int | SpectrumAxis]) -> dict[str, SpectrumAxis]:
+    """Return the axes of those kinds that are given by an axis."""
+    return {kind: axis for kind, axis in lengths.items() if isinstance(axis, SpectrumAxis)}
+
+
+def for_each(kinds: Mapping[str, int], name: str, value: object) -> dict[str, Any]:
     """Return one value per kind, from a single value or from a mapping with exactly these kinds.
 
     Raises:
@@ -29,4 +36,17 @@ def for_each(kinds: tuple[str, ...], name: str, value: object) -> dict[str, Any]
         return {kind: copy.deepcopy(value) for kind in kinds}
     if set(value) != set(kinds):
         raise ValueError(f"{name} must have the kinds {sorted(kinds)}, as lengths has; got {sorted(value)}.")
-    return dict(value)
+    return {kind: value[kind] for kind in kinds}
+
+
+def default_patch_len(length: int, stride: int | None) -> int:
+    """Return a patch length for L samples: twice the stride, or L / 70 but at least 20 samples.
+
+    Spectra of 601, 701 and 3501 samples get the released 20, 20 and 50.
+    """
+    return min(length, max(20, round(length / 70)) if stride is None else 2 * stride)
+
+
+def default_stride(patch_len: int) -> int:
+    """Return a stride for a patch length: half of it, as published."""
+    return max(1, patch_len // 2)

@@ -6,8 +6,10 @@ from typing import Literal
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+from torch_geometric.data import Data
 
 from molspectra._validation import check_choice
+from molspectra.spectra.fields import spectra_of
 from molspectra.spectra.patching import SpectrumPatcher
 from molspectra.spectra.prepared import PreparedSpectra
 
@@ -53,13 +55,13 @@ class PatchMask:
         self.mode = mode
 
     def __call__(
-        self, spectra: Mapping[str, Tensor] | PreparedSpectra, generator: torch.Generator | None = None
+        self, spectra: Mapping[str, Tensor] | Data | PreparedSpectra, generator: torch.Generator | None = None
     ) -> dict[str, Bool[Tensor, "batch positions"]]:
         """Draw masks for a batch of spectra, True where hidden.
 
         Args:
-            spectra: Kind → (B, L), a row of NaN for a missing spectrum, or spectra that `specformer.prepare` has
-                scaled.
+            spectra: Kind → (B, L), a row of NaN for a missing spectrum, or molecules with these fields, or spectra that
+                `specformer.prepare` has scaled.
             generator: Source of randomness, on the spectra's device.
 
         Returns:
@@ -68,6 +70,8 @@ class PatchMask:
         Raises:
             ValueError: a kind is unknown, or a spectrum has another length.
         """
+        if isinstance(spectra, Data):
+            spectra = spectra_of(spectra, self.patchers)
         if isinstance(spectra, PreparedSpectra):
             spectra, valid = spectra
         else:

@@ -6,6 +6,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from molspectra._config import Configurable
+from molspectra._validation import check_channels
 
 
 class PatchDecoder(Configurable, nn.Module):
@@ -18,8 +19,11 @@ class PatchDecoder(Configurable, nn.Module):
 
     def __init__(self, channels: int, patch_len: Mapping[str, int]) -> None:
         super().__init__()
+        self.channels = channels
         self.projections = nn.ModuleDict({kind: nn.Linear(channels, length) for kind, length in patch_len.items()})
 
     def forward(self, tokens: Mapping[str, Tensor]) -> dict[str, Float[Tensor, "batch patches patch_len"]]:
         """Map kind → tokens (B, n, D), as `SpecFormer.split` returns them, to kind → scaled patches (B, n, P)."""
+        for of_kind in tokens.values():
+            check_channels("PatchDecoder", of_kind.shape[-1], self.channels)
         return {kind: self.projections[kind](of_kind) for kind, of_kind in tokens.items()}

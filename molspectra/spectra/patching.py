@@ -1,5 +1,6 @@
 """Cutting spectra into overlapping patches."""
 
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
@@ -39,6 +40,12 @@ class SpectrumPatcher(Configurable, nn.Module):
     def num_patches(self) -> int:
         """Number of patches, n = ⌊(L - P) / D⌋ + 1."""
         return (self.length - self.patch_len) // self.stride + 1
+
+    @property
+    def centers(self) -> Float[Tensor, " patches"]:
+        """Center of each patch, in samples, (n,) float64 on the CPU."""
+        starts = self.stride * torch.arange(self.num_patches, dtype=torch.float64, device="cpu")
+        return starts + (self.patch_len - 1) / 2
 
     def forward(self, spectrum: Float[Tensor, "batch length"]) -> Float[Tensor, "batch patches patch_len"]:
         """Cut spectra (B, L) into patches (B, n, P), a view of the input."""

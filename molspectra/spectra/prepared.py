@@ -6,8 +6,10 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch_geometric.data import Data
 
 from molspectra._validation import check_dtype, check_spectra
+from molspectra.spectra.fields import spectra_of
 
 
 class PreparedSpectra(NamedTuple):
@@ -23,7 +25,7 @@ class PreparedSpectra(NamedTuple):
 
 
 def prepare(
-    spectra: Mapping[str, Tensor] | PreparedSpectra,
+    spectra: Mapping[str, Tensor] | Data | PreparedSpectra,
     lengths: Mapping[str, int],
     scalings: Mapping[str, nn.Module] | nn.ModuleDict,
     weight: Tensor,
@@ -31,8 +33,8 @@ def prepare(
     """Check spectra, add absent kinds as missing spectra, and scale all of them.
 
     Args:
-        spectra: Kind → intensities (B, L_kind), a row of NaN for a missing spectrum. Prepared spectra are returned as
-            they are.
+        spectra: Kind → intensities (B, L_kind), a row of NaN for a missing spectrum, or molecules with these fields.
+            Prepared spectra are returned as they are.
         lengths: Samples of each kind.
         scalings: Kind → module that scales the intensities.
         weight: A weight of the encoder, whose dtype the spectra must have.
@@ -43,6 +45,8 @@ def prepare(
     """
     if isinstance(spectra, PreparedSpectra):
         return spectra
+    if isinstance(spectra, Data):
+        spectra = spectra_of(spectra, lengths)
     check_spectra(spectra, lengths)
     for kind, spectrum in spectra.items():
         check_dtype(f"spectra[{kind!r}]", spectrum, weight)

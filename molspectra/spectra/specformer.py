@@ -7,12 +7,14 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.profiler import record_function
+from torch_geometric.data import Data
 
 from molspectra._config import Configurable
 from molspectra._validation import check_choice, check_heads
+from molspectra.spectra.axis import SpectrumAxis
 from molspectra.spectra.encoder import SpectrumEncoder
 from molspectra.spectra.features import SpectrumFeatures
-from molspectra.spectra.kinds import check_kinds, for_each
+from molspectra.spectra.kinds import axes_of, check_kinds, default_patch_len, default_stride, for_each
 from molspectra.spectra.patching import SpectrumPatcher
 from molspectra.spectra.prepared import PreparedSpectra
 from molspectra.spectra.residual_attention import ResidualAttentionLayer
@@ -37,9 +39,10 @@ class SpecFormer(Configurable, SpectrumEncoder):
     evaluation included. The attention is exact but never forms a (heads × n × n) tensor.
 
     Args:
-        lengths: Samples of each kind of spectrum.
-        patch_len: Samples in a patch, for all kinds or for each.
-        stride: Samples between patch starts, for all kinds or for each.
+        lengths: Axis of each kind of spectrum, or its number of samples.
+        patch_len: Samples in a patch, for all kinds or for each. Default: a 70th of the spectrum, but at least 20, or
+            twice the stride if that is given. These are the released 20 samples of UV-Vis and 50 of IR and Raman.
+        stride: Samples between patch starts, for all kinds or for each. Default: half a patch, as published.
         hidden_channels: Width D of the tokens.
         num_layers: Number of transformer layers.
         num_heads: Attention heads, a divisor of `hidden_channels`.
@@ -54,16 +57,18 @@ class SpecFormer(Configurable, SpectrumEncoder):
         ValueError: the sizes do not fit each other.
 
     Example:
-        >>> specformer = SpecFormer({"uv_vis": 601, "ir": 3501}, {"uv_vis": 20, "ir": 50}, {"uv_vis": 10, "ir": 25})
+        >>> specformer = SpecFormer({"uv_vis": 601, "ir": ms.data.IR}, {"uv_vis": 20, "ir": 50})
         >>> specformer({"uv_vis": torch.rand(2, 601), "ir": torch.rand(2, 3501)}).embedding.shape
         torch.Size([2, 256])
+        >>> specformer(Batch.from_data_list(ms.data.MiniSpectra()[:4])).embedding.shape
+        torch.Size([4, 256])
     """
 
     def __init__(
         self,
-        lengths: Mapping[str, int],
-        patch_len: int | Mapping[str, int],
-        stride: int | Mapping[str, int],
+        lengths: Mapping[str, int | SpectrumAxis],
+        patch_len: int | Mapping[str, int] | None = None,
+        stride: int | Mapping[str, int] | None = None,
         hidden_channels: int = 256,
         num_layers: int = 3,
         num_heads: int = 16,
@@ -80,17 +85,23 @@ class SpecFormer(Configurable, SpectrumEncoder):
         check_heads(hidden_channels, num_heads)
         check_choice("pool", pool, ("flatten", "mean"))
         check_choice("norm", norm, ("batch", "layer"))
-        patch_lens, strides = for_each(kinds, "patch_len", patch_len), for_each(kinds, "stride", stride)
+        strides, patch_lens = for_each(kinds, "stride", stride), for_each(kinds, "patch_len", patch_len)
+        for kind, length in kinds.items():
+            if patch_lens[kind] is None:
+                patch_lens[kind] = default_patch_len(length, strides[kind])
+            if strides[kind] is None:
+                strides[kind] = default_stride(patch_lens[kind])
         # Intensities span orders of magnitude: in a logarithm, weak bands count beside strong ones.
         scalings = for_each(kinds, "scaling", Log10Scaling() if scaling is None else scaling)
 
-        self.lengths = dict(lengths)
+        self.lengths = kinds
+        self.axes = axes_of(lengths)
         self.hidden_channels = hidden_channels
         self.out_channels = out_channels
         self.pool = pool
         # Dot products of queries and keys grow with the root of their width, which would saturate the softmax.
         self.scale = (hidden_channels // num_heads) ** -0.5
-        self.patchers = {kind: SpectrumPatcher(lengths[kind], patch_lens[kind], strides[kind]) for kind in kinds}
+        self.patchers = {kind: SpectrumPatcher(kinds[kind], patch_lens[kind], strides[kind]) for kind in kinds}
         self.scalings = nn.ModuleDict(scalings)
         # A projection per kind: patches of different spectra have different lengths, units and line widths.
         self.patch_proj = nn.ModuleDict({kind: nn.Linear(patch_lens[kind], hidden_channels) for kind in kinds})
@@ -137,9 +148,14 @@ class SpecFormer(Configurable, SpectrumEncoder):
         """Number of tokens of each kind, one per patch."""
         return self.num_patches
 
+    @property
+    def token_samples(self) -> dict[str, Float[Tensor, " tokens"]]:
+        """Center of the patch of each token, in samples."""
+        return {kind: patcher.centers for kind, patcher in self.patchers.items()}
+
     def forward(
         self,
-        spectra: Mapping[str, Tensor] | PreparedSpectra,
+        spectra: Mapping[str, Tensor] | Data | PreparedSpectra,
         masked: Mapping[str, Tensor] | None = None,
         *,
         return_attention: bool = False,
@@ -147,8 +163,8 @@ class SpecFormer(Configurable, SpectrumEncoder):
         """Encode a batch of spectra.
 
         Args:
-            spectra: Kind → intensities (B, L_kind), a row of NaN for a missing spectrum, or spectra that `prepare` has
-                scaled.
+            spectra: Kind → intensities (B, L_kind), a row of NaN for a missing spectrum, or molecules (a Data or Batch)
+                with these fields, or spectra that `prepare` has scaled.
             masked: Kind → the hidden part, True where hidden: (B, L) over samples, set to 0 before patching, or (B, n)
                 over patches, set to 0 after patching (see :class:`PatchMask`). Zeros are put in after scaling.
             return_attention: Return the attention maps as well. Memory grows with the square of the token number.
@@ -176,7 +192,7 @@ class SpecFormer(Configurable, SpectrumEncoder):
         return SpectrumFeatures(tokens, embedding, valid, tuple(attention) if return_attention else None)
 
     def tokenize(
-        self, spectra: Mapping[str, Tensor] | PreparedSpectra, masked: Mapping[str, Tensor] | None = None
+        self, spectra: Mapping[str, Tensor] | Data | PreparedSpectra, masked: Mapping[str, Tensor] | None = None
     ) -> tuple[Float[Tensor, "batch tokens channels"], Bool[Tensor, "batch tokens"]]:
         """Return the tokens that enter the first layer, (B, n, D), and which of them are valid, (B, n)."""
         prepared, masked = self.prepare(spectra), masked or {}
@@ -190,7 +206,7 @@ class SpecFormer(Configurable, SpectrumEncoder):
         return torch.cat(tokens, dim=1), torch.cat(valid, dim=1)
 
     def patches(
-        self, spectra: Mapping[str, Tensor] | PreparedSpectra
+        self, spectra: Mapping[str, Tensor] | Data | PreparedSpectra
     ) -> dict[str, Float[Tensor, "batch patches patch_len"]]:
         """Return the scaled, unmasked patches of each kind, (B, n, P), the target of reconstruction, 0 where missing.
 

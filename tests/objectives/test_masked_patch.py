@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from molspectra.objectives import MaskedPatchLoss
+from molspectra.spectra import PatchMask, SpectrumPatcher
 
 
 def patches(dtype=torch.float64):
@@ -49,3 +50,39 @@ def test_only_hidden_samples_matter():
 def test_no_masks_is_refused():
     with pytest.raises(ValueError, match="masked is empty"):
         MaskedPatchLoss()(patches(), patches(), {})
+
+
+@pytest.mark.parametrize(("length", "patch_len", "stride"), [(601, 20, 10), (3501, 50, 25), (100, 7, 3), (50, 50, 9)])
+@pytest.mark.parametrize("given", [True, False])
+def test_masks_over_samples_are_cut_as_the_patches_are(length, patch_len, stride, given):
+    patcher = SpectrumPatcher(length, patch_len, stride)
+    spectra = torch.randn(3, length, dtype=torch.float64)
+    target, predicted = patcher(spectra), torch.randn(3, patcher.num_patches, patch_len, dtype=torch.float64)
+    masked = PatchMask({"ir": patcher}, 0.3)({"ir": spectra})["ir"]
+    samples = torch.stack([masked[:, i * stride : i * stride + patch_len] for i in range(patcher.num_patches)], dim=1)
+    expected = (predicted - target)[samples].square().mean()
+    loss = MaskedPatchLoss({"ir": patcher} if given else None)
+    torch.testing.assert_close(loss({"ir": predicted}, {"ir": target}, {"ir": masked}), expected)
+
+
+def test_masks_over_samples_that_fit_several_strides():
+    patcher = SpectrumPatcher(60, 20, 10)  # five patches, as with a stride of 9
+    spectra = torch.randn(2, 60)
+    target, masked = {"ir": patcher(spectra)}, {"ir": torch.rand(2, 60) < 0.3}
+    with pytest.raises(ValueError, match=r"every stride from 9 to 10. Make MaskedPatchLoss\(specformer.patchers\)"):
+        MaskedPatchLoss()(target, target, masked)
+    assert MaskedPatchLoss({"ir": patcher})(target, target, masked) == 0
+
+
+@pytest.mark.parametrize("shape", [(3, 3), (2, 6), (3, 6, 5), (3,)])
+def test_masks_of_another_shape_are_refused(shape):
+    target = {"ir": torch.zeros(3, 6, 4)}
+    with pytest.raises(
+        ValueError, match=r"masked\['ir'\] must have shape \(B, L\) over samples, \(3, 6\) over patches"
+    ):
+        MaskedPatchLoss()(target, target, {"ir": torch.zeros(shape, dtype=torch.bool)})
+
+
+def test_masks_of_a_kind_without_patches_are_refused():
+    with pytest.raises(ValueError, match=r"masked has the kinds \['raman'\].*predicted or target have no patches"):
+        MaskedPatchLoss()(patches(), patches(), {"raman": torch.zeros(3, 6, dtype=torch.bool)})

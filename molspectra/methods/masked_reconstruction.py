@@ -1,0 +1,96 @@
+"""Masked modelling of spectra alone: reconstruction of the hidden parts of spectra from the visible ones."""
+
+from collections.abc import Mapping
+from typing import Any, Literal, TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.profiler import record_function
+from torch_geometric.data import Data
+
+from molspectra._config import Configurable
+from molspectra.encoders.protocol import Encoder
+from molspectra.objectives.masked_patch import MaskedPatchLoss
+from molspectra.spectra.masking import PatchMask
+from molspectra.spectra.patch_decoder import PatchDecoder
+from molspectra.spectra.prepared import PreparedSpectra
+from molspectra.spectra.specformer import SpecFormer
+
+Spectra: TypeAlias = Data | Mapping[str, Any] | PreparedSpectra
+
+
+class MaskedReconstruction(Configurable, nn.Module):
+    """Masked modelling of spectra, L_reconstruction of MolSpectra (Wang et al., ICLR 2025, arXiv:2502.16284) alone.
+
+    SpecFormer reads spectra with hidden intervals, and a linear map per kind reconstructs them from its tokens. No
+    molecule is encoded, so that spectra without geometries can pre-train SpecFormer. Both call forms give the same
+    losses: `method(batch)`, and `method(encoder, batch)` as of all methods, which ignores the encoder.
+
+    Args:
+        specformer: Spectrum encoder.
+        mask_ratio: Masked share of each spectrum.
+        mask_mode: "interval" or "patch" (as released). See :class:`~molspectra.spectra.PatchMask`.
+
+    Raises:
+        TypeError: The spectrum encoder is no SpecFormer.
+
+    Example:
+        >>> specformer = ms.spectra.SpecFormer(ms.data.MiniSpectra.axes, hidden_channels=32, num_heads=4)
+        >>> method = MaskedReconstruction(specformer)
+        >>> sorted(method(Batch.from_data_list(ms.data.MiniSpectra()[:4])))
+        ['loss', 'reconstruction']
+    """
+
+    needs_encoder = False
+
+    def __init__(
+        self, specformer: SpecFormer, *, mask_ratio: float = 0.1, mask_mode: Literal["interval", "patch"] = "interval"
+    ) -> None:
+        super().__init__()
+        if not isinstance(specformer, SpecFormer):
+            raise TypeError(
+                "specformer must be a SpecFormer, whose patches can be masked and reconstructed; got "
+                f"{type(specformer).__name__}."
+            )
+        self.specformer = specformer
+        self.mask = PatchMask(specformer.patchers, mask_ratio, mask_mode)
+        patch_len = {kind: patcher.patch_len for kind, patcher in specformer.patchers.items()}
+        self.reconstruct = PatchDecoder(specformer.hidden_channels, patch_len)
+        self.reconstruction = MaskedPatchLoss(specformer.patchers)
+
+    def forward(
+        self,
+        encoder: Encoder | Spectra | None,
+        batch: Spectra | None = None,
+        generator: torch.Generator | None = None,
+    ) -> dict[str, Tensor]:
+        """Compute the reconstruction loss of a batch.
+
+        Args:
+            encoder: Ignored, and None for none. All methods share one call form. A call with one argument takes it as
+                the batch.
+            batch: Molecules with a (B, L) field for some kinds of spectrum, or a dict of these. Rows of NaN and absent
+                kinds are missing spectra.
+            generator: Source of randomness, on the batch's device.
+
+        Returns:
+            {"loss", "reconstruction"}, the same scalar twice.
+
+        Raises:
+            TypeError: The batch is neither molecules nor a dict of spectra.
+            ValueError: It has no spectrum of SpecFormer's kinds.
+        """
+        spectra = encoder if batch is None else batch
+        if not isinstance(spectra, Data | Mapping | PreparedSpectra):
+            raise TypeError(
+                "batch must be a Data or Batch with fields of spectra, or a dict of them; got a "
+                f"{type(spectra).__name__}. Call method(batch), or method(encoder, batch) as other methods."
+            )
+        prepared = self.specformer.prepare(spectra)
+        with record_function("molspectra::mask"):
+            masked = self.mask(prepared, generator)
+        tokens = self.specformer(prepared, masked).tokens
+        with record_function("molspectra::loss"):
+            reconstructed = self.reconstruct(self.specformer.split(tokens))
+            loss = self.reconstruction(reconstructed, self.specformer.patches(prepared), masked)
+        return {"loss": loss, "reconstruction": loss}
