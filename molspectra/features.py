@@ -14,7 +14,7 @@ from torch_geometric.utils import scatter
 from molspectra._validation import check_choice
 
 
-@dataclass(frozen=True, eq=False)  # == of tensors has no truth value
+@dataclass(eq=False)  # == of tensors has no truth value. Not frozen: Lightning's Fabric sets fields of a copy
 class AtomFeatures:
     """Features of N atoms by degree l, where features of degree l transform like Y_l when the molecule rotates.
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from torch import nn
 
+from molspectra._signature import attribute_of
 from molspectra.encoders.protocol import Encoder
 from molspectra.pretrained import ReferenceCheckpoint, load, load_reference
 
@@ -39,6 +40,5 @@ class _Function(nn.Module):
     def __init__(self, call: Encoder) -> None:
         super().__init__()
         self.forward = call
-        for name in ("max_z", "needs_bonds"):
-            if hasattr(call, name):
-                setattr(self, name, getattr(call, name))
+        self.max_z = attribute_of(call, "max_z", 118)
+        self.needs_bonds = attribute_of(call, "needs_bonds", False)

@@ -5,6 +5,7 @@ import warnings
 from torch import nn
 from torch_geometric.data import Data
 
+from molspectra._signature import attribute_of
 from molspectra.data.chemistry.bonds import perceive_bonds
 
 
@@ -15,9 +16,10 @@ def prepare_molecule(molecule: Data, encoder: nn.Module) -> tuple[Data, bool]:
         ValueError: the encoder does not know an element, positions are too large for its dtype, or bonds cannot be
             perceived.
     """
-    unknown = sorted({z for z in molecule.z.tolist() if z > getattr(encoder, "max_z", 118)})
+    max_z = attribute_of(encoder, "max_z", 118)
+    unknown = sorted({z for z in molecule.z.tolist() if z > max_z})
     if unknown:
-        raise ValueError(f"the encoder knows elements up to max_z={encoder.max_z}; got {unknown}.")
+        raise ValueError(f"the encoder knows elements up to max_z={max_z}; got {unknown}.")
     weight = next(encoder.parameters(), molecule.pos)
     fields = Data(z=molecule.z, pos=molecule.pos.to(weight.dtype))
     if not bool(fields.pos.isfinite().all()):
@@ -27,7 +29,7 @@ def prepare_molecule(molecule: Data, encoder: nn.Module) -> tuple[Data, bool]:
         if "bond_order" in molecule:
             fields.bond_order = molecule.bond_order.to(weight.dtype)
         return fields, False
-    if not getattr(encoder, "needs_bonds", False):
+    if not attribute_of(encoder, "needs_bonds", False):
         return fields, False
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # one warning for all molecules follows at the end

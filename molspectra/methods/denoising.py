@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.profiler import record_function
 from torch_geometric.data import Data
 
+from molspectra._signature import unwrap
 from molspectra._validation import check_choice
 from molspectra.encoders.protocol import Encoder
 from molspectra.features import AtomFeatures
@@ -72,7 +73,7 @@ def make_vector_head(channels: int, prediction: Prediction, as_released: bool = 
 
 def predict_vectors(encoder: Encoder, head: nn.Module, data: Data) -> tuple[Tensor, AtomFeatures]:
     """Encode molecules and predict one vector per atom, (N, 3). Return the features as well."""
-    if not isinstance(head, GradientHead):
+    if not isinstance(unwrap(head), GradientHead):
         atoms = encode(encoder, data)
         with record_function("molspectra::head"):
             return head(atoms, data), atoms

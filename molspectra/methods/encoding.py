@@ -4,7 +4,7 @@ from torch import Tensor
 from torch.profiler import record_function
 from torch_geometric.data import Data
 
-from molspectra._signature import takes
+from molspectra._signature import takes, unwrap
 from molspectra._validation import check_positions
 from molspectra.encoders.protocol import Encoder
 from molspectra.features import AtomFeatures
@@ -15,7 +15,8 @@ def encode(encoder: Encoder, data: Data, *, context: Tensor | None = None) -> At
 
     Args:
         encoder: Any callable `(z, pos, batch)`. It receives `bond_index`, `bond_order` and `context` if its signature
-            has them.
+            has them. A wrapper (`torch.compile`, DistributedDataParallel, `AveragedModel`, `peft`, …) has the signature
+            of the module inside.
         data: Molecules with `z`, `pos` and, for several, `batch`.
         context: Conditioning (N, F), if any.
 
@@ -32,9 +33,9 @@ def encode(encoder: Encoder, data: Data, *, context: Tensor | None = None) -> At
     if context is not None:
         if not takes(encoder, "context"):
             raise ValueError(
-                f"{type(encoder).__name__} does not take `context`, through which EMPP passes the masked element. Add "
-                "the keyword context=None, (N, F), to its forward and add it to the initial scalars; or use another "
-                "method (Coord, Frad, SliDe and EMGP need none)."
+                f"{type(unwrap(encoder)).__name__} does not take `context`, through which EMPP passes the masked "
+                "element. Add the keyword context=None, (N, F), to its forward and add it to the initial scalars; or "
+                "use another method (Coord, Frad, SliDe and EMGP need none)."
             )
         keywords["context"] = context
     with record_function("molspectra::encode"):

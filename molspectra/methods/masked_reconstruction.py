@@ -10,11 +10,11 @@ from torch_geometric.data import Data
 
 from molspectra._config import Configurable
 from molspectra.encoders.protocol import Encoder
+from molspectra.methods.specformer_inside import specformer_inside
 from molspectra.objectives.masked_patch import MaskedPatchLoss
 from molspectra.spectra.masking import PatchMask
 from molspectra.spectra.patch_decoder import PatchDecoder
 from molspectra.spectra.prepared import PreparedSpectra
-from molspectra.spectra.specformer import SpecFormer
 
 Spectra: TypeAlias = Data | Mapping[str, Any] | PreparedSpectra
 
@@ -27,7 +27,7 @@ class MaskedReconstruction(Configurable, nn.Module):
     losses: `method(batch)`, and `method(encoder, batch)` as of all methods, which ignores the encoder.
 
     Args:
-        specformer: Spectrum encoder.
+        specformer: :class:`~molspectra.spectra.SpecFormer`, also within a wrapper.
         mask_ratio: Masked share of each spectrum.
         mask_mode: "interval" or "patch" (as released). See :class:`~molspectra.spectra.PatchMask`.
 
@@ -44,19 +44,15 @@ class MaskedReconstruction(Configurable, nn.Module):
     needs_encoder = False
 
     def __init__(
-        self, specformer: SpecFormer, *, mask_ratio: float = 0.1, mask_mode: Literal["interval", "patch"] = "interval"
+        self, specformer: nn.Module, *, mask_ratio: float = 0.1, mask_mode: Literal["interval", "patch"] = "interval"
     ) -> None:
         super().__init__()
-        if not isinstance(specformer, SpecFormer):
-            raise TypeError(
-                "specformer must be a SpecFormer, whose patches can be masked and reconstructed; got "
-                f"{type(specformer).__name__}."
-            )
+        inside = specformer_inside(specformer)
         self.specformer = specformer
-        self.mask = PatchMask(specformer.patchers, mask_ratio, mask_mode)
-        patch_len = {kind: patcher.patch_len for kind, patcher in specformer.patchers.items()}
-        self.reconstruct = PatchDecoder(specformer.hidden_channels, patch_len)
-        self.reconstruction = MaskedPatchLoss(specformer.patchers)
+        self.mask = PatchMask(inside.patchers, mask_ratio, mask_mode)
+        patch_len = {kind: patcher.patch_len for kind, patcher in inside.patchers.items()}
+        self.reconstruct = PatchDecoder(inside.hidden_channels, patch_len)
+        self.reconstruction = MaskedPatchLoss(inside.patchers)
 
     def forward(
         self,
@@ -86,11 +82,12 @@ class MaskedReconstruction(Configurable, nn.Module):
                 "batch must be a Data or Batch with fields of spectra, or a dict of them; got a "
                 f"{type(spectra).__name__}. Call method(batch), or method(encoder, batch) as other methods."
             )
-        prepared = self.specformer.prepare(spectra)
+        specformer = specformer_inside(self.specformer)
+        prepared = specformer.prepare(spectra)
         with record_function("molspectra::mask"):
             masked = self.mask(prepared, generator)
         tokens = self.specformer(prepared, masked).tokens
         with record_function("molspectra::loss"):
-            reconstructed = self.reconstruct(self.specformer.split(tokens))
-            loss = self.reconstruction(reconstructed, self.specformer.patches(prepared), masked)
+            reconstructed = self.reconstruct(specformer.split(tokens))
+            loss = self.reconstruction(reconstructed, specformer.patches(prepared), masked)
         return {"loss": loss, "reconstruction": loss}

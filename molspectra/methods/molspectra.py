@@ -13,12 +13,12 @@ from molspectra._config import Configurable
 from molspectra._validation import check_weights
 from molspectra.encoders.protocol import Encoder
 from molspectra.methods.pretext_task import PretextTask
+from molspectra.methods.specformer_inside import specformer_inside
 from molspectra.objectives.infonce import InfoNCELoss
 from molspectra.objectives.masked_patch import MaskedPatchLoss
 from molspectra.objectives.weighted_sum import WeightedSum
 from molspectra.spectra.masking import PatchMask
 from molspectra.spectra.patch_decoder import PatchDecoder
-from molspectra.spectra.specformer import SpecFormer
 
 
 class MolSpectra(Configurable, nn.Module):
@@ -35,7 +35,7 @@ class MolSpectra(Configurable, nn.Module):
 
     Args:
         task: The pretext task (Coord, Frad, SliDe, ...), with its trained head of the first stage.
-        specformer: Spectrum encoder.
+        specformer: :class:`~molspectra.spectra.SpecFormer`, also within a wrapper.
         molecule_projection: Map from the pooled molecule (B, F) to the space of the spectrum embedding. Default: the
             identity, as published, which needs encoders of equal width.
         mask_ratio: Masked share of each spectrum.
@@ -60,7 +60,7 @@ class MolSpectra(Configurable, nn.Module):
     def __init__(
         self,
         task: PretextTask,
-        specformer: SpecFormer,
+        specformer: nn.Module,
         *,
         molecule_projection: nn.Module | None = None,
         mask_ratio: float = 0.1,
@@ -70,12 +70,7 @@ class MolSpectra(Configurable, nn.Module):
         as_released: bool = False,
     ) -> None:
         super().__init__()
-        if not isinstance(specformer, SpecFormer):
-            raise TypeError(
-                "specformer must be a SpecFormer, whose patches can be masked and reconstructed; got "
-                f"{type(specformer).__name__}. For a contrast alone call objectives.InfoNCELoss on atoms.pool(batch) "
-                "and the spectrum encoder's embedding."
-            )
+        inside = specformer_inside(specformer)
         if task.num_copies != 1:
             raise ValueError(
                 f"task must make one copy of each molecule, to contrast with its spectra; got num_copies="
@@ -84,10 +79,10 @@ class MolSpectra(Configurable, nn.Module):
         self.task = task
         self.specformer = specformer
         self.molecule_projection = molecule_projection or nn.Identity()
-        self.mask = PatchMask(specformer.patchers, mask_ratio, mask_mode or ("patch" if as_released else "interval"))
-        patch_len = {kind: patcher.patch_len for kind, patcher in specformer.patchers.items()}
-        self.reconstruct = PatchDecoder(specformer.hidden_channels, patch_len)
-        self.reconstruction = MaskedPatchLoss(specformer.patchers)
+        self.mask = PatchMask(inside.patchers, mask_ratio, mask_mode or ("patch" if as_released else "interval"))
+        patch_len = {kind: patcher.patch_len for kind, patcher in inside.patchers.items()}
+        self.reconstruct = PatchDecoder(inside.hidden_channels, patch_len)
+        self.reconstruction = MaskedPatchLoss(inside.patchers)
         self.contrast = contrast or InfoNCELoss(gather_distributed=not as_released, as_released=as_released)
         self.total = WeightedSum(check_weights(weights, {"denoising": 1.0, "contrastive": 1.0, "reconstruction": 1.0}))
 
@@ -107,7 +102,8 @@ class MolSpectra(Configurable, nn.Module):
             ValueError: The batch has no spectrum of SpecFormer's kinds, the task returns another number of molecules,
                 or the widths of the encoders differ.
         """
-        prepared = self.specformer.prepare(batch)  # scaled once, for the mask, SpecFormer and the target
+        specformer = specformer_inside(self.specformer)
+        prepared = specformer.prepare(batch)  # scaled once, for the mask, SpecFormer and the target
         output = self.task.run(encoder, batch, generator)
         num_molecules = num_molecules_of(batch)
         if (altered := num_molecules_of(output.data)) != num_molecules:
@@ -122,8 +118,8 @@ class MolSpectra(Configurable, nn.Module):
         features = self.specformer(prepared, masked)
         with record_function("molspectra::loss"):
             reconstruction = self.reconstruction(
-                self.reconstruct(self.specformer.split(features.tokens)),
-                self.specformer.patches(prepared),
+                self.reconstruct(specformer.split(features.tokens)),
+                specformer.patches(prepared),
                 masked,
             )
             # A molecule without any spectrum has a constant embedding, which is neither a positive nor a negative.

@@ -2,20 +2,18 @@
 
 import copy
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from molspectra.features import AtomFeatures
-from molspectra.heads.fusion import FusionHead
 from molspectra.methods.regression import Loss, Regression
-from molspectra.spectra import CNNAM, SpecFormer
 
 
 class SpectraRegression(Regression):
     """Regression of a property from 3D structure and spectra (MolSpectra, arXiv:2502.16284, §4.1).
 
     Args:
-        head: Head that reads atom features and `data.spectrum_embedding`.
+        head: Head that reads atom features and `data.spectrum_embedding`, :class:`~molspectra.heads.FusionHead`.
         spectrum_encoder: :class:`~molspectra.spectra.SpecFormer` or :class:`~molspectra.spectra.CNNAM`, from scratch or
             pre-trained. Missing spectra (rows of NaN, or absent kinds) are left out.
         label: Field with the property, (B,) or (B, 1).
@@ -28,9 +26,7 @@ class SpectraRegression(Regression):
         >>> losses = finetune(encoder, Batch.from_data_list(ms.data.MiniSpectra()[:4]))
     """
 
-    def __init__(
-        self, head: FusionHead, spectrum_encoder: SpecFormer | CNNAM, *, label: str = "y", loss: Loss = "mse"
-    ) -> None:
+    def __init__(self, head: nn.Module, spectrum_encoder: nn.Module, *, label: str = "y", loss: Loss = "mse") -> None:
         super().__init__(head, label=label, loss=loss)
         self.spectrum_encoder = spectrum_encoder
 

@@ -9,6 +9,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from molspectra._signature import unwrap
 from molspectra.pretrained.configuration import build, class_name
 from molspectra.pretrained.rebuilding import describe_module
 from molspectra.pretrained.strict_loading import load_strictly
@@ -22,7 +23,8 @@ def save(module: nn.Module, directory: str | Path) -> None:
 
     Args:
         module: An encoder, SpecFormer, head, objective with weights or method, or a module of your own that inherits
-            :class:`molspectra.Configurable`.
+            :class:`molspectra.Configurable`. If it is wrapped (`torch.compile`, `AveragedModel`,
+            …), the module inside is saved. Merge adapters of `peft` into the weights first.
         directory: Receives `model.safetensors` and `config.json`, each replaced at once. It is made if need be.
 
     Raises:
@@ -34,6 +36,8 @@ def save(module: nn.Module, directory: str | Path) -> None:
         >>> load_directory(tmp_path / "head")
         VectorHead(...
     """
+    inside = unwrap(module)
+    module = inside if isinstance(inside, nn.Module) else module
     described = {"format": _FORMAT, **describe_module(module)}
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)

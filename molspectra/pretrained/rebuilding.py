@@ -45,7 +45,7 @@ def _refuse_replaced(module: nn.Module, described: Mapping[str, Any]) -> None:
         parts = ", ".join(filter(None, changed)) or "it"
         raise ValueError(
             f"{type(module).__name__} cannot be rebuilt from its arguments, as {parts} has been changed since. Build "
-            "it with arguments that say so, or save the parts by themselves."
+            "it with arguments that say so, merge adapters into its weights, or save the parts by themselves."
         )
 
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from torch_geometric.nn.models import SchNet, ViSNet
 from torch_geometric.nn.models.dimenet import DimeNet
 
-from molspectra._signature import parameters_of
+from molspectra._signature import parameters_of, unwrap
 from molspectra.encoders.adapters.function_encoder import FunctionEncoder
 from molspectra.encoders.adapters.graph_encoder import GraphEncoder
 from molspectra.encoders.adapters.pyg_encoder import PyGEncoder
@@ -43,6 +43,11 @@ def Adapter(
         >>> encoder = Adapter(GCN(16, 32, num_layers=2), cutoff=4.0, edge_weight=True)
     """
     sizes = {"out_channels": out_channels, "cutoff": cutoff, "max_z": max_z}
+    if unwrap(module) is not module and isinstance(unwrap(module), SchNet | DimeNet | ViSNet):
+        raise ValueError(
+            f"module must be the {type(unwrap(module)).__name__} itself, whose parts the adapter calls; got a "
+            f"{type(module).__name__} around it. Adapt the model first, and wrap the adapter."
+        )
     of_graphs = {"in_channels": in_channels, "edges": edges, "num_rbf": num_rbf, "edge_weight": edge_weight}
     if isinstance(module, SchNet | DimeNet | ViSNet):
         _refuse(sizes | of_graphs, f"{type(module).__name__} tells its sizes itself and makes its own edges")

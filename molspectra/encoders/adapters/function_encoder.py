@@ -6,7 +6,7 @@ from typing import Any
 
 from torch.profiler import record_function
 
-from molspectra._signature import takes
+from molspectra._signature import attribute_of, takes, unwrap
 from molspectra._validation import check_context
 from molspectra.encoders.adapters.model_attributes import modules_behind, read_cutoff, read_size, refuse_cached_graphs
 from molspectra.encoders.adapters.model_outputs import as_atom_features
@@ -55,7 +55,7 @@ class FunctionEncoder(BaseEncoder):
         super().__init__(
             read_size("out_channels", out_channels, function),
             math.inf if cutoff is None else cutoff,
-            getattr(function, "max_z", 118) if max_z is None else max_z,
+            attribute_of(function, "max_z", 118) if max_z is None else max_z,
         )
         self.function, self.owners = function, modules_behind(function)
         self.takes = {name: takes(function, name) for name in ("bond_index", "bond_order", "context")}
@@ -67,7 +67,7 @@ class FunctionEncoder(BaseEncoder):
         if context is not None:
             if not self.takes["context"]:
                 raise ValueError(
-                    f"{getattr(self.function, '__name__', type(self.function).__name__)} does not take `context`. Give "
+                    f"{_name(self.function)} does not take `context`. Give "
                     "it the keyword context=None, (N, F), added to its initial scalars, or call the encoder without."
                 )
             check_context(context, (molecules.num_atoms, self.out_channels))
@@ -76,3 +76,8 @@ class FunctionEncoder(BaseEncoder):
         with record_function("molspectra::function_encoder"):
             returned = self.function(molecules.z, molecules.pos, molecules.batch_or_zeros, **keywords)
         return as_atom_features(returned, molecules, self.out_channels)
+
+
+def _name(function: Callable[..., Any]) -> str:
+    inner = unwrap(function)
+    return getattr(inner, "__name__", type(inner).__name__)

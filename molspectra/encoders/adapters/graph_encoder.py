@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.profiler import record_function
 
-from molspectra._signature import takes
+from molspectra._signature import attribute_of, takes, unwrap
 from molspectra._validation import check_choice
 from molspectra.encoders.adapters.context import add_to_embedding
 from molspectra.encoders.adapters.model_attributes import modules_behind, read_cutoff, read_size, refuse_cached_graphs
@@ -74,8 +74,10 @@ class GraphEncoder(BaseEncoder):
             )
         for name, asked in (("edge_attr", num_rbf is not None), ("edge_weight", edge_weight)):
             # Networks of PyG accept both keywords, and say by an attribute which of them their layers read.
-            if asked and not (takes(module, name) and getattr(module, f"supports_{name}", True)):
-                raise ValueError(f"{type(module).__name__} takes no {name}. Leave out num_rbf= or edge_weight=.")
+            if asked and not (takes(module, name) and attribute_of(module, f"supports_{name}", True)):
+                raise ValueError(
+                    f"{type(unwrap(module)).__name__} takes no {name}. Leave out num_rbf= or edge_weight=."
+                )
         super().__init__(out_channels, math.inf if cutoff is None else cutoff, max_z)
         self.module, self.owners = module, modules_behind(module)
         self.needs_bonds = edges == "bonds"

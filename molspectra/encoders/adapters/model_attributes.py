@@ -8,6 +8,8 @@ from typing import Any
 
 from torch import nn
 
+from molspectra._signature import attribute_of
+
 
 def read_size(name: str, given: int | None, model: Any) -> int:
     """Return a size as given, or from the attribute of this name of the model.
@@ -15,7 +17,7 @@ def read_size(name: str, given: int | None, model: Any) -> int:
     Raises:
         ValueError: The size is not positive, or neither the caller nor the model tells it.
     """
-    size: Any = getattr(model, name, None) if given is None else given
+    size: Any = attribute_of(model, name) if given is None else given
     try:
         number = operator.index(size)
     except TypeError:
@@ -32,7 +34,7 @@ def read_cutoff(given: float | None, model: Any) -> float | None:
     Raises:
         ValueError: It is not positive, or not a number.
     """
-    cutoff = getattr(model, "cutoff", None) if given is None else given
+    cutoff = attribute_of(model, "cutoff") if given is None else given
     if cutoff is None:
         return None
     try:
