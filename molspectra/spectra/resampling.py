@@ -9,6 +9,8 @@ from torch import Tensor
 from molspectra._validation import check_choice, check_tensor
 from molspectra.spectra.axis import SpectrumAxis, check_axis
 
+OUTSIDE = ("zero", "nan", "raise")
+"""Treatments of samples beyond the source grid."""
 _ROUNDING = 1e-9  # part of a step by which a position may be wrong
 
 
@@ -54,7 +56,7 @@ def resample(
         tensor([1.0000, 1.5000, 2.0000, 2.5000, 3.0000, 0.0000, 0.0000])
     """
     check_axis("target", target)
-    check_choice("outside", outside, ("zero", "nan", "raise"))
+    check_choice("outside", outside, OUTSIDE)
     if not isinstance(source, Tensor):
         check_axis("source", source)
     check_tensor("spectrum", spectrum)

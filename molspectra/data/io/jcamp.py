@@ -6,33 +6,14 @@ from pathlib import Path
 from jaxtyping import Float32
 from torch import Tensor
 
+from molspectra._validation import check_choice
+from molspectra.data.io.declared_units import Declared
 from molspectra.data.io.jcamp_file import JCAMPFile, read_jcamp_file
 from molspectra.data.io.jcamp_ordinates import Ordinates, is_affn, parse_line
 from molspectra.data.io.measured_spectrum import MeasuredSpectrum
-from molspectra.spectra.axis import SpectrumAxis
-
-_X_UNITS = {
-    "1/CM": "cm^-1",
-    "CM-1": "cm^-1",
-    "CM^-1": "cm^-1",
-    "NANOMETERS": "nm",
-    "NANOMETRES": "nm",
-    "NM": "nm",
-    "MICROMETERS": "um",
-    "MICROMETRES": "um",
-    "UM": "um",
-    "EV": "eV",
-    "PPM": "ppm",
-    "M/Z": "m/z",
-}
-_Y_UNITS = {
-    "ABSORBANCE": "absorbance",
-    "TRANSMITTANCE": "transmittance",
-    "%TRANSMITTANCE": "percent_transmittance",
-    "PERCENTTRANSMITTANCE": "percent_transmittance",
-    "TRANSMITTANCE(%)": "percent_transmittance",
-    **dict.fromkeys(("ARBITRARYUNITS", "INTENSITY", "RAMANINTENSITY", "COUNTS", "RELATIVEABUNDANCE"), "intensity"),
-}
+from molspectra.data.io.spectrum_units import position_unit, value_kind
+from molspectra.spectra.axis import SpectrumAxis, check_axis
+from molspectra.spectra.resampling import OUTSIDE
 
 
 def read_jcamp(
@@ -91,6 +72,8 @@ def read_jcamp(
         >>> read_jcamp(file, ms.data.SpectrumAxis("ir", 1000, 1003, 1, "cm^-1"))
         tensor([[0.1000, 0.2000, 0.0000, 0.0000]])
     """
+    check_axis("axis", axis)
+    check_choice("outside", outside, OUTSIDE)
     file = read_jcamp_file(Path(path))
     if file.form == "X++Y..Y":
         spectrum = _equidistant(file)
@@ -104,8 +87,10 @@ def read_jcamp(
             f"{path} must hold {file.labels['NPOINTS']} points, as its NPOINTS says; found {found}. It is damaged or "
             "truncated: fetch it again."
         )
-    x_unit = x_unit or file.unit("XUNITS", _X_UNITS, "x_unit")
-    y_unit = y_unit or file.unit("YUNITS", _Y_UNITS, "y_unit")
+    spectrum.check()
+    declared = Declared(spectrum, axis, "file")
+    x_unit = declared.x_unit(x_unit, "" if x_unit else file.unit("XUNITS", position_unit))
+    y_unit = declared.y_unit(y_unit, "" if y_unit else file.unit("YUNITS", value_kind), min_transmittance)
     return spectrum.on_axis(axis, x_unit, y_unit, min_transmittance, outside, conserve_area)
 
 

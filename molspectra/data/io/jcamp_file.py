@@ -1,13 +1,17 @@
 """Structure of a JCAMP-DX file: labelled records, and the data lines of its one curve."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from molspectra.data.io.text import read_lines
 
 _CURVES = ("XYDATA", "XYPOINTS")
+_USUAL = {
+    "XUNITS": ["1/CM", "NANOMETERS", "MICROMETERS", "EV", "PPM", "M/Z"],
+    "YUNITS": ["ABSORBANCE", "TRANSMITTANCE", "% TRANSMITTANCE", "ARBITRARY UNITS", "COUNTS"],
+}
 _REFUSED = {
     "NTUPLES": "several variables (NTUPLES). Export each as a spectrum of its own",
     "PEAKTABLE": "a list of peaks (PEAK TABLE), no curve. Turn lines into a spectrum with molspectra.data.broaden",
@@ -49,25 +53,24 @@ class JCAMPFile:
                 f"{self.path} must have a number as ##{label}=; {problem}. Export the file anew."
             ) from None
 
-    def unit(self, label: str, known: Mapping[str, str], argument: str) -> str:
-        """Return the unit of a label.
+    def unit(self, label: str, parse: Callable[[str], str | None]) -> str:
+        """Return the text of a label that names a unit or a kind of intensities.
 
         Args:
             label: XUNITS or YUNITS.
-            known: Its text without blanks, in capitals → the unit.
-            argument: Argument with which the user can state the unit, for the message.
+            parse: Function that understands the text, and returns None if it does not.
 
         Raises:
-            ValueError: the unit is missing or unknown.
+            ValueError: the label is missing, or its text is not understood.
         """
         text = self.labels.get(label, "")
-        unit = known.get(re.sub(r"\s", "", text).upper())
-        if unit is None:
+        if parse(text) in (None, "unconverted"):
+            argument = {"XUNITS": "x_unit", "YUNITS": "y_unit"}[label]
             raise ValueError(
-                f"{self.path} must say its unit as ##{label}=, one of {sorted(known)}; got {text!r}. Pass {argument}, "
-                "in place of what the file says."
+                f"{self.path} must say its unit as ##{label}=, one of {_USUAL[label]} or the like; got {text!r}. Pass "
+                f"{argument}, in place of what the file says."
             )
-        return unit
+        return text
 
 
 def read_jcamp_file(path: Path) -> JCAMPFile:

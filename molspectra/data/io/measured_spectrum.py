@@ -1,6 +1,7 @@
 """Points of a measured spectrum, and their conversion to a row of intensities on a `SpectrumAxis`."""
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ import torch
 from jaxtyping import Float32
 from torch import Tensor
 
-from molspectra._validation import check_choice
+from molspectra.data.io.spectrum_units import position_unit
 from molspectra.data.units import WAVENUMBERS_PER_EV
 from molspectra.spectra.axis import SpectrumAxis
 from molspectra.spectra.resampling import resample
@@ -23,9 +24,11 @@ _TO_WAVENUMBER: dict[str, Callable[[Tensor], Tensor]] = {
 }
 _FROM_WAVENUMBER = {**_TO_WAVENUMBER, "eV": lambda x: x / WAVENUMBERS_PER_EV}
 
-Y_UNITS = ("absorbance", "transmittance", "percent_transmittance", "intensity")
-"""Quantities that the values of a measured spectrum can be."""
 _LARGEST_TRANSMITTANCE = 2.0  # a baseline may lie above 1, but not above 2
+
+# A curve has points at even distances, or at distances that change gradually. Peaks have not.
+_UNEVEN = 1.5  # ratio of neighboring distances
+_CENTROID_DISTANCE = 0.3  # m/z. Peaks of singly charged ions are about 1 apart, points of a profile far less
 
 
 @dataclass
@@ -45,6 +48,19 @@ class MeasuredSpectrum:
         """
         raise ValueError(f"{self.path}, line {self.lines[point]}: {problem}")
 
+    def check_finite(self) -> None:
+        """Check that positions and values are numbers.
+
+        Raises:
+            ValueError: a point is not finite.
+        """
+        for point, (position, value) in enumerate(zip(self.positions, self.values, strict=True)):
+            if not (math.isfinite(position) and math.isfinite(value)):
+                self.refuse(
+                    point,
+                    f"position and value must be finite; got {position:g} and {value:g}. Drop or repair the line.",
+                )
+
     def check(self) -> None:
         """Check that the points are a function of position.
 
@@ -55,12 +71,7 @@ class MeasuredSpectrum:
         x = self.positions
         if len(x) < 2:
             raise ValueError(f"{self.path} must hold at least two points of a spectrum; found {len(x)}.")
-        for point, (position, value) in enumerate(zip(x, self.values, strict=True)):
-            if not (math.isfinite(position) and math.isfinite(value)):
-                self.refuse(
-                    point,
-                    f"position and value must be finite; got {position:g} and {value:g}. Drop or repair the line.",
-                )
+        self.check_finite()
         ascending = x[1] > x[0]
         for point in range(1, len(x)):
             if x[point] == x[point - 1]:
@@ -75,6 +86,23 @@ class MeasuredSpectrum:
                     "the lines; if the file holds several spectra, one after the other, split it.",
                 )
 
+    def check_undeclared_positions(self, axis: SpectrumAxis) -> None:
+        """Check that positions whose unit is not stated can be in the unit of the axis.
+
+        Raises:
+            ValueError: they are beyond the axis, or nearly so, and fit it in another unit.
+        """
+        covered, inside = self._coverage(axis.unit, axis)
+        other = self._fitting_unit(axis)
+        if covered == 0 or (covered < 0.25 and other is not None):
+            self._refuse_beyond(axis.unit, axis)
+        if covered < 0.25 and inside < 0.75:
+            warnings.warn(
+                f"{self.path} names no unit of positions, and its range of {self._range()} covers {covered:.0%} of the "
+                f"axis {axis.name!r}, {axis.start:g} to {axis.stop:g} {axis.unit}. Pass x_unit.",
+                stacklevel=4,
+            )
+
     def on_axis(
         self,
         axis: SpectrumAxis,
@@ -84,7 +112,7 @@ class MeasuredSpectrum:
         outside: str = "zero",
         conserve_area: bool = False,
     ) -> Float32[Tensor, "1 length"]:
-        """Resample absorbances or intensities to an axis.
+        """Resample absorbances or intensities of checked points to an axis.
 
         Args:
             axis: The axis wanted.
@@ -98,30 +126,83 @@ class MeasuredSpectrum:
             (1, L).
 
         Raises:
-            ValueError: a unit is unknown or cannot be converted, or a point is impossible. The message names its line.
+            ValueError: a unit cannot be converted, the points are a list of peaks or beyond the axis, or one is
+                impossible. The message names its line.
         """
-        check_choice("y_unit", y_unit, Y_UNITS)
-        self.check()
-        positions = self._converted(x_unit, axis)
+        positions = self.converted(x_unit, axis)
+        self._refuse_peaks(x_unit, positions, axis)
         values = torch.tensor(self.values, dtype=torch.float64)
         if "transmittance" in y_unit:
             values = self._absorbance(values, y_unit, min_transmittance)
+        if self._coverage(x_unit, axis)[0] == 0:
+            self._refuse_beyond(x_unit, axis)
         row = resample(values.unsqueeze(0), positions, axis, outside, conserve_area)
         return row.to(torch.float32)
 
-    def _converted(self, x_unit: str, axis: SpectrumAxis) -> Tensor:
+    def converted(self, x_unit: str, axis: SpectrumAxis) -> Tensor:
+        """Convert the positions to the unit of an axis, (K,) float64.
+
+        Raises:
+            ValueError: the unit cannot be converted, or a position has no counterpart.
+        """
         positions = torch.tensor(self.positions, dtype=torch.float64)
-        if x_unit == axis.unit:
+        unit = position_unit(axis.unit) or axis.unit
+        if x_unit in (unit, axis.unit):
             return positions
-        if x_unit not in _TO_WAVENUMBER or axis.unit not in _FROM_WAVENUMBER:
+        if x_unit not in _TO_WAVENUMBER or unit not in _FROM_WAVENUMBER:
             raise ValueError(
-                f"x_unit must be the unit of the axis ({axis.unit!r} of {axis.name!r}), or both must be among "
-                f"{list(_TO_WAVENUMBER)}, which are converted; got {x_unit!r}."
+                f"{self.path}: x_unit must be the unit of the axis ({axis.unit!r} of {axis.name!r}), or both must be "
+                f"among {list(_TO_WAVENUMBER)}, which are converted; got {x_unit!r}."
             )
         self._refuse_where(
             positions <= 0, f"positions in {x_unit} must be positive to be converted to {axis.unit}; got", positions
         )
-        return _FROM_WAVENUMBER[axis.unit](_TO_WAVENUMBER[x_unit](positions))
+        return _FROM_WAVENUMBER[unit](_TO_WAVENUMBER[x_unit](positions))
+
+    def _refuse_peaks(self, x_unit: str, positions: Tensor, axis: SpectrumAxis) -> None:
+        """Refuse points that are peaks: between them the spectrum is empty, and must not be interpolated."""
+        distance = torch.tensor(self.positions, dtype=torch.float64).diff().abs()
+        if len(distance) < 2:
+            return
+        ratio = distance[1:] / distance[:-1]
+        uneven = (ratio > _UNEVEN) | (ratio < 1 / _UNEVEN)
+        mean_distance = float(positions[-1] - positions[0]) / len(distance)
+        peaks = abs(mean_distance) > axis.step and float(uneven.double().mean()) > 1 / 3
+        if x_unit == "m/z" and float(distance.median()) > _CENTROID_DISTANCE:
+            peaks = float(distance.max()) > min(_UNEVEN * float(distance.min()), _UNEVEN * max(axis.step, 1.0))
+        if peaks:
+            raise ValueError(
+                f"{self.path} must hold a curve to be interpolated; its {len(self.positions)} positions from "
+                f"{self._range()} are {float(distance.min()):g} to {float(distance.max()):g} apart, as peaks are. Read "
+                "them with molspectra.data.read_peak_list, or fill the gaps of a curve."
+            )
+
+    def _coverage(self, x_unit: str, axis: SpectrumAxis) -> tuple[float, float]:
+        """Return the part of the axis that the file covers in this unit, and the part of its range that is on it."""
+        ends = MeasuredSpectrum(self.path, [min(self.positions), max(self.positions)], [], self.lines)
+        low, high = sorted(ends.converted(x_unit, axis).tolist())
+        samples = (axis.grid >= low - 1e-3 * axis.step) & (axis.grid <= high + 1e-3 * axis.step)
+        overlap = max(0.0, min(high, axis.stop) - max(low, axis.start))
+        return float(samples.double().mean()), overlap / max(high - low, 1e-300)
+
+    def _fitting_unit(self, axis: SpectrumAxis) -> str | None:
+        """Return the unit that would lay the file over most of the axis, or most of the file on it."""
+        if min(self.positions) <= 0 or position_unit(axis.unit) not in _FROM_WAVENUMBER:
+            return None
+        fits = {unit: max(self._coverage(unit, axis)) for unit in _TO_WAVENUMBER if unit != position_unit(axis.unit)}
+        unit = max(fits, key=lambda unit: fits[unit])
+        return unit if fits[unit] > 0.5 else None
+
+    def _refuse_beyond(self, x_unit: str, axis: SpectrumAxis) -> None:
+        other = self._fitting_unit(axis)
+        advice = f"did you mean x_unit={other!r}?" if other and other != x_unit else "pass x_unit, or another axis."
+        raise ValueError(
+            f"{self.path} must overlap with the axis {axis.name!r}: the file spans {self._range()} {x_unit}, the axis "
+            f"{axis.start:g} to {axis.stop:g} {axis.unit}; {advice}"
+        )
+
+    def _range(self) -> str:
+        return f"{min(self.positions):g} to {max(self.positions):g}"
 
     def _absorbance(self, values: Tensor, y_unit: str, min_transmittance: float | None) -> Tensor:
         """Convert transmittance to absorbance, A = -log10 T."""

@@ -3,19 +3,17 @@
 Tables with one spectrum per row, as published data sets have them, are read by `spectrum_rows`.
 """
 
-import math
-import re
 from pathlib import Path
 
 from jaxtyping import Float32
 from torch import Tensor
 
-from molspectra.data.io.measured_spectrum import MeasuredSpectrum
-from molspectra.data.io.text import read_lines
-from molspectra.spectra.axis import SpectrumAxis
-
-# A cell that is one number with a decimal comma.
-_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+(?:[eE][+-]?\d+)?")
+from molspectra._validation import check_choice
+from molspectra.data.io.column_headers import column_headers
+from molspectra.data.io.declared_units import Declared
+from molspectra.data.io.text_table import TableFormat, read_table
+from molspectra.spectra.axis import SpectrumAxis, check_axis
+from molspectra.spectra.resampling import OUTSIDE
 
 
 def read_spectrum_table(
@@ -25,29 +23,38 @@ def read_spectrum_table(
     x_column: int = 0,
     y_column: int = 1,
     x_unit: str | None = None,
-    y_unit: str = "absorbance",
+    y_unit: str | None = None,
     delimiter: str | None = None,
+    decimal: str = ".",
     min_transmittance: float | None = None,
     outside: str = "zero",
     conserve_area: bool = False,
 ) -> Float32[Tensor, "1 length"]:
     r"""Read a spectrum from a text file with one point per line, and resample it to an axis.
 
-    Positions may ascend or descend, at any spacing. Lines of text may precede the points. Empty lines and lines that
-    begin with # are ignored everywhere. Any other line that cannot be read is an error.
+    Positions may ascend or descend, at any spacing. Lines of text may precede the points, and follow them below an
+    empty line or a mark of instruments (">>>>>End Processed Spectral Data<<<<<", "[Comments]"). Empty lines and lines
+    that begin with #, %, ! or // are ignored everywhere. Any other line that cannot be read is an error.
+
+    Units and kinds of intensities are read from the header. Nothing that changes a number is guessed: a header that
+    contradicts the points, or the axis, is an error that says which argument to pass.
 
     Args:
-        path: The file, in UTF-8 or Latin-1, with decimal points.
+        path: The file, in UTF-8 or Latin-1.
         axis: The axis wanted.
-        x_column: Column of the positions, counted from 0.
+        x_column: Column of the positions, counted from 0. An empty first column counts.
         y_column: Column of the values.
-        x_unit: Unit of the positions, "cm^-1", "nm", "um" or "eV", which are converted into one another by their exact
-            constants, or any unit, if it is the unit of the axis. By default the unit of the axis. Values are not
-            rescaled: absorbance needs no factor, a density per nm would.
-        y_unit: "absorbance" and "intensity" are not converted. "transmittance" T (0 to 1) and
-            "percent_transmittance" (0 to 100) are turned into absorbance, -log10 T.
+        x_unit: Unit of the positions, instead of the header's: "cm^-1", "nm", "um" or "eV", which are converted into
+            one another by their exact constants, or any unit, if it is the unit of the axis. By default the unit of the
+            header or, if that names none, the unit of the axis. Values are not rescaled: absorbance needs no factor, a
+            density per nm would.
+        y_unit: Kind of the values, instead of the header's. "absorbance" and "intensity" are not converted.
+            "transmittance" T (0 to 1) and "percent_transmittance" (0 to 100) are turned into absorbance, -log10 T. If
+            the header names none, values within ±10 are taken for absorbance and others refused, except on axes in ppm
+            or m/z and for Raman spectra, which have arbitrary intensities.
         delimiter: Separator of columns. By default the first of semicolon, tab and comma that is in the line,
             otherwise blanks.
+        decimal: Decimal mark of numbers, "." or ",".
         min_transmittance: Transmittances below are raised to this one (a fraction, also for percents), rather than
             refused when they are 0 or less. It limits the absorbance: 1e-3 to 3.
         outside: Value where the axis reaches beyond the measured range: "zero", "nan", to see where (models accept
@@ -58,76 +65,37 @@ def read_spectrum_table(
     Returns:
         Absorbance or intensity on the axis, (1, L) float32.
 
+    Warns:
+        UserWarning: no unit or kind is named, and the values look like transmittance, or most of the file lies beyond
+            the axis.
+
     Raises:
         FileNotFoundError: there is no such file.
+        TypeError: `axis` is no SpectrumAxis.
         ValueError: a line cannot be read, has too few columns, decimal commas, or a value that is not finite,
-            positions occur twice or are out of order, a value is not a transmittance, the file has fewer than two
-            points, or an argument is wrong. The message names file and line.
+            positions occur twice, are out of order or are those of a list of peaks, a value is not a transmittance, the
+            file has fewer than two points, or does not overlap with the axis, a unit or kind is unknown, or an argument
+            is wrong. The message names file and line.
 
     Example:
         >>> file = tmp_path / "measured.csv"
-        >>> _ = file.write_text("wavenumber,percent T\n3000,100\n2000,10\n1000,100\n")
+        >>> _ = file.write_text("wavenumber (cm-1),%T\n3000,100\n2000,10\n1000,100\n")
         >>> axis = ms.data.SpectrumAxis("ir", 1000, 3000, 500, "cm^-1")
-        >>> read_spectrum_table(file, axis, y_unit="percent_transmittance")
+        >>> read_spectrum_table(file, axis)
         tensor([[0.0000, 0.5000, 1.0000, 0.5000, 0.0000]])
     """
-    if min(x_column, y_column) < 0 or x_column == y_column:
-        raise ValueError(
-            f"x_column and y_column must be two different columns, counted from 0; got {x_column} and {y_column}."
-        )
-    if delimiter == "":
-        raise ValueError("delimiter must not be empty; got ''. For blanks leave it out.")
-    spectrum = _parse(Path(path), x_column, y_column, delimiter)
-    return spectrum.on_axis(axis, x_unit or axis.unit, y_unit, min_transmittance, outside, conserve_area)
-
-
-def _parse(path: Path, x_column: int, y_column: int, delimiter: str | None) -> MeasuredSpectrum:
-    spectrum = MeasuredSpectrum(path, [], [], [])
-    for number, line in enumerate(read_lines(path), start=1):
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
-        _refuse_decimal_commas(path, number, line)
-        cells = _split(line, delimiter)
-        x, y = (_number(cells, column) for column in (x_column, y_column))
-        if x is not None and y is not None:
-            spectrum.positions.append(x)
-            spectrum.values.append(y)
-            spectrum.lines.append(number)
-        elif spectrum.lines or x is not None:
-            # A line of text before the points has no position. A line with a position is a damaged point.
-            raise ValueError(
-                f"{path}, line {number}: expected numbers in columns {x_column} and {y_column}; got {line.strip()!r}, "
-                f"which splits into {cells}. Repair the line, mark it with #, or pass delimiter, x_column or y_column."
-            )
-    return spectrum
-
-
-def _split(line: str, delimiter: str | None) -> list[str]:
-    if delimiter is None:
-        delimiter = next((mark for mark in ";\t," if mark in line), None)
-    return [cell.strip() for cell in line.strip().split(delimiter)]
-
-
-def _number(cells: list[str], column: int) -> float | None:
-    try:
-        # Python accepts underscores in numbers, tables do not.
-        return float(cells[column].replace("_", "?"))
-    except (IndexError, ValueError):
-        return None
-
-
-def _refuse_decimal_commas(path: Path, number: int, line: str) -> None:
-    cells = [cell for cell in re.split(r"[;\s]+", line.strip()) if cell]
-    if len(cells) > 1 and any(_DECIMAL_COMMA.fullmatch(cell) for cell in cells) and all(map(_is_number, cells)):
-        raise ValueError(
-            f"{path}, line {number}: numbers must have decimal points; got decimal commas in {line.strip()!r}. Replace "
-            "them: text.replace(',', '.')."
-        )
-
-
-def _is_number(cell: str) -> bool:
-    """Check that a cell is a number, with a decimal point or a decimal comma."""
-    try:
-        return not math.isnan(float(cell.replace(",", ".")))
-    except ValueError:
-        return False
+    check_axis("axis", axis)
+    check_choice("outside", outside, OUTSIDE)
+    form = TableFormat(x_column, y_column, delimiter, decimal)
+    table = read_table(Path(path), form)
+    x_header, y_header = column_headers(table, form) if y_unit is None or x_unit is None else ("", "")
+    table.spectrum.check()
+    declared = Declared(table.spectrum, axis, "header")
+    return table.spectrum.on_axis(
+        axis,
+        declared.x_unit(x_unit, x_header),
+        declared.y_unit(y_unit, y_header, min_transmittance),
+        min_transmittance,
+        outside,
+        conserve_area,
+    )

@@ -52,7 +52,7 @@ def test_tables_equal_numpy(write, delimiter, header, descending):
 def test_encodings_line_ends_and_columns(write):
     rows = "".join(f"{i}|{b:.10g}|{a:.10g}\r\n" for i, (a, b) in enumerate(zip(X, Y, strict=True)))
     for content in (("\ufeffnumber|A|cm⁻¹\r\n" + rows).encode(), ("number|A|\u00b5m\r\n" + rows).encode("latin-1")):
-        spectrum = read_spectrum_table(write(content), AXIS, x_column=2, y_column=1, delimiter="|")
+        spectrum = read_spectrum_table(write(content), AXIS, x_column=2, y_column=1, x_unit="cm^-1", delimiter="|")
         np.testing.assert_allclose(spectrum[0].numpy(), interpolated(X, Y), rtol=1e-6)
 
 
