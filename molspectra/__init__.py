@@ -5,7 +5,9 @@
 Each folder is one stage of that pipeline. `methods` are the published recipes, wired from the parts of the others.
 """
 
+import importlib
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 from molspectra import (
     data,
@@ -49,3 +51,10 @@ __all__ = [
     "retrieval",
     "spectra",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import `molspectra.sklearn`, which needs scikit-learn, when it is first used."""
+    if name == "sklearn":
+        return importlib.import_module("molspectra.sklearn")
+    raise AttributeError(f"module 'molspectra' has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""`python -m molspectra embed …` and `python -m molspectra info`."""
+"""Command line: `molspectra embed`, `molspectra list` and `molspectra info`, also as `python -m molspectra …`."""
 
 import argparse
 import importlib.metadata
@@ -6,30 +6,37 @@ import platform
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
-import numpy as np
 import torch
 
 import molspectra as ms
 from molspectra.embedding import embed_molecules
-from molspectra.embedding.models import load_encoder
+from molspectra.embedding.writing import SUFFIXES, check_suffix
 from molspectra.pretrained.card import cache_dir
 
 _PACKAGES = ("torch", "torch-geometric", "e3nn", "numpy", "scipy", "safetensors", "rdkit", "ase", "huggingface-hub")
-_POOLS = ("sum", "mean", "none", "head")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command, and return 0 if it succeeded, 1 if some molecules failed, 2 if nothing could be done."""
-    parser = argparse.ArgumentParser(prog="python -m molspectra", description=ms.__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="molspectra", description=ms.__doc__.splitlines()[0])
+    parser.add_argument("--version", action="version", version=f"molspectra {ms.__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("info", help="versions, devices and the cache, for bug reports")
+    commands.add_parser("list", help="published checkpoints, and how to get each")
     embed = commands.add_parser("embed", help="features of the molecules of a file")
-    embed.add_argument("molecules", type=Path, help=".sdf, .mol, .xyz, .extxyz or .smi")
-    embed.add_argument("-o", "--output", type=Path, required=True, help="the .npz to write")
+    embed.add_argument("molecules", type=Path, help=".csv, .sdf, .mol, .xyz, .extxyz or .smi")
+    embed.add_argument("-o", "--output", type=Path, required=True, help=f"file to write: {', '.join(SUFFIXES)}")
     embed.add_argument("--model", required=True, help="a name, a directory of pretrained.save, or a published file")
-    embed.add_argument("--pool", choices=_POOLS, default="sum", help="head: as the model's energy head")
-    embed.add_argument("--layers", type=int, nargs="+", help="layers to read, in place of the output")
+    embed.add_argument("--smiles", metavar="COLUMN", help="column of a .csv that holds SMILES")
+    embed.add_argument(
+        "--pool",
+        default="sum",
+        help='sum, mean, max, several as "mean+sum", none (atoms), or head (as the energy head)',
+    )
+    embed.add_argument("--no-hydrogens", action="store_true", help="pool over heavy atoms only")
+    embed.add_argument("--layers", nargs="+", help="layers to read, by number or all, in place of the output")
     embed.add_argument("--batch-size", type=int, default=128)
     embed.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     embed.add_argument("--seed", type=int, default=0, help="of conformers")
@@ -37,6 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     if given.command == "info":
         print("\n".join(machine_info()))
+        return 0
+    if given.command == "list":
+        for checkpoint in map(ms.pretrained.checkpoint_info, ms.pretrained.list_checkpoints()):
+            print(f"{checkpoint.name:18}{checkpoint.method:12}{checkpoint.status:16}{checkpoint.source}")
         return 0
     try:
         return embed_file(given)
@@ -63,27 +74,36 @@ def embed_file(given: argparse.Namespace) -> int:
     """Write features, names and problems of the molecules of a file, and return the exit status."""
     if not given.output.resolve().parent.is_dir():
         raise ValueError(f"--output must be in a folder that exists; got {given.output}. Make the folder first.")
-    encoder, head_pool = load_encoder(given.model)
-    if given.pool == "head" and head_pool is None:
-        raise ValueError(f"--pool head needs a model with an energy head; {given.model} has none. Use sum or mean.")
+    check_suffix(given.output)
     result = embed_molecules(
-        encoder,
+        given.model,
         given.molecules,
-        {"none": None, "head": head_pool}.get(given.pool, given.pool),
-        layers=given.layers,
+        None if given.pool == "none" else given.pool,
+        smiles=given.smiles,
+        hydrogens=not given.no_hydrogens,
+        layers=_layers(given.layers),
         batch_size=given.batch_size,
         device=given.device,
         seed=given.seed,
         progress=not given.quiet,
     )
-    arrays = result.to_arrays()
-    with given.output.open("wb") as stream:
-        np.savez_compressed(stream, **arrays)
+    result.save(given.output)
     num_embedded = len(result.names) - len(result.problems)
-    print(f"{given.output}: features {arrays['features'].shape} of {num_embedded} molecules", file=sys.stderr)
+    print(f"{given.output}: features of {num_embedded} molecules", file=sys.stderr)
     if result.problems:
         print(f"{len(result.problems)} molecules failed:\n  {result.summary()}", file=sys.stderr)
     return 1 if result.problems else 0
+
+
+def _layers(given: Sequence[str] | None) -> Sequence[int] | Literal["all"] | None:
+    if given is None:
+        return None
+    if given == ["all"]:
+        return "all"
+    try:
+        return [int(layer) for layer in given]
+    except ValueError:
+        raise ValueError(f"--layers must be numbers, or all; got {' '.join(given)}.") from None
 
 
 if __name__ == "__main__":

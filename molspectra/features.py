@@ -115,24 +115,26 @@ class AtomFeatures:
     def pool(
         self,
         batch: Int[Tensor, " atoms"] | None,
-        reduce: Literal["sum", "mean"] = "sum",
+        reduce: Literal["sum", "mean", "max"] = "sum",
         num_molecules: int | None = None,
     ) -> Float[Tensor, "molecules channels"]:
-        """Sum or average the scalars over the atoms of each molecule.
+        """Sum or average the scalars over the atoms of each molecule, or take their maximum.
 
         Args:
             batch: Molecule of each atom, (N,). None for one molecule.
-            reduce: "sum" or "mean".
+            reduce: "sum", "mean" or "max".
             num_molecules: Number of molecules, if known. Default: read from `batch`, which waits for the device.
 
         Returns:
             Molecule features (B, F).
 
         Raises:
-            ValueError: `reduce` is neither "sum" nor "mean".
+            ValueError: `reduce` is none of these.
         """
-        check_choice("reduce", reduce, ("sum", "mean"))
+        check_choice("reduce", reduce, ("sum", "mean", "max"))
         if batch is None:
+            if reduce == "max":
+                return self.scalars.amax(dim=0, keepdim=True)
             pooled = self.scalars.sum(dim=0, keepdim=True)
             return pooled / self.scalars.shape[0] if reduce == "mean" else pooled
         return scatter(self.scalars, batch, dim=0, dim_size=num_molecules, reduce=reduce)

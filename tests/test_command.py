@@ -3,6 +3,7 @@
 import importlib.metadata
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -42,6 +43,44 @@ def test_features_of_a_file(tmp_path, model, capsys):
         assert found["features"].shape == (12, 2, 8)
 
 
+def test_a_table_in_and_out(tmp_path, model):
+    import pandas
+
+    molecules = write(tmp_path / "in.csv", "id;structure;logp\n1;CCO;-0.3\n2;;0.1\n3;O;\n")
+    arguments = ["embed", molecules, "--model", str(tmp_path / "model"), "--quiet", "-o", str(tmp_path / "out.csv")]
+    assert main(arguments) == 2
+    assert main([*arguments, "--smiles", "structure"]) == 1
+    table = pandas.read_csv(tmp_path / "out.csv").drop(columns=["name", "problem"]).to_numpy()
+    assert np.isnan(table).all(axis=1).tolist() == [False, True, False]
+    np.testing.assert_allclose(table[[0, 2]], ms.embed(model, ["CCO", "O"]), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet", "CSV"])
+@pytest.mark.parametrize(
+    "options", [[], ["--layers", "all"], ["--pool", "none"], ["--pool", "mean+max", "--no-hydrogens"]]
+)
+def test_tables(tmp_path, model, suffix, options):
+    import pandas
+
+    molecules = write(tmp_path / "some.smi", "CCO ethanol\nC1CC ring, broken\nO\n")
+    arrays, table = tmp_path / "o.npz", tmp_path / f"o.{suffix}"
+    arguments = ["embed", molecules, "--model", str(tmp_path / "model"), "--quiet", *options]
+    assert [main([*arguments, "-o", str(out)]) for out in (arrays, table)] == [1, 1]
+    read = (pandas.read_parquet if suffix == "parquet" else pandas.read_csv)(table)
+    features = read.drop(columns=["name", "problem", "atom"], errors="ignore").to_numpy()
+    failed = read["name"].str.startswith("some.smi, line 2: ring, broken")
+    assert failed.sum() == 1
+    assert read["problem"][failed].str.contains("must be a valid SMILES").all()
+    assert np.isnan(features[failed]).all()
+    with np.load(arrays) as found:
+        expected = found["features"].reshape(len(found["features"]), -1)
+        if "atom" in read:
+            np.testing.assert_array_equal(read["atom"], [*range(9), -1, *range(3)])
+        else:
+            failed[:] = False
+        np.testing.assert_array_equal(features[~failed].astype(np.float32), expected)
+
+
 def test_published_graph_representations(tmp_path, reference, load_fixture):
     """By way of ASE's .xyz, which has the digits, but no bonds; those guessed are the right ones."""
     import ase
@@ -63,8 +102,12 @@ def test_published_graph_representations(tmp_path, reference, load_fixture):
     [
         ({"molecules": "missing.sdf"}, "There is no file missing.sdf"),
         ({"--model": "no-such-model"}, "no-such-model"),
-        ({"--pool": "head"}, "--pool head needs a model with an energy head"),
+        ({"--pool": "head"}, 'pool="head" needs a model with an energy head'),
         ({"--layers": "9"}, "layers must lie in -2..1"),
+        ({"--layers": "last"}, "--layers must be numbers, or all; got last"),
+        ({"--pool": "median"}, "pool must be"),
+        ({"--output": "o.zip"}, "The output must end in .npz, .csv, .parquet"),
+        ({"--output": "o"}, "The output must end in .npz, .csv, .parquet"),
         ({"--output": "no/such/folder/out.npz"}, "--output must be in a folder that exists"),
         ({"--device": "nowhere"}, "nowhere"),
     ],
@@ -90,6 +133,19 @@ def test_a_file_in_which_nothing_can_be_read(tmp_path, model, capsys):
     molecules = write(tmp_path / "some.smi", "C1CC\n")
     assert main(["embed", molecules, "-o", str(tmp_path / "o.npz"), "--model", str(tmp_path / "model"), "--quiet"]) == 2
     assert "No molecule could be embedded of 1" in capsys.readouterr().err
+
+
+def test_checkpoints_are_listed(capsys):
+    assert main(["list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == list(ms.pretrained.list_checkpoints())
+    assert "https://github.com/jiaor17/3D-EMGP" in lines[-3]
+
+
+def test_version_of_the_installed_script():
+    script = Path(sys.executable).with_name("molspectra")
+    done = subprocess.run([script, "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == f"molspectra {ms.__version__}"
 
 
 def test_info_runs_as_a_module():

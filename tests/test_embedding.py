@@ -10,6 +10,7 @@ from torch_geometric.nn.models import SchNet, ViSNet
 
 import molspectra as ms
 from molspectra.data import from_smiles, read_molecules, to_rdkit
+from molspectra.embedding.progress import count_molecules
 from molspectra.layers import HookPoint
 
 SMILES = ["CCO", "C", "c1ccccc1", "[Na+].[Cl-]", "O=C=O"]
@@ -28,10 +29,10 @@ def by_hand(encoder, molecules, reduce="sum"):
     return torch.stack(rows).numpy()
 
 
-@pytest.mark.parametrize("pool", ["sum", "mean"])
+@pytest.mark.parametrize("pool", ["sum", "mean", "max"])
 @pytest.mark.parametrize("batch_size", [1, 2, 100])
 def test_smiles_in_order(encoder, pool, batch_size):
-    expected = by_hand(encoder, map(from_smiles, SMILES), pool)
+    expected = by_hand(encoder, map(from_smiles, SMILES), "amax" if pool == "max" else pool)
     actual = ms.embed(encoder, SMILES, pool, batch_size=batch_size)
     assert actual.dtype == np.float32
     np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-4)
@@ -83,6 +84,37 @@ def test_atoms(encoder):
         torch.testing.assert_close(row, encoder(molecule.z, molecule.pos).scalars.detach(), rtol=1e-4, atol=1e-4)
 
 
+def test_several_reductions_side_by_side(encoder):
+    parts = [ms.embed(encoder, SMILES, pool) for pool in ("mean", "max", "sum")]
+    np.testing.assert_array_equal(ms.embed(encoder, SMILES, "mean+max+sum"), np.concatenate(parts, axis=1))
+    assert ms.embed(encoder, "O", "mean+sum", layers=[0, 1]).shape == (1, 2, 32)
+
+
+def test_heavy_atoms_alone(encoder):
+    molecules = [from_smiles(smiles) for smiles in SMILES]
+    atoms = [encoder(molecule.z, molecule.pos).scalars.detach()[molecule.z > 1] for molecule in molecules]
+    rows = ms.embed(encoder, molecules, None, hydrogens=False, output="torch")
+    for row, expected in zip(rows, atoms, strict=True):
+        torch.testing.assert_close(row, expected, rtol=1e-4, atol=1e-4)
+    means = ms.embed(encoder, molecules, "mean", hydrogens=False, output="torch")
+    torch.testing.assert_close(means, torch.stack([row.mean(dim=0) for row in atoms]), rtol=1e-4, atol=1e-4)
+    head = ms.heads.MoleculePooling(16)
+    read = ms.embed(encoder, molecules, head, hydrogens=False, output="torch", batch_size=2)
+    for row, molecule in zip(read, molecules, strict=True):
+        heavy = (molecule.z > 1).nonzero()[:, 0]
+        expected = head(encoder(molecule.z, molecule.pos).select(heavy))[0].detach()
+        torch.testing.assert_close(row, expected, rtol=1e-4, atol=1e-4)
+    with pytest.warns(UserWarning, match=r"\[H\]\[H\]: hydrogens=False leaves no atom of it"):
+        assert np.isnan(ms.embed(encoder, ["O", "[H][H]"], hydrogens=False)).all(axis=1).tolist() == [False, True]
+
+
+def test_a_pool_that_fails_is_no_fault_of_a_molecule(encoder):
+    with pytest.raises(ValueError, match="pool=MoleculePooling failed on features"):
+        ms.embed(encoder, SMILES, ms.heads.MoleculePooling(8))
+    with pytest.raises(ValueError, match=r"pool=<lambda> must return a row per molecule, \(2, .*got \(9, 16\)"):
+        ms.embed(encoder, ["O", "CO"], lambda atoms, data: atoms.scalars)
+
+
 class TwoLayers(nn.Module):
     """An encoder of a user's whose layers can be read."""
 
@@ -101,6 +133,7 @@ class TwoLayers(nn.Module):
 def test_layers_by_number():
     assert ms.embed(TwoLayers(), "O", layers=[0, 1, -1, -2])[0, :, 0].tolist() == [10, 100, 100, 10]
     assert ms.embed(TwoLayers(), "O").tolist() == [[10000]]
+    assert ms.embed(TwoLayers(), "O", layers="all")[0, :, 0].tolist() == [10, 100]
     assert ms.embed(TwoLayers(), "O", pool=None, layers=[0])[0].shape == (3, 1, 1)
     with pytest.raises(ValueError, match=r"layers must lie in -2..1; got \[2\]"):
         ms.embed(TwoLayers(), "O", layers=[2])
@@ -184,6 +217,7 @@ def test_published_graph_representations(reference, load_fixture):
     molecules, expected = published_molecules(load_fixture)
     actual = ms.embed(checkpoint.encoder, molecules, pool=checkpoint.energy_head.pool, output="torch")
     assert (actual - expected).abs().max() < 1e-4 * expected.abs().max()
+    torch.testing.assert_close(ms.embed(checkpoint, molecules, pool="head", output="torch"), actual)
 
 
 def published_molecules(load_fixture):
@@ -230,7 +264,9 @@ def test_smiles_of_a_file_are_named(tmp_path):
         (3, {}, TypeError, "molecules must be SMILES, .*got a int"),
         ([], {}, ValueError, "No molecule could be embedded of 0: the source is empty"),
         ("O", {"batch_size": 0}, ValueError, "batch_size must be at least 1"),
-        ("O", {"pool": "max"}, ValueError, "pool must be"),
+        ("O", {"pool": "median"}, ValueError, 'pool must be "sum", "mean", "max", several'),
+        ("O", {"pool": "mean+"}, ValueError, "pool must be"),
+        ("O", {"pool": "head"}, ValueError, 'pool="head" needs a model with an energy head'),
         ("O", {"on_error": "ignore"}, ValueError, "on_error must be"),
         ("O", {"layers": []}, ValueError, "layers must name at least one"),
         ("O", {"output": "np"}, ValueError, 'output must be "numpy" or "torch"'),
@@ -361,6 +397,44 @@ def test_an_encoder_by_its_directory(encoder, tmp_path):
     ms.pretrained.save(ms.spectra.SpecFormer({"ir": 60}, 10, 5, 8, num_heads=2), tmp_path / "specformer")
     with pytest.raises(ValueError, match="must be an encoder; .*holds a SpecFormer"):
         ms.embed(tmp_path / "specformer", "O")
+
+
+@pytest.mark.usefixtures("no_shape_checks")
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (ms.encoders.PaiNN, r"got the class PaiNN. Make one: PaiNN\(...\)"),
+        (ms.methods.Coord(16), "got a Coord. Pass the encoder that it was trained with"),
+        (ms.heads.ScalarHead(16), r"got ScalarHead\(atoms, data\)"),
+        (np.zeros(3), "got a ndarray"),
+        (None, "got a NoneType"),
+    ],
+)
+def test_what_is_no_encoder_is_refused_in_one_line(model, message):
+    with pytest.raises(TypeError, match=message) as caught:
+        ms.embed(model, "O")
+    assert len(str(caught.value)) < 250
+
+
+SOURCES_OF_KNOWN_SIZE = SOURCES.keys() - {"generator", "mixture"}
+
+
+@pytest.mark.parametrize("source", sorted(SOURCES_OF_KNOWN_SIZE))
+def test_progress_knows_the_number_of_molecules(source, tmp_path):
+    assert count_molecules(SOURCES[source](tmp_path)) == len(SMILES)
+    assert count_molecules(SOURCES["generator"](tmp_path)) is None
+
+
+def test_progress_knows_the_number_of_rows(tmp_path):
+    table = {"name": list("abcde"), "smiles": SMILES}
+    path = tmp_path / "o.csv"
+    path.write_text("name,smiles\n" + "".join(f'"of\ntwo lines",{one}\n' for one in SMILES))
+    assert [count_molecules(source, "smiles") for source in (table, path)] == [5, 5]
+
+
+def test_progress_is_shown(encoder, capsys):
+    ms.embed(encoder, ["O", "C"], progress=True)
+    assert "molecules: 100%" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("pool", ["sum", None])

@@ -1,8 +1,7 @@
 """Encoding of a batch of molecules, with retries where one molecule is broken or the batch is too large."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Literal
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -10,10 +9,8 @@ from torch.profiler import record_function
 from torch_geometric.data import Batch, Data
 
 from molspectra.embedding.faults import is_device_failure, is_of_molecule, is_out_of_memory
-from molspectra.embedding.layers import LayersError, encode_layers
-from molspectra.features import AtomFeatures
-
-Pool = Literal["sum", "mean"] | Callable[..., Tensor] | None
+from molspectra.embedding.layers import Layers, LayersError, encode_layers
+from molspectra.embedding.pooling import PoolError, Pooling
 
 
 class BatchEncoder:
@@ -21,14 +18,14 @@ class BatchEncoder:
 
     Args:
         encoder: Maps (z, pos, batch) to atom features, in evaluation mode and on `device`.
-        pool: "sum", "mean", a callable, or None for features of atoms (see :func:`molspectra.embed`).
-        layers: Layers to read in place of the output.
+        pooling: Maps features of atoms to rows of molecules.
+        layers: Layers to read in place of the output (see :func:`molspectra.embed`).
         device: Device of the encoder.
     """
 
-    def __init__(self, encoder: nn.Module, pool: Pool, layers: Sequence[int] | None, device: torch.device) -> None:
+    def __init__(self, encoder: nn.Module, pooling: Pooling, layers: Layers, device: torch.device) -> None:
         self.encoder = encoder
-        self.pool = pool
+        self.pooling = pooling
         self.layers = layers
         self.device = device
         self.most: float = math.inf
@@ -79,7 +76,7 @@ class BatchEncoder:
         """
         try:
             return self._encode(group)
-        except LayersError:
+        except (LayersError, PoolError):
             raise
         except Exception as error:
             if is_out_of_memory(error):
@@ -103,21 +100,10 @@ class BatchEncoder:
     def _encode(self, group: Mapping[int, Data]) -> dict[int, Tensor]:
         with record_function("molspectra::embed"):
             batch = Batch.from_data_list(list(group.values())).to(self.device)
-            outputs = encode_layers(self.encoder, batch, self.layers)
-            if self.pool is None:
-                atoms = torch.stack([output.scalars for output in outputs], dim=1).cpu()
-                rows: Sequence[Tensor] = atoms.split([len(molecule.z) for molecule in group.values()])
-            else:
-                rows = torch.stack([self._pooled(output, batch) for output in outputs], dim=1).cpu().unbind()
+            rows = self.pooling(encode_layers(self.encoder, batch, self.layers), batch)
         if self.layers is None:
             rows = [row.squeeze(-2) for row in rows]
         return dict(zip(group, rows, strict=True))
-
-    def _pooled(self, atoms: AtomFeatures, batch: Batch) -> Tensor:
-        if callable(self.pool):
-            return self.pool(atoms, batch)
-        assert self.pool is not None
-        return atoms.pool(batch.batch, self.pool, batch.num_graphs)
 
 
 def _alike(molecules: Mapping[int, Data]) -> Iterable[dict[int, Data]]:

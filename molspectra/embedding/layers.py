@@ -1,6 +1,7 @@
 """Features of chosen layers of an encoder."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 from torch import Tensor, nn
 from torch_geometric.data import Batch
@@ -9,18 +10,21 @@ from molspectra.features import AtomFeatures
 from molspectra.layers.hook_point import HookPoint
 from molspectra.methods.encoding import encode
 
+Layers = Sequence[int] | Literal["all"] | None
+"""Numbers of layers, from 0 or from the end, "all" of them, or None for the output of an encoder."""
+
 
 class LayersError(ValueError):
     """Layers that an encoder does not have, which is no fault of a molecule."""
 
 
-def encode_layers(encoder: nn.Module, batch: Batch, layers: Sequence[int] | None) -> list[AtomFeatures]:
+def encode_layers(encoder: nn.Module, batch: Batch, layers: Layers) -> list[AtomFeatures]:
     """Return an encoder's output, or the scalars after some of its layers.
 
     Args:
         encoder: Maps (z, pos, batch) to atom features.
         batch: Molecules.
-        layers: Layers to read, from 0, or from the end by negative numbers. None for the output.
+        layers: Layers to read, from 0, or from the end by negative numbers, or "all". None for the output.
 
     Raises:
         LayersError: the encoder shows no layers, or fewer.
@@ -37,9 +41,12 @@ def encode_layers(encoder: nn.Module, batch: Batch, layers: Sequence[int] | None
             hook.remove()
     if not seen:
         raise LayersError(
-            f"layers={list(layers)} asks for features within {type(encoder).__name__}, which shows none. Call a "
-            "molspectra.layers.HookPoint on the scalars after each of its layers, or leave layers out."
+            f"layers={layers if layers == 'all' else list(layers)} asks for features within {type(encoder).__name__}, "
+            "which shows none. Call a molspectra.layers.HookPoint on the scalars after each of its layers, or leave "
+            "layers out."
         )
+    if layers == "all":
+        return [AtomFeatures(scalars) for scalars in seen]
     if not all(-len(seen) <= layer < len(seen) for layer in layers):
         raise LayersError(f"layers must lie in {-len(seen)}..{len(seen) - 1}; got {list(layers)}.")
     return [AtomFeatures(seen[layer]) for layer in layers]

@@ -1,37 +1,56 @@
-"""Encoders by name, directory or file."""
+"""Encoders by name, directory or file, or within a loaded checkpoint."""
 
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
-from molspectra._signature import attribute_of
+from molspectra._signature import attribute_of, parameters_of
 from molspectra.encoders.protocol import Encoder
+from molspectra.methods.pretext_task import PretextTask
 from molspectra.pretrained import ReferenceCheckpoint, load, load_reference
 
-
-def as_encoder(encoder_or_name: Encoder | str | Path) -> nn.Module:
-    """Return an encoder as a module, loaded if it is given by name, directory or file."""
-    if isinstance(encoder_or_name, str | Path):
-        return load_encoder(encoder_or_name)[0]
-    return encoder_or_name if isinstance(encoder_or_name, nn.Module) else _Function(encoder_or_name)
+Model = Encoder | ReferenceCheckpoint | str | Path
+"""An encoder, a checkpoint that holds one, or the name, directory or file of either."""
 
 
-def load_encoder(model: str | Path) -> tuple[nn.Module, nn.Module | None]:
-    """Load an encoder, and the pooling of its energy head if it has one.
+def load_encoder(model: Model) -> tuple[nn.Module, nn.Module | None]:
+    """Return an encoder as a module, and the pooling of its energy head if it has one.
 
     Args:
-        model: A name or directory for :func:`molspectra.pretrained.load`, or a published file for
+        model: Any callable `encoder(z, pos, batch)`, a :class:`~molspectra.pretrained.ReferenceCheckpoint`, a name or
+            directory for :func:`molspectra.pretrained.load`, or a file for
             :func:`molspectra.pretrained.load_reference`.
 
     Raises:
-        ValueError: the model is no encoder and has none.
+        ValueError: the model holds no encoder.
+        TypeError: it is none of these.
     """
-    loaded = load_reference(model) if Path(model).is_file() else load(model)
-    if isinstance(loaded, ReferenceCheckpoint):
-        return loaded.encoder, None if loaded.energy_head is None else loaded.energy_head.pool
-    if hasattr(loaded, "out_channels") and hasattr(loaded, "cutoff"):
-        return loaded, None
-    raise ValueError(f"The model must be an encoder; {model} holds a {type(loaded).__name__}. Save the encoder alone.")
+    if isinstance(model, str | Path):
+        loaded = load_reference(model) if Path(model).is_file() else load(model)
+        if callable(loaded) and not (hasattr(loaded, "out_channels") and hasattr(loaded, "cutoff")):
+            raise ValueError(
+                f"The model must be an encoder; {model} holds a {type(loaded).__name__}. Save the encoder alone."
+            )
+        return load_encoder(loaded)
+    # A checkpoint cannot be called. A network of a user's that holds an encoder and can be called is one itself.
+    if not callable(model) and isinstance(getattr(model, "encoder", None), nn.Module):
+        energy_head = getattr(model, "energy_head", None)
+        return model.encoder, None if energy_head is None else energy_head.pool  # type: ignore[union-attr]
+    _check_encoder(model)
+    return (model if isinstance(model, nn.Module) else _Function(model)), None  # type: ignore[arg-type]
+
+
+def _check_encoder(model: Any) -> None:
+    expected = "The model must be an encoder (z, pos, batch) -> AtomFeatures, a checkpoint, or the name of either"
+    if isinstance(model, type):
+        raise TypeError(f"{expected}; got the class {model.__name__}. Make one: {model.__name__}(...).")
+    if isinstance(model, PretextTask) or not callable(model):
+        remedy = " Pass the encoder that it was trained with." if isinstance(model, PretextTask) else ""
+        raise TypeError(f"{expected}; got a {type(model).__name__}.{remedy}")
+    parameters = parameters_of(model)
+    if parameters.names and not parameters.takes_any and len(parameters.names) < 3:
+        raise TypeError(f"{expected}; got {type(model).__name__}({', '.join(parameters.names)}).")
 
 
 class _Function(nn.Module):

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -13,20 +12,23 @@ from torch_geometric.data import Data
 from molspectra._validation import check_choice, check_sizes
 from molspectra.data.io.molecule_files import ReadMolecule
 from molspectra.data.io.molecules import read_molecules
-from molspectra.embedding.batches import BatchEncoder, Pool
-from molspectra.embedding.models import as_encoder
+from molspectra.embedding.batches import BatchEncoder
+from molspectra.embedding.layers import Layers
+from molspectra.embedding.models import Model, load_encoder
+from molspectra.embedding.pooling import Pool, Pooling
 from molspectra.embedding.preparation import prepare_molecule
+from molspectra.embedding.progress import show_progress
 from molspectra.embedding.result import EmbeddingResult
-from molspectra.encoders.protocol import Encoder
 
 
 def embed(
-    encoder_or_name: Encoder | str | Path,
+    encoder_or_name: Model,
     molecules: Any,
     pool: Pool = "sum",
     *,
     smiles: str | None = None,
-    layers: Sequence[int] | None = None,
+    hydrogens: bool = True,
+    layers: Layers = None,
     batch_size: int = 128,
     device: torch.device | str | None = None,
     seed: int = 0,
@@ -42,21 +44,23 @@ def embed(
 
     Args:
         encoder_or_name: Any encoder, `encoder(z, pos, batch) -> AtomFeatures`, or a name or directory for
-            :func:`molspectra.pretrained.load`, or a file for :func:`molspectra.pretrained.load_reference`. An encoder
-            that needs bonds gets those of the molecule. If a molecule has none, they are perceived from its positions,
-            with a warning.
+            :func:`molspectra.pretrained.load`, or a file for :func:`molspectra.pretrained.load_reference`, or what
+            these return. An encoder that needs bonds gets those of the molecule. If a molecule has none, they are
+            perceived from its positions, with a warning.
         molecules: SMILES, RDKit molecules, ASE `Atoms`, `Data`, the path of a file, a table, or an iterable of these
             (see :func:`molspectra.data.read_molecules`). SMILES get a conformer.
-        pool: "sum" or "mean" over the atoms of a molecule, a head `pool(atoms, data) -> (M, F)`, such
-            as :class:`~molspectra.heads.MoleculePooling`, or None for features of each atom.
+        pool: "sum", "mean" or "max" over the atoms of a molecule, several of them side by side ("mean+sum"), a head
+            `pool(atoms, data) -> (M, F)` such as :class:`~molspectra.heads.MoleculePooling`, "head" for the pooling of
+            the model's own energy head, or None for features of each atom.
         smiles: Column with the SMILES, if `molecules` is a table: a data frame, a dictionary, a .csv file.
-        layers: Layers whose scalars are taken, from 0, or from the end by negative numbers. They replace the encoder's
-            output, which has passed a last normalization.
+        hydrogens: False pools over heavy atoms only. The encoder still sees the hydrogen atoms.
+        layers: Layers whose scalars are taken, from 0, or from the end by negative numbers, or "all". They replace the
+            encoder's output, which has passed a last normalization.
         batch_size: Molecules in a batch. Results do not depend on it, up to rounding.
         device: Device that encodes, by default that of the encoder, which is moved back afterwards.
         seed: Seed of conformers.
         output: "numpy" or "torch" (on the CPU).
-        progress: Show a progress bar (tqdm).
+        progress: Show a progress bar (tqdm), with the number of molecules where it can be counted.
         on_error: "warn", or "raise" at the first molecule that fails.
 
     Returns:
@@ -83,6 +87,7 @@ def embed(
         molecules,
         pool,
         smiles=smiles,
+        hydrogens=hydrogens,
         layers=layers,
         batch_size=batch_size,
         device=device,
@@ -97,12 +102,13 @@ def embed(
 
 
 def embed_molecules(
-    encoder_or_name: Encoder | str | Path,
+    encoder_or_name: Model,
     molecules: Any,
     pool: Pool = "sum",
     *,
     smiles: str | None = None,
-    layers: Sequence[int] | None = None,
+    hydrogens: bool = True,
+    layers: Layers = None,
     batch_size: int = 128,
     device: torch.device | str | None = None,
     seed: int = 0,
@@ -121,16 +127,17 @@ def embed_molecules(
     """
     check_sizes(batch_size=batch_size)
     check_choice("on_error", on_error, ("warn", "raise"))
-    if not (pool in ("sum", "mean", None) or callable(pool)):
-        raise ValueError(f'pool must be "sum", "mean", None or a head (atoms, data); got {pool!r}.')
     if layers is not None and len(layers) == 0:
         raise ValueError("layers must name at least one layer; got none. Leave it out for the encoder's output.")
+    encoder, head = load_encoder(encoder_or_name)
+    if pool == "head":
+        if head is None:
+            raise ValueError('pool="head" needs a model with an energy head; this one has none. Use "sum" or "mean".')
+        pool = head
+    pooling = Pooling(pool, hydrogens)
     reads: Iterable[ReadMolecule] = read_molecules(molecules, smiles=smiles, labels=(), seed=seed)
     if progress:
-        from tqdm import tqdm
-
-        reads = tqdm(reads, "molecules", unit="")
-    encoder = as_encoder(encoder_or_name)
+        reads = show_progress(reads, molecules, smiles)
     rows: list[Tensor | None] = []
     names: list[str] = []
     problems: dict[int, str] = {}
@@ -143,7 +150,7 @@ def embed_molecules(
 
     modules = [encoder, pool] if isinstance(pool, nn.Module) else [encoder]
     with _evaluating(modules, device) as used:
-        batches = BatchEncoder(encoder, pool, layers, used)
+        batches = BatchEncoder(encoder, pooling, layers, used)
         stream = iter(reads)
         while chunk := list(islice(stream, batch_size)):
             prepared: dict[int, Data] = {}
@@ -151,6 +158,9 @@ def embed_molecules(
                 names.append(read.name)
                 if read.molecule is None:
                     fail(row, read.problem or "")
+                    continue
+                if not hydrogens and bool((read.molecule.z == 1).all()):
+                    fail(row, "hydrogens=False leaves no atom of it.")
                     continue
                 try:
                     prepared[row], guessed = prepare_molecule(read.molecule, encoder)

@@ -3,11 +3,14 @@
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from molspectra.embedding.writing import write_arrays
 
 _NAMED_PROBLEMS = 20  # in texts; `problems` holds all
 
@@ -77,6 +80,19 @@ class EmbeddingResult:
                 "Give molecules with bonds (SMILES, .sdf) where they are known.",
                 stacklevel=stacklevel + 1,
             )
+
+    def save(self, path: str | Path) -> None:
+        """Write features, names and problems, as arrays (.npz) or as a table (.csv, .parquet).
+
+        A table has a row per molecule, or per atom without pooling. Its columns are `name`, `problem`, without pooling
+        `atom` (-1 for a molecule that failed), and the features: `0`, `1`, … or, of several layers, `0.0`, `0.1`, … by
+        layer and channel.
+
+        Raises:
+            ValueError: the suffix is none of these.
+            ImportError: pyarrow, which writes .parquet, is not installed.
+        """
+        write_arrays(self.to_arrays(), Path(path))
 
     def to_arrays(self) -> dict[str, Any]:
         """Return `features`, `names` and `problems` as NumPy arrays, to be saved.
