@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from molspectra.data.chemistry.ase import from_ase
+from molspectra.data.chemistry.bonds import perceive_bonds
 from molspectra.data.units import ENERGY
 from molspectra.methods.regression import Regression
 
@@ -26,7 +27,8 @@ def ase_calculator(
         encoder: The encoder.
         regression: Regression of energies and, unless its forces are None, of forces.
         unit: Unit of the training energies. Forces are in this unit per Å.
-        bond_index: Bonds (2, B), if the encoder needs any.
+        bond_index: Bonds (2, B), if the encoder needs any. By default they are perceived from the positions of the first
+            calculation, and again when atoms are exchanged.
 
     Returns:
         An `ase.calculators.calculator.Calculator` with "energy" in eV and, if trained, "forces" in eV/Å. Forces from a
@@ -35,6 +37,9 @@ def ase_calculator(
     Raises:
         ImportError: ASE is not installed.
         ValueError: The unit is unknown.
+
+    Warns:
+        UserWarning: Bonds were perceived, once for the same atoms.
 
     Example:
         >>> from ase import Atoms
@@ -58,6 +63,7 @@ def ase_calculator(
         """Energies and forces of a fine-tuned encoder."""
 
         implemented_properties = ["energy"] if regression.forces is None else ["energy", "forces"]
+        perceived: tuple[list[int], Tensor, Tensor] | None = None  # elements, bonds and their orders
 
         def calculate(self, atoms: Any = None, properties: Any = None, system_changes: Any = all_changes) -> None:
             super().calculate(atoms, properties, system_changes)
@@ -74,6 +80,16 @@ def ase_calculator(
             molecule = Data(z=molecule.z.to(weight.device), pos=pos)
             if bond_index is not None:
                 molecule.bond_index = bond_index.to(weight.device)
+            elif getattr(encoder, "needs_bonds", False):
+                molecule.bond_index, molecule.bond_order = (part.to(weight.device) for part in self._bonds(molecule))
+                molecule.bond_order = molecule.bond_order.to(weight.dtype)
             return molecule
+
+        def _bonds(self, molecule: Data) -> tuple[Tensor, Tensor]:
+            elements = molecule.z.tolist()
+            # Bonds stay as they are while atoms move, as in a force field: an energy that jumps conserves nothing.
+            if self.perceived is None or self.perceived[0] != elements:
+                self.perceived = (elements, *perceive_bonds(molecule.z.cpu(), molecule.pos.cpu()))
+            return self.perceived[1:]
 
     return FineTuned()

@@ -88,3 +88,18 @@ def test_what_it_cannot_do_is_refused(model, ethanol):
     ethanol.pbc = True
     with pytest.raises(ValueError, match="must not be periodic"):
         ethanol.get_potential_energy()
+
+
+def test_an_encoder_that_needs_bonds_gets_those_of_the_first_positions(ethanol):
+    encoder = ms.encoders.EGNN(16, 2, max_hops=3).double()
+    regression = ms.methods.Regression(ms.heads.ScalarHead(16), label="energy", forces=None).double()
+    molecule = ms.data.from_smiles("CCO")
+    known, perceived = ethanol.copy(), ethanol.copy()
+    known.calc = ms.ase_calculator(encoder, regression, bond_index=molecule.bond_index)
+    perceived.calc = ms.ase_calculator(encoder, regression)
+    with pytest.warns(UserWarning, match="Guessed 8 bonds of 9 atoms") as caught:
+        assert perceived.get_potential_energy() == pytest.approx(known.get_potential_energy(), rel=1e-9)
+    assert len([warning for warning in caught if "Guessed" in str(warning.message)]) == 1
+    for atoms in (known, perceived):
+        atoms.positions[0] += 3.0  # the bond is stretched, and stays
+    assert perceived.get_potential_energy() == pytest.approx(known.get_potential_energy(), rel=1e-9)
