@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
+from molspectra._signature import attribute_of
 from molspectra.data.chemistry.ase import from_ase
 from molspectra.data.chemistry.bonds import perceive_bonds
 from molspectra.data.units import ENERGY
@@ -27,8 +28,8 @@ def ase_calculator(
         encoder: The encoder.
         regression: Regression of energies and, unless its forces are None, of forces.
         unit: Unit of the training energies. Forces are in this unit per Å.
-        bond_index: Bonds (2, B), if the encoder needs any. By default they are perceived from the positions of the first
-            calculation, and again when atoms are exchanged.
+        bond_index: Bonds (2, B), if the encoder needs any. By default they are perceived from the first positions,
+            and again when atoms are exchanged.
 
     Returns:
         An `ase.calculators.calculator.Calculator` with "energy" in eV and, if trained, "forces" in eV/Å. Forces from a
@@ -80,7 +81,7 @@ def ase_calculator(
             molecule = Data(z=molecule.z.to(weight.device), pos=pos)
             if bond_index is not None:
                 molecule.bond_index = bond_index.to(weight.device)
-            elif getattr(encoder, "needs_bonds", False):
+            elif attribute_of(encoder, "needs_bonds", False):
                 molecule.bond_index, molecule.bond_order = (part.to(weight.device) for part in self._bonds(molecule))
                 molecule.bond_order = molecule.bond_order.to(weight.dtype)
             return molecule

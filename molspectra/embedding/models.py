@@ -36,7 +36,7 @@ def load_encoder(model: Model) -> tuple[nn.Module, nn.Module | None]:
     # A checkpoint cannot be called. A network of a user's that holds an encoder and can be called is one itself.
     if not callable(model) and isinstance(getattr(model, "encoder", None), nn.Module):
         energy_head = getattr(model, "energy_head", None)
-        return model.encoder, None if energy_head is None else energy_head.pool  # type: ignore[union-attr]
+        return model.encoder, None if energy_head is None else energy_head.pool
     _check_encoder(model)
     return (model if isinstance(model, nn.Module) else _Function(model)), None  # type: ignore[arg-type]
 
