@@ -9,7 +9,9 @@ from torch import Tensor
 from molspectra._validation import check_choice
 from molspectra.data.io.declared_units import Declared
 from molspectra.data.io.jcamp_file import JCAMPFile, read_jcamp_file
-from molspectra.data.io.jcamp_ordinates import Ordinates, is_affn, parse_line
+from molspectra.data.io.jcamp_lines import read_equidistant
+from molspectra.data.io.jcamp_ordinates import has_decimal_commas, is_affn
+from molspectra.data.io.jcamp_shifts import chemical_shifts
 from molspectra.data.io.measured_spectrum import MeasuredSpectrum
 from molspectra.data.io.spectrum_units import position_unit, value_kind
 from molspectra.spectra.axis import SpectrumAxis, check_axis
@@ -31,13 +33,15 @@ def read_jcamp(
     Reads XYDATA=(X++(Y..Y)), in all its forms (AFFN, PAC, SQZ, DIF, DUP), and XYDATA or XYPOINTS=(XY..XY), after R. S.
     McDonald and P. A. Wilks, Appl. Spectrosc. 42, 151 (1988). Damage is found by the checks of the format: the number
     of points, the position at the beginning of each line, the value that differences must arrive at by the next line,
-    and ##END=. FIRSTY, MAXY and similar labels are not checked, as programs often write them wrong.
+    and ##END=. Lines may begin with the number of a point, as those of NMR programs do. FIRSTY, MAXY and similar labels
+    are not checked, as programs often write them wrong.
 
     Args:
         path: A file with one spectrum.
         axis: The axis wanted.
         x_unit: Unit of the positions, instead of the file's XUNITS: "cm^-1", "nm", "um" or "eV", which are converted
-            into one another, or any unit, if it is the unit of the axis.
+            into one another, or any unit, if it is the unit of the axis. Hz become ppm by the labels .OBSERVE FREQUENCY
+            and .SHIFT REFERENCE.
         y_unit: "absorbance", "transmittance" (converted to absorbance, -log10 T), "percent_transmittance" (likewise) or
             "intensity", instead of the file's YUNITS. Many files call percents TRANSMITTANCE: they are refused with
             the advice to pass "percent_transmittance".
@@ -48,10 +52,14 @@ def read_jcamp(
     Returns:
         Absorbance or intensity on the axis, (1, L) float32: the field of a molecule.
 
+    Warns:
+        UserWarning: all lines begin one step from where the points above them end, and no point is missing.
+
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is damaged or truncated, holds no curve or several, or has unknown units. The message names
-            the file, the line and the remedy.
+        TypeError: `axis` is no SpectrumAxis.
+        ValueError: it is damaged or truncated, holds no curve or several, has unknown units or ones that contradict the
+            values, or does not overlap with the axis. The message names the file, the line and the remedy.
 
     Example:
         >>> file = tmp_path / "squeezed.jdx"
@@ -76,7 +84,7 @@ def read_jcamp(
     check_choice("outside", outside, OUTSIDE)
     file = read_jcamp_file(Path(path))
     if file.form == "X++Y..Y":
-        spectrum = _equidistant(file)
+        spectrum = read_equidistant(file)
     elif file.form == "XY..XY":
         spectrum = _pairs(file)
     else:
@@ -90,60 +98,10 @@ def read_jcamp(
     spectrum.check()
     declared = Declared(spectrum, axis, "file")
     x_unit = declared.x_unit(x_unit, "" if x_unit else file.unit("XUNITS", position_unit))
+    if x_unit == "Hz" and axis.unit == "ppm":
+        spectrum.positions, x_unit = chemical_shifts(file, spectrum.positions), "ppm"
     y_unit = declared.y_unit(y_unit, "" if y_unit else file.unit("YUNITS", value_kind), min_transmittance)
     return spectrum.on_axis(axis, x_unit, y_unit, min_transmittance, outside, conserve_area)
-
-
-def _equidistant(file: JCAMPFile) -> MeasuredSpectrum:
-    """Read the points of (X++(Y..Y)) at FIRSTX, FIRSTX + DELTAX, …, and check the positions that lines begin with."""
-    first, y_factor, step = file.number("FIRSTX"), file.number("YFACTOR", 1.0), _step(file)
-    spectrum = MeasuredSpectrum(file.path, [], [], [])
-    previous = Ordinates("", [], False)
-    for number, text in file.data:
-        try:
-            line = parse_line(text)
-        except ValueError as error:
-            raise ValueError(f"{file.path}, line {number}: {error}") from None
-        count = len(spectrum.values)
-        # A line after differences repeats the last value as a check of their sum.
-        repeated = previous.ends_in_difference
-        _check_position(file, number, line.position, first + step * (count - repeated), abs(step))
-        if repeated and line.values[0] != previous.values[-1]:
-            raise ValueError(
-                f"{file.path}, line {number}: the differences in the line above must arrive at {line.values[0]:g}, "
-                f"where this line begins; they arrive at {previous.values[-1]:g}. One is damaged: fetch the file again."
-            )
-        values = line.values[repeated:]
-        spectrum.values += [value * y_factor for value in values]
-        spectrum.positions += [first + step * (count + i) for i in range(len(values))]
-        spectrum.lines += [number] * len(values)
-        previous = line
-    return spectrum
-
-
-def _step(file: JCAMPFile) -> float:
-    if {"LASTX", "NPOINTS"} <= file.labels.keys() and file.number("NPOINTS") > 1:
-        # Most programs write DELTAX with fewer digits than this quotient has.
-        step = (file.number("LASTX") - file.number("FIRSTX")) / (file.number("NPOINTS") - 1)
-    else:
-        step = file.number("DELTAX")
-    if step == 0:
-        raise ValueError(
-            f"{file.path} must have its points at different positions; got a step of 0. Export the file anew."
-        )
-    return step
-
-
-def _check_position(file: JCAMPFile, number: int, text: str, expected: float, step: float) -> None:
-    """Refuse a line whose position differs from the expected one by more than half a step plus its rounding."""
-    factor = file.number("XFACTOR", 1.0)
-    mantissa, _, exponent = text.upper().partition("E")
-    decimals = len(mantissa.partition(".")[2]) - int(exponent or 0)
-    if abs(float(text) * factor - expected) > 0.5 * step + abs(factor) * 10.0**-decimals:
-        raise ValueError(
-            f"{file.path}, line {number}: the line must begin at {expected:g}, by the points in the lines above; it "
-            f"says {float(text) * factor:g}. Points are missing or damaged: fetch the file again."
-        )
 
 
 def _pairs(file: JCAMPFile) -> MeasuredSpectrum:
@@ -153,6 +111,7 @@ def _pairs(file: JCAMPFile) -> MeasuredSpectrum:
     for number, text in file.data:
         cells = [cell for cell in re.split(r"[,;\s]+", text) if cell]
         if len(cells) % 2 or not is_affn(cells):
+            _refuse_decimal_commas(file, number, text)
             raise ValueError(
                 f"{file.path}, line {number}: expected pairs of numbers, x and y; got {text!r}. Repair the line."
             )
@@ -160,4 +119,17 @@ def _pairs(file: JCAMPFile) -> MeasuredSpectrum:
         spectrum.positions += [x * x_factor for x in numbers[::2]]
         spectrum.values += [y * y_factor for y in numbers[1::2]]
         spectrum.lines += [number] * (len(numbers) // 2)
+    x = spectrum.positions
+    if x != sorted(x) and x != sorted(x, reverse=True):
+        # "1000,5 0,1" is one point with decimal commas, or two points. Two would be out of order.
+        for number, text in file.data:
+            _refuse_decimal_commas(file, number, text)
     return spectrum
+
+
+def _refuse_decimal_commas(file: JCAMPFile, number: int, text: str) -> None:
+    if has_decimal_commas(text):
+        raise ValueError(
+            f"{file.path}, line {number}: numbers must have decimal points; got decimal commas in {text!r}. Export the "
+            "file with decimal points."
+        )

@@ -49,6 +49,8 @@ class JCAMPFile:
             return float(text)  # type: ignore[arg-type]
         except (TypeError, ValueError):
             problem = "it is missing" if text is None else f"got {text!r}"
+            if text is not None and re.fullmatch(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?", text):
+                problem += ", with a decimal comma"
             raise ValueError(
                 f"{self.path} must have a number as ##{label}=; {problem}. Export the file anew."
             ) from None

@@ -24,6 +24,12 @@ _POSITION = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]\d+)?")
 _TOKEN = re.compile(r"([@A-Ia-i%J-Rj-rS-Zs])(\d*)|([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]\d+)?)|([\s,]+)")
 
 
+# "1000,5 0,12" and "1000,5A0J1": a position, or all numbers, with a decimal comma.
+_COMMA_NUMBER = r"[+-]?\d+,\d+(?:[eE][+-]?\d+)?"
+_ANY_NUMBER = r"[+-]?(?:\d+[.,]?\d*|[.,]\d+)(?:[eE][+-]?\d+)?"
+_SQUEEZED_AFTER_COMMA = re.compile(r"\s*[+-]?\d+,\d+(?:[@A-Ia-i%J-Rj-r]|[+-]\d)")
+
+
 class Ordinates(NamedTuple):
     """Position of a line, as written, its values, and a flag for a last value that was written as a difference."""
 
@@ -37,11 +43,21 @@ def is_affn(cells: Sequence[str]) -> bool:
     return all(_FLOAT.fullmatch(cell) for cell in cells)
 
 
+def has_decimal_commas(text: str) -> bool:
+    """Check that the numbers of a line can only be meant with decimal commas, or its position can."""
+    cells = re.split(r"[;\s]+", text.strip(" ;\t"))
+    in_cells = len(cells) > 1 and any(re.fullmatch(_COMMA_NUMBER, cell) for cell in cells)
+    return (in_cells and all(re.fullmatch(_ANY_NUMBER, cell) for cell in cells)) or (
+        _SQUEEZED_AFTER_COMMA.match(text) is not None
+    )
+
+
 def parse_line(text: str) -> Ordinates:
     """Read one line.
 
     Raises:
-        ValueError: the line has no position, no value, a character foreign to the format, or a missing value ("?").
+        ValueError: the line has no position, no value, decimal commas, a character foreign to the format, or a missing
+            value ("?").
 
     Example:
         >>> parse_line("10A2TJk5")  # 12, twice; 1 more; 25 less
@@ -50,6 +66,10 @@ def parse_line(text: str) -> Ordinates:
     cells = text.split()
     if len(cells) > 1 and is_affn(cells):  # E is an exponent between blanks, and a digit in a squeezed line
         return Ordinates(cells[0], [float(cell) for cell in cells[1:]], False)
+    if has_decimal_commas(text):
+        raise ValueError(
+            f"numbers must have decimal points; got decimal commas in {text!r}. Export the file with decimal points."
+        )
     text = text.strip()
     position = _POSITION.match(text)
     if position is None:

@@ -93,7 +93,7 @@ class MeasuredSpectrum:
             ValueError: they are beyond the axis, or nearly so, and fit it in another unit.
         """
         covered, inside = self._coverage(axis.unit, axis)
-        other = self._fitting_unit(axis)
+        other = self._fitting_unit(axis, axis.unit)
         if covered == 0 or (covered < 0.25 and other is not None):
             self._refuse_beyond(axis.unit, axis)
         if covered < 0.25 and inside < 0.75:
@@ -185,17 +185,17 @@ class MeasuredSpectrum:
         overlap = max(0.0, min(high, axis.stop) - max(low, axis.start))
         return float(samples.double().mean()), overlap / max(high - low, 1e-300)
 
-    def _fitting_unit(self, axis: SpectrumAxis) -> str | None:
-        """Return the unit that would lay the file over most of the axis, or most of the file on it."""
+    def _fitting_unit(self, axis: SpectrumAxis, x_unit: str) -> str | None:
+        """Return the unit other than this that would lay the file over most of the axis, or most of the file on it."""
         if min(self.positions) <= 0 or position_unit(axis.unit) not in _FROM_WAVENUMBER:
             return None
-        fits = {unit: max(self._coverage(unit, axis)) for unit in _TO_WAVENUMBER if unit != position_unit(axis.unit)}
+        fits = {unit: max(self._coverage(unit, axis)) for unit in _TO_WAVENUMBER if unit != position_unit(x_unit)}
         unit = max(fits, key=lambda unit: fits[unit])
-        return unit if fits[unit] > 0.5 else None
+        return unit if fits[unit] > 0.75 else None
 
     def _refuse_beyond(self, x_unit: str, axis: SpectrumAxis) -> None:
-        other = self._fitting_unit(axis)
-        advice = f"did you mean x_unit={other!r}?" if other and other != x_unit else "pass x_unit, or another axis."
+        other = self._fitting_unit(axis, x_unit)
+        advice = f"did you mean x_unit={other!r}?" if other else "pass x_unit, or another axis."
         raise ValueError(
             f"{self.path} must overlap with the axis {axis.name!r}: the file spans {self._range()} {x_unit}, the axis "
             f"{axis.start:g} to {axis.stop:g} {axis.unit}; {advice}"
