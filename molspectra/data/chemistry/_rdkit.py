@@ -23,6 +23,7 @@ def import_rdkit(needed_by: str) -> Any:
         import rdkit.Chem.rdDetermineBonds
         import rdkit.Chem.rdDistGeom
         import rdkit.Chem.rdForceFieldHelpers
+        import rdkit.DistanceGeometry
         import rdkit.ForceField.rdForceField  # registers the classes that the helpers return, before RDKit 2025.9
         import rdkit.rdBase
     except ImportError as error:

@@ -5,20 +5,24 @@ from typing import Any
 from torch_geometric.data import Data
 
 from molspectra.data.chemistry._rdkit import import_rdkit
+from molspectra.data.chemistry.conformers import make_conformer, set_positions
 from molspectra.data.chemistry.rdkit import from_rdkit, refuse_dummies
 
 # Å between the fragments of a disconnected SMILES, about a van der Waals contact.
 _FRAGMENT_GAP = 3.0
-_FORCE_FIELD_STEPS = 2000
 
 
 def from_smiles(smiles: str, seed: int = 0, optimize: bool = True) -> Data:
     """Build one conformer of a molecule given as SMILES, with all hydrogens.
 
     Positions come from RDKit's ETKDGv3 and are then relaxed with MMFF94, or with UFF where MMFF94 lacks parameters
-    (at most 2000 steps). Charged molecules, single atoms, ions and salts are accepted: the fragments of a disconnected
-    SMILES are relaxed separately and placed side by side, 3 Å apart. Stereochemistry that the SMILES leaves open is
-    drawn with the seed. The same seed gives the same conformer with one version of RDKit.
+    (at most 2000 steps). Bonds without parameters are held at the sum of the covalent radii of Pyykkö and Atsumi, and
+    atoms with five to seven electron pairs (PF6-, SF6, XeF4) get their polyhedra. The result is checked: where a bond
+    is far from the sum of its radii, or atoms touch, the other force field and four more seeds are tried.
+
+    Charged molecules, single atoms, ions and salts are accepted: the fragments of a disconnected SMILES are relaxed
+    separately and placed side by side, 3 Å apart. Stereochemistry that the SMILES leaves open is drawn with the seed.
+    The same seed gives the same conformer with one version of RDKit.
 
     Args:
         smiles: The molecule.
@@ -32,8 +36,8 @@ def from_smiles(smiles: str, seed: int = 0, optimize: bool = True) -> Data:
     Raises:
         ImportError: RDKit is not installed.
         TypeError: `smiles` is not a string.
-        ValueError: the SMILES cannot be parsed, has no atoms or has dummy atoms, no conformer is found, no force field
-            has parameters, or `seed` is negative.
+        ValueError: the SMILES cannot be parsed, has no atoms or has dummy atoms, no conformer is found or every one has
+            faults, no force field has parameters, or `seed` is negative.
 
     Example:
         >>> water = from_smiles("O")
@@ -52,9 +56,7 @@ def from_smiles(smiles: str, seed: int = 0, optimize: bool = True) -> Data:
             raise ValueError(f"smiles must hold at least one atom; got {smiles!r}. Skip empty entries.")
         refuse_dummies(mol)
         try:
-            _embed(mol, smiles, seed)
-            if optimize and mol.GetNumAtoms() > 1:
-                _relax(mol, smiles)
+            make_conformer(mol, smiles, seed, optimize and mol.GetNumAtoms() > 1)
         except RuntimeError as error:  # a violated invariant of RDKit's own
             raise ValueError(
                 f"RDKit fails to make a conformer for smiles {smiles!r}: {error}. Make coordinates elsewhere and use "
@@ -79,42 +81,6 @@ def _parse(smiles: str) -> Any:
     )
 
 
-def _embed(mol: Any, smiles: str, seed: int) -> None:
-    """Add a conformer by distance geometry (ETKDGv3)."""
-    geometry = import_rdkit("from_smiles").Chem.rdDistGeom
-    parameters = geometry.ETKDGv3()
-    parameters.randomSeed = seed
-    if geometry.EmbedMolecule(mol, parameters) >= 0:
-        return
-    # Random start coordinates are slower, but succeed for cages and large rings.
-    parameters.useRandomCoords = True
-    if geometry.EmbedMolecule(mol, parameters) < 0:
-        raise ValueError(
-            f"No conformer could be embedded for smiles {smiles!r}. Try another seed, look for stereochemistry "
-            "that its rings rule out, or make coordinates elsewhere and use from_rdkit or from_ase."
-        )
-
-
-def _relax(mol: Any, smiles: str) -> None:
-    rdkit = import_rdkit("from_smiles")
-    force_fields = rdkit.Chem.rdForceFieldHelpers
-    # A copy, because MMFF94 overwrites the aromaticity of the molecule with its own model.
-    relaxed = rdkit.Chem.Mol(mol)
-    if force_fields.MMFFHasAllMoleculeParams(relaxed):
-        run = force_fields.MMFFOptimizeMolecule
-    elif force_fields.UFFHasAllMoleculeParams(relaxed):
-        run = force_fields.UFFOptimizeMolecule
-    else:
-        raise ValueError(
-            f"Neither MMFF94 nor UFF has parameters for all atoms of smiles {smiles!r}. Pass optimize=False to take "
-            "the conformer as embedded, or make coordinates elsewhere and use from_rdkit or from_ase."
-        )
-    run(relaxed, maxIters=_FORCE_FIELD_STEPS, ignoreInterfragInteractions=True)
-    conformer = mol.GetConformer()
-    for atom, position in enumerate(relaxed.GetConformer().GetPositions().tolist()):
-        conformer.SetAtomPosition(atom, position)
-
-
 def _separate_fragments(mol: Any) -> None:
     """Place the fragments of a molecule side by side along x.
 
@@ -130,5 +96,4 @@ def _separate_fragments(mol: Any) -> None:
         positions[atoms] -= positions[atoms].mean(axis=0)
         positions[atoms, 0] += right - positions[atoms, 0].min()
         right = positions[atoms, 0].max() + _FRAGMENT_GAP
-    for atom, position in enumerate(positions - positions.mean(axis=0)):
-        conformer.SetAtomPosition(atom, position.tolist())
+    set_positions(mol, positions - positions.mean(axis=0))

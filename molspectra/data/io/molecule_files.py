@@ -1,5 +1,6 @@
 """Files of molecules: SD, XYZ and SMILES files and tables, read one molecule after the other."""
 
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -103,7 +104,7 @@ def unknown_file(path: str) -> str:
 
 
 def _is_file_name(text: str) -> bool:
-    return _FILE_NAME.fullmatch(text.strip()) is not None or Path(text).is_file()
+    return _FILE_NAME.fullmatch(text.strip()) is not None or os.path.isfile(text)
 
 
 def _read_smiles(path: Path, seed: int) -> Iterator[ReadMolecule]:
