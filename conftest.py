@@ -2,10 +2,14 @@
 
 import gc
 import os
+import sys
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import torch
+
+os.environ.setdefault("MPLBACKEND", "Agg")  # figures of examples open no windows
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Workers already fill the cores: with more than one thread each, they and the processes they start wait for
@@ -25,6 +29,14 @@ def pytest_collection_finish() -> None:
 def _seed() -> None:
     """Every test starts from the same random state, whatever ran before it."""
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _close_figures() -> Iterator[None]:
+    """Close the figures of a test, of which matplotlib would keep all."""
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
 
 
 @pytest.fixture(autouse=True)

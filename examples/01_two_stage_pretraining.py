@@ -15,7 +15,6 @@ import time
 from pathlib import Path
 
 import evaluation
-import pictures
 import torch
 from torch_geometric.data import Data
 from torch_geometric.loader import DataLoader
@@ -50,7 +49,7 @@ def make_specformer() -> ms.spectra.SpecFormer:
     # Intensities per eV and per cm⁻¹ are mostly far below 1. Divided by these units, log10(1 + s) resolves them.
     units = {"uv_vis": 0.1, "ir": 0.01, "raman": 0.01}
     return ms.spectra.SpecFormer(
-        lengths={kind: axis.length for kind, axis in ms.data.MiniSpectra.axes.items()},
+        ms.data.MiniSpectra.axes,
         patch_len={"uv_vis": 20, "ir": 50, "raman": 50},
         stride={"uv_vis": 10, "ir": 25, "raman": 25},
         hidden_channels=64,
@@ -120,8 +119,30 @@ def run(denoising: str, seed: int, epochs: tuple[int, int], split: str, output: 
 
     for name, module in {"encoder": encoder, "specformer": method.specformer, "method": method}.items():
         ms.pretrained.save(module, output / name)
-    pictures.draw_all(first, second, method, split, output)
+    draw(first, second, method, split, output)
     return results
+
+
+def draw(first: list[dict], second: list[dict], method: ms.methods.MolSpectra, split: str, folder: Path) -> None:
+    """Write figures of the losses, and of reconstruction, attention and embeddings of held-out molecules."""
+    batch = evaluation.on_device_of(method, evaluation.load(split))
+    with ms.plots.style() as plt:
+        panels = plt.subplots(1, 2, figsize=(9, 3.2), sharey=True, layout="constrained")[1]
+    for panel, history, title in zip(panels, (first, second), ("stage 1", "stage 2: MolSpectra"), strict=True):
+        ms.plots.training(history, ax=panel).set(title=title, xlabel="epoch")
+    method.eval()
+    with torch.no_grad():
+        features = method.specformer(batch)
+    method.train()
+    figures = {
+        "losses": panels[0],
+        "reconstruction": ms.plots.reconstruction(method, batch, sample=30)[0],
+        "attention": ms.plots.attention(method.specformer, batch, head="mean"),
+        "embeddings": ms.plots.embedding(features, batch.gap, label="HOMO-LUMO gap (eV)"),
+    }
+    for name, panel in figures.items():
+        panel.figure.savefig(folder / f"{name}.png", dpi=130)
+        plt.close(panel.figure)
 
 
 def main() -> None:

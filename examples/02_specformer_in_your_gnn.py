@@ -8,8 +8,6 @@ from torch_geometric.utils import to_undirected
 
 import molspectra as ms
 
-LENGTHS = {kind: axis.length for kind, axis in ms.data.MiniSpectra.axes.items()}
-
 
 class YourGNN(nn.Module):
     """Graph network over bonds that concatenates the embedding of spectra to its readout."""
@@ -19,7 +17,9 @@ class YourGNN(nn.Module):
         self.atoms, self.bonds = nn.Embedding(119, channels), nn.Linear(1, channels)
         networks = (nn.Sequential(nn.Linear(channels, channels), nn.ReLU()) for _ in range(3))
         self.convolutions = nn.ModuleList(GINEConv(network) for network in networks)
-        self.specformer = ms.spectra.SpecFormer(LENGTHS, patch_len=100, stride=50, hidden_channels=64, num_layers=2)
+        self.specformer = ms.spectra.SpecFormer(
+            ms.data.MiniSpectra.axes, patch_len=100, stride=50, hidden_channels=64, num_layers=2
+        )
         self.readout = nn.Linear(channels + self.specformer.out_channels, 1)
 
     def forward(self, batch) -> torch.Tensor:
@@ -28,7 +28,7 @@ class YourGNN(nn.Module):
         for convolution in self.convolutions:
             x = x + convolution(x, edges, bonds)
         molecules = global_mean_pool(x, batch.batch, batch.num_graphs)
-        spectra = self.specformer({kind: batch[kind] for kind in LENGTHS}).embedding
+        spectra = self.specformer(batch).embedding
         return self.readout(torch.cat([molecules, spectra], dim=1))[:, 0]
 
 

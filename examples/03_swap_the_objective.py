@@ -14,7 +14,6 @@ import time
 from pathlib import Path
 
 import evaluation
-import pictures
 import torch
 from torch_geometric.loader import DataLoader
 from torch_geometric.transforms import Compose
@@ -97,8 +96,8 @@ def main() -> None:
 
     arguments.output.mkdir(parents=True, exist_ok=True)
     molecule = next(molecule for molecule in ms.data.MiniSpectra("all") if molecule.smiles == PICTURED)
-    figure = pictures.noises(pre_transform(molecule), {name: methods[name] for name in PICTURED_NOISES})
-    figure.savefig(arguments.output / "noises.png", dpi=130)
+    panels = ms.plots.noise({name: methods[name] for name in PICTURED_NOISES}, pre_transform(molecule))
+    panels[0].figure.figure.savefig(arguments.output / "noises.png", dpi=130)
     print(f"\n{(time.perf_counter() - started) / 60:.1f} minutes on {DEVICE}; picture in {arguments.output}/")
 
 

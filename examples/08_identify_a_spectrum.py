@@ -37,7 +37,7 @@ def make_specformer() -> ms.spectra.SpecFormer:
     # Intensities per eV and per cm⁻¹ are mostly far below 1. Divided by these units, log10(1 + s) resolves them.
     units = {"uv_vis": 0.1, "ir": 0.01, "raman": 0.01}
     return ms.spectra.SpecFormer(
-        lengths={kind: axis.length for kind, axis in ms.data.MiniSpectra.axes.items()},
+        ms.data.MiniSpectra.axes,
         patch_len={"uv_vis": 20, "ir": 100, "raman": 100},
         stride={"uv_vis": 10, "ir": 50, "raman": 50},
         hidden_channels=64,

@@ -112,8 +112,7 @@ def main() -> None:
     training, asked = evaluation.load("train"), evaluation.load(arguments.split)
     known, true = ({kind: batch[kind] for kind in KINDS} for batch in (training, asked))
 
-    lengths = {kind: axis.length for kind, axis in ms.data.MiniSpectra.axes.items()}
-    head = ms.heads.SpectrumHead(encoder.out_channels, lengths)
+    head = ms.heads.SpectrumHead(encoder.out_channels, ms.data.MiniSpectra.axes)
     head.start_from(known, training.ptr.diff())
     method = ms.methods.SpectrumPrediction(head).to(DEVICE)
     train(encoder, method, arguments.epochs)

@@ -43,7 +43,7 @@ def make_specformer(kinds: tuple[str, ...]) -> ms.spectra.SpecFormer:
     units = {"uv_vis": 0.1, "ir": 0.01, "raman": 0.01}
     sizes = {"uv_vis": 20, "ir": 50, "raman": 50}
     return ms.spectra.SpecFormer(
-        lengths={kind: ms.data.MiniSpectra.axes[kind].length for kind in kinds},
+        lengths={kind: ms.data.MiniSpectra.axes[kind] for kind in kinds},
         patch_len={kind: sizes[kind] for kind in kinds},
         stride={kind: sizes[kind] // 2 for kind in kinds},
         hidden_channels=CHANNELS,

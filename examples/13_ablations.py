@@ -41,7 +41,7 @@ ABLATIONS = {
 
 def make_method(kinds, patch_len, overlap, mask_ratio, mode, weights) -> ms.methods.MolSpectra:
     specformer = ms.spectra.SpecFormer(
-        lengths={kind: ms.data.MiniSpectra.axes[kind].length for kind in kinds},
+        lengths={kind: ms.data.MiniSpectra.axes[kind] for kind in kinds},
         patch_len={kind: patch_len[kind] for kind in kinds},
         stride={kind: patch_len[kind] // overlap for kind in kinds},
         hidden_channels=64,

@@ -30,6 +30,7 @@ MAY_IMPORT = {
     "methods": ANY,
     "pretrained": ANY,
     "testing": {"features", "layers", "encoders", "pretrained"},
+    "plots": {"data", "embedding", "features", "geometry", "spectra"},
     "retrieval": set(),
     "calculator": ANY,
     "embedding": ANY,
@@ -60,10 +61,12 @@ OPTIONAL = {
     "huggingface_hub",
     "matplotlib",
     "msgpack",
+    "py3Dmol",
     "pyarrow",
     "rdkit",
     "sklearn",
     "tqdm",
+    "umap",
 }  # extras: imported inside functions only
 NEVER = {"torch_cluster", "torch_scatter", "torch_sparse"}  # torch_geometric uses them by itself where they are there
 
