@@ -22,7 +22,7 @@ from molspectra.data.datasets import (
     StoredDataset,
     Trajectory,
 )
-from molspectra.data.io import ReadMolecule, read_jcamp, read_molecules, read_spectrum_table
+from molspectra.data.io import ReadMolecule, read_jcamp, read_molecules, read_peak_list, read_spectrum_table
 from molspectra.data.molecule import validate
 from molspectra.data.store import AtomBudgetSampler, Collate, MoleculeStore, ShardedBatchSampler, write_store
 from molspectra.spectra.axis import IR, RAMAN, UV_VIS, UV_VIS_QM9S, SpectrumAxis
@@ -75,6 +75,7 @@ __all__ = [
     "perceive_bonds",
     "read_jcamp",
     "read_molecules",
+    "read_peak_list",
     "read_spectrum_table",
     "resample",
     "to_rdkit",

@@ -18,6 +18,7 @@ from molspectra.data.chemistry.smiles import from_smiles
 from molspectra.data.datasets.stored import StoredDataset
 from molspectra.data.io.archives import ZipArchive, unpack
 from molspectra.spectra.axis import SpectrumAxis
+from molspectra.spectra.peaks import sum_in_bins
 
 _ARCHIVE = "multimodal_spectroscopic_dataset.zip"
 _URL = f"https://zenodo.org/records/11611178/files/{_ARCHIVE}"
@@ -200,7 +201,7 @@ def bin_peaks(peaks: Sequence[Sequence[float]] | np.ndarray, axis: SpectrumAxis)
             f"peaks must lie on the axis {axis.name!r}, {axis.start:g} to {axis.stop:g} {axis.unit}; got one at "
             f"{float(position[outside][0]):g}. Pass a longer axis (mass_axis)."
         )
-    return torch.zeros(axis.length, dtype=torch.float64).index_add(0, sample, intensity).float().reshape(1, -1)
+    return sum_in_bins(position, intensity, axis).float().reshape(1, -1)
 
 
 def _spectrum(kind: str, values: Any, axis: SpectrumAxis) -> Tensor:

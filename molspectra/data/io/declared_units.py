@@ -33,6 +33,17 @@ class Declared:
             ValueError: the text names several units, a quantity without its unit, or row numbers; or nothing is named,
                 and the positions fit another unit.
         """
+        unit = self.named_x_unit(argument, text)
+        if argument is None and position_unit(text) is None:
+            self.spectrum.check_undeclared_positions(self.axis)
+        return unit
+
+    def named_x_unit(self, argument: str | None, text: str) -> str:
+        """Return the unit of positions likewise, without a look at the positions.
+
+        Raises:
+            ValueError: the text names several units, a quantity without its unit, or row numbers.
+        """
         if argument is not None:
             return position_unit(argument) or argument
         try:
@@ -49,8 +60,6 @@ class Declared:
                 f"{self.spectrum.path}: the {self.place} must name the unit of {unit}; got {text!r}. Pass x_unit, "
                 f"{' or '.join(map(repr, BARE[unit]))}."
             )
-        if unit is None:
-            self.spectrum.check_undeclared_positions(self.axis)
         return self.axis.unit if unit is None or unit in BARE else unit
 
     def y_unit(self, argument: str | None, text: str, min_transmittance: float | None) -> str:

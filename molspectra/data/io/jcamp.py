@@ -1,6 +1,5 @@
 """Spectra from JCAMP-DX files."""
 
-import re
 from pathlib import Path
 
 from jaxtyping import Float32
@@ -8,11 +7,10 @@ from torch import Tensor
 
 from molspectra._validation import check_choice
 from molspectra.data.io.declared_units import Declared
-from molspectra.data.io.jcamp_file import JCAMPFile, read_jcamp_file
+from molspectra.data.io.jcamp_file import read_jcamp_file
 from molspectra.data.io.jcamp_lines import read_equidistant
-from molspectra.data.io.jcamp_ordinates import has_decimal_commas, is_affn
+from molspectra.data.io.jcamp_pairs import check_number_of_points, read_pairs
 from molspectra.data.io.jcamp_shifts import chemical_shifts
-from molspectra.data.io.measured_spectrum import MeasuredSpectrum
 from molspectra.data.io.spectrum_units import position_unit, value_kind
 from molspectra.spectra.axis import SpectrumAxis, check_axis
 from molspectra.spectra.resampling import OUTSIDE
@@ -86,15 +84,10 @@ def read_jcamp(
     if file.form == "X++Y..Y":
         spectrum = read_equidistant(file)
     elif file.form == "XY..XY":
-        spectrum = _pairs(file)
+        spectrum = read_pairs(file)
     else:
         raise ValueError(f"{path} must hold its curve as (X++(Y..Y)) or (XY..XY); got {file.form!r}. Export it anew.")
-    found = len(spectrum.positions)
-    if "NPOINTS" in file.labels and found != file.number("NPOINTS"):
-        raise ValueError(
-            f"{path} must hold {file.labels['NPOINTS']} points, as its NPOINTS says; found {found}. It is damaged or "
-            "truncated: fetch it again."
-        )
+    check_number_of_points(file, len(spectrum.positions))
     spectrum.check()
     declared = Declared(spectrum, axis, "file")
     x_unit = declared.x_unit(x_unit, "" if x_unit else file.unit("XUNITS", position_unit))
@@ -102,34 +95,3 @@ def read_jcamp(
         spectrum.positions, x_unit = chemical_shifts(file, spectrum.positions), "ppm"
     y_unit = declared.y_unit(y_unit, "" if y_unit else file.unit("YUNITS", value_kind), min_transmittance)
     return spectrum.on_axis(axis, x_unit, y_unit, min_transmittance, outside, conserve_area)
-
-
-def _pairs(file: JCAMPFile) -> MeasuredSpectrum:
-    """Read the points of (XY..XY)."""
-    x_factor, y_factor = file.number("XFACTOR", 1.0), file.number("YFACTOR", 1.0)
-    spectrum = MeasuredSpectrum(file.path, [], [], [])
-    for number, text in file.data:
-        cells = [cell for cell in re.split(r"[,;\s]+", text) if cell]
-        if len(cells) % 2 or not is_affn(cells):
-            _refuse_decimal_commas(file, number, text)
-            raise ValueError(
-                f"{file.path}, line {number}: expected pairs of numbers, x and y; got {text!r}. Repair the line."
-            )
-        numbers = [float(cell) for cell in cells]
-        spectrum.positions += [x * x_factor for x in numbers[::2]]
-        spectrum.values += [y * y_factor for y in numbers[1::2]]
-        spectrum.lines += [number] * (len(numbers) // 2)
-    x = spectrum.positions
-    if x != sorted(x) and x != sorted(x, reverse=True):
-        # "1000,5 0,1" is one point with decimal commas, or two points. Two would be out of order.
-        for number, text in file.data:
-            _refuse_decimal_commas(file, number, text)
-    return spectrum
-
-
-def _refuse_decimal_commas(file: JCAMPFile, number: int, text: str) -> None:
-    if has_decimal_commas(text):
-        raise ValueError(
-            f"{file.path}, line {number}: numbers must have decimal points; got decimal commas in {text!r}. Export the "
-            "file with decimal points."
-        )

@@ -8,13 +8,14 @@ from pathlib import Path
 from molspectra.data.io.text import read_lines
 
 _CURVES = ("XYDATA", "XYPOINTS")
+_PEAKS = ("PEAKTABLE", *_CURVES)
 _USUAL = {
     "XUNITS": ["1/CM", "NANOMETERS", "MICROMETERS", "EV", "PPM", "M/Z"],
     "YUNITS": ["ABSORBANCE", "TRANSMITTANCE", "% TRANSMITTANCE", "ARBITRARY UNITS", "COUNTS"],
 }
 _REFUSED = {
     "NTUPLES": "several variables (NTUPLES). Export each as a spectrum of its own",
-    "PEAKTABLE": "a list of peaks (PEAK TABLE), no curve. Turn lines into a spectrum with molspectra.data.broaden",
+    "PEAKTABLE": "a list of peaks (PEAK TABLE), no curve. Use molspectra.data.read_peak_list, molspectra.data.broaden",
     "PEAKASSIGNMENTS": "a list of assigned peaks, no curve. Export the spectrum itself",
     "RADATA": "an interferogram (RADATA). Export the spectrum itself",
 }
@@ -75,21 +76,26 @@ class JCAMPFile:
         return text
 
 
-def read_jcamp_file(path: Path) -> JCAMPFile:
-    """Read a file, and check that it is complete and holds one curve.
+def read_jcamp_file(path: Path, peaks: bool = False) -> JCAMPFile:
+    """Read a file, and check that it is complete and holds one curve, or one list of peaks.
+
+    Args:
+        path: The file.
+        peaks: Read a list of peaks.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: it is truncated, or holds no curve or several.
     """
     file, reading, ended = JCAMPFile(path), False, False
+    wanted = _PEAKS if peaks else _CURVES
     for number, label, text in _records(path):
         if label is None:
             if reading:
                 file.data.append((number, text))
             continue
-        reading = label in _CURVES
-        if label in _REFUSED:
+        reading = label in wanted
+        if label in _REFUSED and not reading:
             raise ValueError(f"{path}, line {number}: expected one curve; got {_REFUSED[label]}.")
         if reading and file.form or (label == "TITLE" and ended):
             raise ValueError(f"{path}, line {number}: expected one spectrum; got another. Split the file.")
@@ -100,7 +106,7 @@ def read_jcamp_file(path: Path) -> JCAMPFile:
         ended |= label == "END"
         file.labels.setdefault(label, text)
     if not file.form:
-        raise ValueError(f"{path} must be a JCAMP-DX file with XYDATA or XYPOINTS; found {list(file.labels)}.")
+        raise ValueError(f"{path} must be a JCAMP-DX file with {' or '.join(wanted)}; found {list(file.labels)}.")
     if not ended:
         raise ValueError(f"{path} must end with ##END=; it does not. It is truncated: fetch it again.")
     return file

@@ -103,6 +103,30 @@ class MeasuredSpectrum:
                 stacklevel=4,
             )
 
+    def check_peaks_on_axis(self, beyond: Tensor, x_unit: str, axis: SpectrumAxis, raises: bool) -> None:
+        """Check that there are peaks, and that they lie on an axis.
+
+        Args:
+            beyond: True for peaks beyond the axis, (K,).
+            x_unit: Unit of the positions.
+            axis: The axis.
+            raises: Refuse a single peak beyond the axis, not only all of them.
+
+        Raises:
+            ValueError: there are none, or a peak or all of them lie beyond.
+        """
+        if not self.positions:
+            raise ValueError(f"{self.path} must hold at least one peak; found none.")
+        if bool(beyond.all()):
+            self._refuse_beyond(x_unit, axis)
+        if raises and bool(beyond.any()):
+            point = int(beyond.nonzero()[0])
+            self.refuse(
+                point,
+                f"peaks must lie on the axis {axis.name!r}, {axis.start:g} to {axis.stop:g} {axis.unit}; got one at "
+                f'{self.positions[point]:g} {x_unit}. Pass outside="cut" to leave such peaks out, or a longer axis.',
+            )
+
     def on_axis(
         self,
         axis: SpectrumAxis,

@@ -86,9 +86,9 @@ def read_table(path: Path, form: TableFormat) -> TextTable:
     """
     lines = read_lines(path)
     table = TextTable(MeasuredSpectrum(path, [], [], []), [])
+    if is_jcamp(lines):
+        raise ValueError(f"{path}: got a JCAMP-DX file, no table. Read it with read_jcamp.")
     for number, line in enumerate(lines, start=1):
-        if re.match(r"\s*##\s*(?:JCAMP|XYDATA)", line, re.IGNORECASE):
-            raise ValueError(f"{path}, line {number}: got a JCAMP-DX file, no table. Read it with read_jcamp.")
         if not line.strip():
             continue
         if _COMMENT.match(line):
@@ -109,6 +109,11 @@ def read_table(path: Path, form: TableFormat) -> TextTable:
         _refuse_other_columns(path, lines, form)
     _refuse_commas_of_either_kind(table, lines, form)
     return table
+
+
+def is_jcamp(lines: list[str]) -> bool:
+    """Check that a file is JCAMP-DX. Its labels would pass for comments."""
+    return any(re.match(r"\s*##\s*(?:JCAMP|XYDATA|XYPOINTS|PEAK ?TABLE)", line, re.IGNORECASE) for line in lines)
 
 
 def _point(path: Path, number: int, line: str, form: TableFormat) -> tuple[float, float] | None:

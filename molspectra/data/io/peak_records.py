@@ -1,0 +1,69 @@
+"""Records of mass spectra in the text formats MSP, MGF and MassBank."""
+
+import re
+from pathlib import Path
+
+from molspectra.data.io.jcamp_ordinates import has_decimal_commas
+from molspectra.data.io.measured_spectrum import MeasuredSpectrum
+
+_BEGIN = re.compile(r"\s*(?:num ?peaks\s*[:=]\s*(\d+)|PK\$PEAK\b|BEGIN IONS)", re.IGNORECASE)
+_END = re.compile(r"\s*(?:END IONS|//)", re.IGNORECASE)
+_COUNT = re.compile(r"PK\$NUM_PEAK\s*:\s*(\d+)")
+_FIELD = re.compile(r"\s*[A-Za-z_]+\w*\s*=")  # of MGF, between BEGIN IONS and the peaks
+
+
+def read_peak_record(path: Path, lines: list[str]) -> MeasuredSpectrum | None:
+    """Read the peaks of a record, or return None for a file in another format.
+
+    Raises:
+        ValueError: a peak cannot be read, peaks are missing, or there are several records.
+    """
+    begins = [index for index, line in enumerate(lines) if _BEGIN.match(line)]
+    if not begins:
+        return None
+    if len(begins) > 1:
+        raise ValueError(f"{path}, line {begins[1] + 1}: expected one spectrum; got another. Split the file.")
+    counts = [match[1] for line in lines if (match := _BEGIN.match(line) or _COUNT.match(line)) and match.lastindex]
+    spectrum = MeasuredSpectrum(path, [], [], [])
+    for number, line in enumerate(lines[begins[0] + 1 :], start=begins[0] + 2):
+        if _END.match(line) or (spectrum.lines and not line.strip()):
+            _refuse_rest(path, lines, number)
+            break
+        if line.strip() and not (_FIELD.match(line) and not spectrum.lines):
+            _append(spectrum, number, line)
+    if counts and int(counts[0]) != len(spectrum.lines):
+        raise ValueError(
+            f"{path} must hold {counts[0]} peaks, as it says itself; found {len(spectrum.lines)}. It is damaged or "
+            "truncated: fetch it again."
+        )
+    return spectrum
+
+
+def _append(spectrum: MeasuredSpectrum, number: int, line: str) -> None:
+    """Add the peaks of a line: position, intensity and perhaps an annotation, and the next peak after a semicolon."""
+    for peak in filter(str.strip, re.sub(r'"[^"]*"', '""', line).split(";")):
+        if has_decimal_commas(peak):
+            raise ValueError(
+                f"{spectrum.path}, line {number}: numbers must have decimal points; got decimal commas in "
+                f'{line.strip()!r}. Replace them: text.replace(",", ".").'
+            )
+        try:
+            position, intensity = (float(cell.replace("_", "?")) for cell in re.split(r"[\s,:]+", peak.strip())[:2])
+        except ValueError:
+            raise ValueError(
+                f"{spectrum.path}, line {number}: expected a position and an intensity; got {peak.strip()!r} in "
+                f"{line.strip()!r}. Repair the line."
+            ) from None
+        spectrum.positions.append(position)
+        spectrum.values.append(intensity)
+        spectrum.lines.append(number)
+
+
+def _refuse_rest(path: Path, lines: list[str], end: int) -> None:
+    """Refuse peaks below the end of a record."""
+    for number, line in enumerate(lines[end:], start=end + 1):
+        if re.match(r"\s*[+-]?[\d.]", line):
+            raise ValueError(
+                f"{path}, line {number}: expected nothing after the end of the peaks in line {end}; got "
+                f"{line.strip()!r}. Close the gap, or split the file."
+            )
