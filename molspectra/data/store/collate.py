@@ -5,6 +5,7 @@ from typing import Any
 
 from torch_geometric.data import Batch, Data
 
+from molspectra.data.store.missing import fill_missing
 from molspectra.data.store.selection import Selection
 
 
@@ -13,7 +14,8 @@ class Collate:
 
     From a :class:`MoleculeStore`, or a :class:`StoredDataset` without `transform`, or a `torch.utils.data.Subset` of
     one, a batch is cut without a Python object per molecule (:meth:`MoleculeStore.batch`). Molecules of any other data
-    set are put together by `Batch.from_data_list`. The batches are equal.
+    set are put together by `Batch.from_data_list`. The batches are equal. Molecules with and without a spectrum or a
+    label share a batch: those without get a row of NaN. Any other field that only part of a batch has is refused.
 
     Args:
         transform: Called with each batch, in the worker if the loader has workers, for example a noise, which perturbs
@@ -22,6 +24,7 @@ class Collate:
 
     Raises:
         TypeError: `exclude_keys` is a single string.
+        ValueError: when called, a field is missing in part of a batch and cannot be NaN, or spectra differ in length.
 
     Example:
         >>> _ = ms.data.write_store(tmp_path / "store", ms.data.MiniSpectra("test"))
@@ -30,6 +33,10 @@ class Collate:
         >>> loader = torch.utils.data.DataLoader(store, batch_size=32, shuffle=True, collate_fn=collate)
         >>> [batch.num_graphs for batch in loader]
         [32, 32, 9]
+        >>> measured, other = ms.data.from_smiles("CCO"), ms.data.from_smiles("O")
+        >>> measured.ir = torch.rand(1, 3501)
+        >>> ms.data.Collate()([other, measured]).ir.isnan().all(dim=1)
+        tensor([ True, False])
     """
 
     def __init__(self, transform: Callable[[Batch], Any] | None = None, exclude_keys: Collection[str] = ()) -> None:
@@ -43,7 +50,9 @@ class Collate:
         if isinstance(molecules, Selection):
             batch = molecules.store.batch(molecules.indices, self.exclude_keys)
         else:
-            batch = Batch.from_data_list(list(molecules), exclude_keys=list(self.exclude_keys))
+            batch = Batch.from_data_list(
+                fill_missing(molecules, self.exclude_keys), exclude_keys=list(self.exclude_keys)
+            )
         return batch if self.transform is None else self.transform(batch)
 
     def __repr__(self) -> str:
