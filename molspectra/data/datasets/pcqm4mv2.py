@@ -17,7 +17,7 @@ from molspectra.data.chemistry.elements import SYMBOLS, heavy_atoms
 from molspectra.data.datasets.stored import StoredDataset, check_count
 from molspectra.data.io.archives import ZipArchive, file_lines, tar_files, unpack
 from molspectra.data.io.sdf import parse_record, read_records
-from molspectra.data.io.xyz import parse_xyz
+from molspectra.data.io.xyz_lines import parse_xyz
 
 _URL = "https://dgl-data.s3-accelerate.amazonaws.com/dataset/OGB-LSC/pcqm4m-v2.zip"
 _GEOMETRY_URL = "http://ogb-data.stanford.edu/data/lsc/"

@@ -1,7 +1,6 @@
 """QM9: 131 thousand small organic molecules with 19 properties."""
 
 import functools
-import math
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,16 +8,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-import torch
 from torch_geometric.data import Data
 
 from molspectra._download import download
 from molspectra._validation import check_choice
 from molspectra.data.datasets.stored import StoredDataset, check_count
 from molspectra.data.io.archives import file_lines, tar_files, unpack
+from molspectra.data.io.qm9_xyz import PROPERTIES, TARGETS, parse_qm9_xyz, set_targets
 from molspectra.data.io.sdf import SDFRecord, parse_record, read_records
-from molspectra.data.io.xyz import parse_xyz, to_float
-from molspectra.data.units import HARTREE, KCAL_PER_MOL
 
 _URL = "https://deepchemdata.s3-us-west-1.amazonaws.com/datasets/molnet_publish/qm9.zip"
 _FIGSHARE = "https://ndownloader.figshare.com/files/"
@@ -26,23 +23,10 @@ _SDF, _CSV, _UNCHARACTERIZED, _XYZ = "gdb9.sdf", "gdb9.sdf.csv", "uncharacterize
 _NUM_RECORDS, _NUM_UNCHARACTERIZED = 133_885, 3_054
 _UNCHARACTERIZED_HEADER = 9  # lines
 
-# In the order of PyG's y (1, 19): field → its name in gdb9.sdf.csv, its unit here, and the factor from the file's unit.
-_TARGETS = {
-    "mu": ("mu", "Debye", 1.0),
-    "alpha": ("alpha", "a0^3", 1.0),
-    **{name: (name, "eV", HARTREE) for name in ("homo", "lumo", "gap")},
-    "r2": ("r2", "a0^2", 1.0),
-    **{name: (name, "eV", HARTREE) for name in ("zpve", "u0", "u298", "h298", "g298")},
-    "cv": ("cv", "cal/mol/K", 1.0),
-    **{name: (name, "eV", KCAL_PER_MOL) for name in ("u0_atom", "u298_atom", "h298_atom", "g298_atom")},
-    **{f"rotational_{name.lower()}": (name, "GHz", 1.0) for name in "ABC"},
-}
-_TOTALS = ("u0", "u298", "h298", "g298")  # float64: float32 resolves no more than 1 meV of a total energy
 _COLUMNS = (
     *("mol_id", "A", "B", "C", "mu", "alpha", "homo", "lumo", "gap", "r2", "zpve", "u0", "u298", "h298", "g298", "cv"),
     *("u0_atom", "u298_atom", "h298_atom", "g298_atom"),
 )
-_XYZ_COLUMNS = _COLUMNS[1:16]
 
 
 class QM9(StoredDataset):
@@ -89,7 +73,7 @@ class QM9(StoredDataset):
     """
 
     units: ClassVar[Mapping[str, str]] = MappingProxyType(
-        {"pos": "Å", **{name: unit for name, (_, unit, _) in _TARGETS.items()}, "mulliken_charge": "e"}
+        {"pos": "Å", **{name: unit for name, (_, unit, _) in TARGETS.items()}, "mulliken_charge": "e"}
     )
     license: ClassVar[str] = "as stated at `source`"
     source: ClassVar[str] = "https://doi.org/10.6084/m9.figshare.c.978904"
@@ -98,7 +82,7 @@ class QM9(StoredDataset):
         "134 kilo molecules, Sci. Data 1, 140022 (2014), doi:10.1038/sdata.2014.22"
     )
     num_molecules: ClassVar[int | None] = _NUM_RECORDS - _NUM_UNCHARACTERIZED
-    targets: ClassVar[tuple[str, ...]] = tuple(_TARGETS)
+    targets: ClassVar[tuple[str, ...]] = tuple(TARGETS)
     """Fields of the 19 properties, in the order of PyG's `y`."""
 
     def __init__(
@@ -238,33 +222,11 @@ def _from_sdf(record: SDFRecord, row: Sequence[str]) -> Data:
         raise ValueError(f"Row {row[0]} of {_CSV} must have {len(_COLUMNS)} cells; got {len(row)}.")
     data = parse_record(record)
     del data.formal_charge
-    return _with_targets(data, row[0], dict(zip(_COLUMNS[1:], row[1:], strict=True)))
+    return set_targets(data, row[0], dict(zip(_COLUMNS[1:], row[1:], strict=True)))
 
 
 def _from_xyz(number: int, lines: Sequence[str]) -> Data:
-    data = parse_xyz(lines)
-    num_atoms = len(data.z)
-    tag, index, *values = lines[1].split() or [""]
-    if (tag, index) != ("gdb", str(number)) or len(values) != len(_XYZ_COLUMNS) or len(lines) < num_atoms + 4:
-        raise ValueError(
-            f"Line 2 must be gdb {number} and {len(_XYZ_COLUMNS)} numbers, and {num_atoms + 4} or more lines must "
-            f"follow; got {lines[1].strip()!r} and {len(lines)} lines."
-        )
-    try:
-        charges = [to_float(line.split()[4]) for line in lines[2 : num_atoms + 2]]
-        data.smiles = lines[num_atoms + 3].split()[-1]  # of the relaxed geometry; the first SMILES is the original one
-    except IndexError as error:
-        raise ValueError(f"gdb_{number} lacks a column: of charges, or of SMILES in line {num_atoms + 4}.") from error
-    data.mulliken_charge = torch.tensor(charges, dtype=torch.float32)
-    return _with_targets(data, f"gdb_{number}", dict(zip(_XYZ_COLUMNS, values, strict=True)))
-
-
-def _with_targets(data: Data, name: str, columns: Mapping[str, str]) -> Data:
-    for field, (column, _, factor) in _TARGETS.items():
-        if column in columns:
-            value = to_float(columns[column]) * factor
-            if not math.isfinite(value):
-                raise ValueError(f"{column} of {name} must be finite; got {columns[column]!r}.")
-            data[field] = torch.tensor([value], dtype=torch.float64 if field in _TOTALS else torch.float32)
-    data.name = name
+    data = parse_qm9_xyz(lines)
+    if data.name != f"gdb_{number}":
+        raise ValueError(f"Line 2 must be gdb {number} and {len(PROPERTIES)} numbers; got {lines[1].strip()!r}.")
     return data

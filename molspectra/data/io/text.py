@@ -4,6 +4,23 @@ import re
 from pathlib import Path
 from typing import IO
 
+# Python's float also takes digits of other scripts, and 1_000.
+_NUMBER = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|nan|inf(inity)?)", re.ASCII | re.IGNORECASE)
+
+
+def to_float(text: str) -> float:
+    """Convert a number of a text file, whose exponent Mathematica (1.5*^-6) or Fortran (1.5D-06) may have written.
+
+    NaN and infinity are numbers here.
+
+    Raises:
+        ValueError: it is not a number.
+    """
+    plain = re.sub(r"\*\^|d", "e", text.strip(), count=1, flags=re.IGNORECASE)
+    if not _NUMBER.fullmatch(plain):
+        raise ValueError(f"could not convert {text.strip()!r} to a number")
+    return float(plain)
+
 
 def read_lines(path: str | Path) -> list[str]:
     """Read the lines of a text file in UTF-8 or, failing that, Latin-1.

@@ -5,8 +5,9 @@ import sys
 import pytest
 import torch
 
-from molspectra.data import read_molecules
-from molspectra.data.io.xyz import parse_xyz, read_frames
+from molspectra.data import QM9, read_molecules
+from molspectra.data.io.xyz import read_frames
+from molspectra.data.io.xyz_lines import parse_xyz
 
 PLAIN = "3\nsome water\nO 0 0 0.1\nh 0.76 0.59 0.0\nH -0.76 0.59 1e-3 extra\n"
 EXTENDED = """1
@@ -74,3 +75,73 @@ def test_frames_are_told_apart():
 def test_damaged_frames(lines, match):
     with pytest.raises(ValueError, match=match):
         parse_xyz(lines)
+
+
+QM9_FILE = """5
+gdb 1\t157.7118\t157.70997\t157.70699\t0.\t13.21\t-0.3877\t0.1171\t0.5048\t35.3641\t0.044749\t-40.47893\t-40.476062\t-40.475117\t-40.498597\t6.469
+C\t-0.0126981359\t 1.0858041578\t 2.7*^-6\t-0.535689
+H\t 0.002150416\t-0.0060313176\t 1.9761204*^-3\t 0.133921
+H\t 1.0117308433\t 1.4637511618\t 2.765748*^-4\t 0.133922
+H\t-0.540815069\t 1.4475266138\t-0.8766437152\t 0.133923
+H\t-0.5238136345\t 1.4379326443\t 9.06397294*^-1\t 0.133923
+1341.307\t1341.3284\t1341.365\t1562.6731\t1562.7453\t3038.3205\t3151.6034\t3151.6788\t3151.7078
+C\tC\t
+InChI=1S/CH4/h1H4\tInChI=1S/CH4/h1H4
+"""  # noqa: E501
+
+
+def test_a_file_of_qm9_is_one_molecule(tmp_path):
+    path = tmp_path / "dsgdb9nsd_000001.xyz"
+    path.write_text(QM9_FILE)
+    (read,) = read_molecules(path)
+    data = read.molecule
+    assert read.problem is None
+    assert data.z.tolist() == [6, 1, 1, 1, 1]
+    assert data.pos[:2, 2].tolist() == pytest.approx([2.7e-6, 1.9761204e-3])
+    assert data.pos[4].tolist() == pytest.approx([-0.5238136345, 1.4379326443, 0.906397294])
+    assert data.mulliken_charge[0].item() == pytest.approx(-0.535689)
+    assert (data.name, data.smiles) == ("gdb_1", "C")
+    assert data.gap.item() == pytest.approx(0.5048 * 27.211386245988)
+    assert data.u0.item() == pytest.approx(-40.47893 * 27.211386245988)
+    assert data.rotational_a.item() == pytest.approx(157.7118)
+    assert set(QM9.targets[:12]) <= set(data.keys())
+
+
+def test_files_of_qm9_end_to_end(tmp_path):
+    path = tmp_path / "many.xyz"
+    path.write_text(QM9_FILE + "\n" + QM9_FILE.replace("gdb 1", "gdb 2") + PLAIN)
+    assert [len(read.molecule.z) for read in read_molecules(path)] == [5, 5, 3]
+    cut = "\n".join(QM9_FILE.splitlines()[:7]) + "\n"  # somebody has removed the lines after the atoms
+    path.write_text(cut + cut + PLAIN + cut)
+    assert [len(read.molecule.z) for read in read_molecules(path)] == [5, 5, 3, 5]
+    path.write_text("\n".join(QM9_FILE.splitlines()[:8]) + "\n")
+    assert "9 or more lines must follow" in next(read_molecules(path)).problem
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("2.7*^-6", 2.7e-6), ("-1.5*^3", -1500), ("0.1D-01", 0.01), ("1d2", 100), (".5", 0.5), ("5.", 5), ("+1E+2", 100)],
+)
+def test_numbers_of_other_programs(text, number):
+    assert parse_xyz(["1", "", f"H {text} 0 0"]).pos[0, 0].item() == pytest.approx(number)
+
+
+@pytest.mark.parametrize("text", ["1_0", "0x10", "1,5", "٣", "1e", "*^3", "1e400", "nan", "-inf", "1.0.0", "--1"])
+def test_what_is_no_number_is_refused(text):
+    with pytest.raises(ValueError, match="Line 3 must be a symbol, x, y and z"):
+        parse_xyz(["1", "", f"H {text} 0 0"])
+
+
+def test_numbers_and_isotopes_as_symbols():
+    assert parse_xyz(["4", "", "8 0 0 0", "D 1 0 0", "T 0 1 0", "cl 0 0 1"]).z.tolist() == [8, 1, 1, 17]
+    for symbol in ("0", "119", "1.0", "C1", "²", "99999999999999999999"):
+        with pytest.raises(ValueError, match="is not the symbol of an element"):
+            parse_xyz(["1", "", f"{symbol} 0 0 0"])
+
+
+@pytest.mark.parametrize("count", ["99999999999999999999", "1e3", "-1", "3.0", "٣"])
+def test_impossible_counts_are_refused(tmp_path, count):
+    path = tmp_path / "some.xyz"
+    path.write_text(PLAIN.replace("3", count, 1), encoding="utf-8")
+    (read,) = read_molecules(path)
+    assert "Line 1 must hold the number of atoms" in read.problem
