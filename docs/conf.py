@@ -8,10 +8,30 @@ author = "The molspectra authors"
 copyright = "2026, The molspectra authors"
 version = release = installed_version("molspectra")
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.mathjax", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
-exclude_patterns = ["_build"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.mathjax",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+    "sphinx_gallery.gen_gallery",
+]
+exclude_patterns = ["_build", "gallery"]
 html_theme = "furo"
 html_title = f"molspectra {release}"
+
+# Pages of docs/gallery are executed and written to docs/notebooks. A page that has not changed is not executed again.
+sphinx_gallery_conf = {
+    "examples_dirs": "gallery",
+    "gallery_dirs": "notebooks",
+    "filename_pattern": ".*",
+    "within_subsection_order": "FileNameSortKey",
+    "abort_on_example_error": True,
+    "copyfile_regex": r".*\.(csv|jdx|txt)",
+    "download_all_examples": False,
+    "show_signature": False,
+}
+suppress_warnings = ["config.cache"]  # of the settings above, which hold functions once they are read
 
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
