@@ -45,7 +45,7 @@ specformer = ms.spectra.SpecFormer(molecules.axes, hidden_channels=64, num_heads
 specformer(batch)
 
 # %%
-# Both are plain `nn.Module`s: they take part in any network, optimizer and training loop.
+# Both are modules of PyTorch, and take part in any network, optimizer and training loop.
 
 sum(parameter.numel() for parameter in specformer.parameters())
 

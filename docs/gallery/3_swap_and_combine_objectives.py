@@ -48,9 +48,7 @@ methods = {
 histories = {name: train(method) for name, method in methods.items()}
 fig, panels = plt.subplots(1, 4, figsize=(11, 2.6), layout="constrained")
 for panel, (name, history) in zip(panels, histories.items(), strict=True):
-    panel.plot([losses["loss"] for losses in history])
-    panel.set(title=name, xlabel="step")
-panels[0].set_ylabel("loss")
+    ms.plots.training(history, names=["loss"], ax=panel).set_title(name)
 
 # %%
 # Losses of different methods have different units, so their sizes do not compare. `Combined` adds several with weights,
@@ -64,9 +62,11 @@ history[-1]
 # MolSpectra takes any pretext task for its geometry, also a combination.
 
 torch.manual_seed(0)
-specformer = ms.spectra.SpecFormer(ms.data.MiniSpectra.axes, hidden_channels=32, num_layers=2, num_heads=4)
+specformer = ms.spectra.SpecFormer(
+    ms.data.MiniSpectra.axes, hidden_channels=32, num_layers=2, num_heads=4, out_channels=32
+)
 method = ms.methods.MolSpectra(both, specformer)
-encoder = ms.encoders.EquivariantTransformer(hidden_channels=32, num_layers=2, num_heads=4)
+encoder = ms.encoders.EquivariantTransformer(**sizes)
 method(encoder, next(iter(loader)))
 
 # %%
@@ -94,6 +94,5 @@ print(f"error relative to predicting none: {history[0]['loss']:.2f} at first, {h
 # The noises differ in the internal coordinates that they change.
 
 phenol = next(molecule for molecule in molecules if molecule.smiles == "Oc1ccccc1")
-ms.plots.noise(
-    phenol, {"Coord": ms.noise.CoordNoise(0.04), "Frad": ms.noise.FradNoise(), "SliDe": ms.noise.SliDeNoise()}
-)
+noises = {"Coord": ms.noise.CoordNoise(0.04), "Frad": ms.noise.FradNoise(), "SliDe": ms.noise.SliDeNoise()}
+ms.plots.noise(noises, phenol)

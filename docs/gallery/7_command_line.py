@@ -8,17 +8,21 @@ Features of a file of molecules without a line of Python. Lines that begin with 
 # %%
 # A notebook runs shell commands with `!`. On this page, `shell` does the same and prints the output.
 
+import os
 import subprocess
+import sys
 from pathlib import Path
 from tempfile import mkdtemp
 
 import molspectra as ms
 
 folder = Path(mkdtemp())
+# The shell finds the command beside the Python that runs this page.
+environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
 
 
 def shell(command):
-    done = subprocess.run(command, shell=True, cwd=folder, capture_output=True, text=True)
+    done = subprocess.run(command, shell=True, cwd=folder, env=environment, capture_output=True, text=True)
     print(f"$ {command}\n{done.stdout}{done.stderr}exit status: {done.returncode}")
 
 
