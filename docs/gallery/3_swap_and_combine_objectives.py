@@ -62,9 +62,8 @@ history[-1]
 # MolSpectra takes any pretext task for its geometry, also a combination.
 
 torch.manual_seed(0)
-specformer = ms.spectra.SpecFormer(
-    ms.data.MiniSpectra.axes, hidden_channels=32, num_layers=2, num_heads=4, out_channels=32
-)
+sizes = {"hidden_channels": 32, "num_layers": 2, "num_heads": 4}
+specformer = ms.spectra.SpecFormer(ms.data.MiniSpectra.axes, out_channels=32, **sizes)
 method = ms.methods.MolSpectra(both, specformer)
 encoder = ms.encoders.EquivariantTransformer(**sizes)
 method(encoder, next(iter(loader)))
