@@ -60,3 +60,7 @@ def __getattr__(name: str) -> Any:
     if name == "sklearn":
         return importlib.import_module("molspectra.sklearn")
     raise AttributeError(f"module 'molspectra' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -16,6 +17,19 @@ class Configurable:
     """
 
     config: dict[str, Any]
+
+    def extra_repr(self) -> str:
+        """Return the settings, for printing: the present value of every plain argument that is not None."""
+        shown = []
+        for name, given in self.config.items():
+            present = vars(self).get(name)
+            text = _setting(given) if present is None else _setting(present) or _setting(given)
+            if text:
+                shown.append(f"{name}={text}")
+        return ", ".join(shown)
+
+    def __repr__(self) -> str:
+        return super().__repr__() if isinstance(self, nn.Module) else f"{type(self).__name__}({self.extra_repr()})"
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -46,3 +60,20 @@ class Configurable:
 def _plain(value: Any) -> Any:
     """Return a read-only view of a dict as a dict, which can be copied and pickled with the module."""
     return dict(value) if isinstance(value, MappingProxyType) else value
+
+
+def _setting(value: Any) -> str:
+    """Return a short text of a plain value, of a container of them, or of a part that is no module; "" of others."""
+    if value is None or isinstance(value, nn.Module):
+        return ""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, bool | int | str | Configurable):
+        return repr(value)
+    if isinstance(value, Mapping):
+        items = {key: _setting(item) for key, item in value.items()}
+        return "{" + ", ".join(f"{key!r}: {item}" for key, item in items.items()) + "}" if all(items.values()) else ""
+    if isinstance(value, list | tuple):
+        texts = [_setting(item) for item in value]
+        return f"[{', '.join(texts)}]" if all(texts) else ""
+    return ""

@@ -24,6 +24,17 @@ from typing import Any
 import torch
 from torch import Tensor, distributed
 
+__all__ = [
+    "gather_rows",
+    "global_mean",
+    "local_only",
+    "merge_moments",
+    "rank",
+    "sum_over_processes",
+    "use_group",
+    "world_size",
+]
+
 _LOCAL = object()
 # A process group, None for the default group (as everywhere in torch.distributed), or _LOCAL for this process alone.
 _group: Any = None
@@ -191,3 +202,7 @@ class _Gather(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         return _Sum.apply(grad, ctx.group)[ctx.rows], None, None
+
+
+def __dir__() -> list[str]:
+    return __all__

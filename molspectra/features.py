@@ -11,10 +11,13 @@ from torch import Tensor
 from torch.utils import _pytree
 from torch_geometric.utils import scatter
 
+from molspectra._repr import fields_repr
 from molspectra._validation import check_choice
 
 
-@dataclass(eq=False)  # == of tensors has no truth value. Not frozen: Lightning's Fabric sets fields of a copy
+@dataclass(
+    eq=False, repr=False
+)  # == of tensors has no truth value. Not frozen: Lightning's Fabric sets fields of a copy
 class AtomFeatures:
     """Features of N atoms by degree l, where features of degree l transform like Y_l when the molecule rotates.
 
@@ -27,6 +30,9 @@ class AtomFeatures:
     """Degree 1, (N, 3, F): Cartesian x, y, z, which rotate with the molecule. None if the encoder has no vectors."""
     tensors: tuple[Float[Tensor, "atoms _ channels"], ...] = ()
     """Degrees 2, 3, …, (N, 2l + 1, F) each: components in e3nn's order, with parity (-1)^l. Empty for most encoders."""
+
+    def __repr__(self) -> str:
+        return fields_repr(self)
 
     def __post_init__(self) -> None:
         if self.vectors is None and self.tensors:

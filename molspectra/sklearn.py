@@ -127,3 +127,7 @@ def _as_list(molecules: Any) -> list[Any]:
             raise ValueError(f"X must have one column of molecules; got {values.shape[1]} columns. Select one.")
         values = values[:, 0]
     return list(values)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -44,6 +44,24 @@ def test_public_names_resolve(name):
     assert missing == []
 
 
+def namespaces():
+    """Return every public package, and every public module that lists its names."""
+    found = [module.name for module in pkgutil.walk_packages(ms.__path__, "molspectra.") if "._" not in module.name]
+    return ["molspectra", *(name for name in found if hasattr(importlib.import_module(name), "__all__"))]
+
+
+@pytest.mark.parametrize("name", namespaces())
+def test_a_namespace_lists_its_public_names(name):
+    module = importlib.import_module(name)
+    assert dir(module) == sorted(module.__all__)
+
+
+def test_packages_without_a_list_of_names():
+    packages = {m.name for m in pkgutil.walk_packages(ms.__path__, "molspectra.") if m.ispkg and "._" not in m.name}
+    assert packages <= set(namespaces())
+    assert {f"molspectra.{name}" for name in ("distributed", "sklearn")} <= set(namespaces())
+
+
 def test_every_stage_of_the_pipeline_is_public():
     public = {name for name in SUBPACKAGES if not name.startswith("_")}
     assert public - {"testing"} <= set(ms.__all__)  # which needs pytest and is imported by itself

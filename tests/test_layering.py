@@ -15,6 +15,7 @@ MAY_IMPORT = {
     "_batch": set(),
     "_config": set(),
     "_download": set(),
+    "_repr": set(),
     "_signature": set(),
     "_validation": set(),
     "distributed": set(),
@@ -38,7 +39,7 @@ MAY_IMPORT = {
     "__main__": ANY,
     "__init__": ANY,
 }
-SHARED = {"_batch", "_config", "_download", "_signature", "_validation", "distributed"}
+SHARED = {"_batch", "_config", "_download", "_repr", "_signature", "_validation", "distributed"}
 
 NETWORK = {
     "aiohttp",

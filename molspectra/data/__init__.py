@@ -83,3 +83,7 @@ __all__ = [
     "validate",
     "write_store",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -4,3 +4,7 @@ from molspectra.embedding.molecules import embed, embed_molecules
 from molspectra.embedding.result import EmbeddingResult
 
 __all__ = ["EmbeddingResult", "embed", "embed_molecules"]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -15,7 +15,7 @@ from molspectra.embedding.writing import write_arrays
 _NAMED_PROBLEMS = 20  # in texts; `problems` holds all
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class EmbeddingResult:
     """Features of molecules, in the order of their source."""
 
@@ -28,6 +28,10 @@ class EmbeddingResult:
     """Row of a molecule that failed → reason."""
     guessed_bonds: int = 0
     """Number of molecules whose bonds were perceived from positions."""
+
+    def __repr__(self) -> str:
+        shape = list(self.values.shape) if isinstance(self.values, Tensor) else f"{len(self.values)} × [atoms, …]"
+        return f"EmbeddingResult(values={shape}, {len(self.problems)} problems)"
 
     @classmethod
     def from_rows(

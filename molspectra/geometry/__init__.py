@@ -36,3 +36,7 @@ __all__ = [
     "topology",
     "wrap_angle",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

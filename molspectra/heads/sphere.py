@@ -9,6 +9,7 @@ from e3nn import o3
 from jaxtyping import Float
 from torch import Tensor
 
+from molspectra._repr import fields_repr
 from molspectra.layers.constants import ExactConstants
 
 
@@ -28,6 +29,9 @@ class SphereGrid(NamedTuple):
     """Unit vectors (G, 3)."""
     log_weights: Float[Tensor, " points"]
     """Logarithms of the shares w of the sphere's area, (G,), with Σ w = 1."""
+
+    def __repr__(self) -> str:
+        return fields_repr(self)
 
     @classmethod
     def gauss_legendre(cls, num_polar: int = 16) -> "SphereGrid":

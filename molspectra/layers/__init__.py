@@ -18,3 +18,7 @@ __all__ = [
     "PositionDistribution",
     "ProjectionMLP",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

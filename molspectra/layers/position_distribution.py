@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from molspectra._repr import fields_repr
+
 
 class PositionDistribution(NamedTuple):
     """Independent distributions of the direction and of the distance from one atom to another."""
@@ -20,6 +22,9 @@ class PositionDistribution(NamedTuple):
     """Logarithms of the share of the sphere's area that each point stands for, (G,)."""
     radii: Float[Tensor, " radii"]
     """Distances in Å, (R,)."""
+
+    def __repr__(self) -> str:
+        return fields_repr(self)
 
     def mean_direction(self) -> Float[Tensor, "pairs 3"]:
         """Return unit vectors along the mean directions, (E, 3), and 0 where the mean vanishes."""

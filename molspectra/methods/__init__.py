@@ -45,3 +45,7 @@ __all__ = [
     "locate",
     "predict_vectors",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -11,6 +11,7 @@ from torch.profiler import record_function
 from torch_geometric.data import Data
 
 from molspectra._batch import molecule_of
+from molspectra._repr import fields_repr
 from molspectra._validation import values_are_free
 from molspectra.encoders.protocol import Encoder
 from molspectra.features import AtomFeatures
@@ -38,6 +39,9 @@ class PredictedPosition(NamedTuple):
     """Pairs of neighboring and masked atoms."""
     distribution: PositionDistribution
     """Predicted distribution of each pair."""
+
+    def __repr__(self) -> str:
+        return fields_repr(self)
 
 
 class EMPP(PretextTask):

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from molspectra._config import Configurable
+from molspectra._repr import fields_repr
 from molspectra.encoders.protocol import Encoder
 from molspectra.features import AtomFeatures
 
@@ -23,6 +24,9 @@ class TaskOutput(NamedTuple):
     """Altered molecules: perturbed, or with masked atoms."""
     parts: dict[str, Tensor]
     """Terms of the loss by name, scalars."""
+
+    def __repr__(self) -> str:
+        return fields_repr(self)
 
 
 class PretextTask(Configurable, nn.Module):

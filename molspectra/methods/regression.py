@@ -10,6 +10,7 @@ from torch.profiler import record_function
 from torch_geometric.data import Data
 
 from molspectra._config import Configurable
+from molspectra._repr import fields_repr
 from molspectra._validation import check_choice, check_weights
 from molspectra.distributed import global_mean
 from molspectra.encoders.protocol import Encoder
@@ -30,6 +31,9 @@ class Predicted(NamedTuple):
     """Property (B, 1), or (B, 3) of a vector head."""
     forces: Tensor | None
     """Forces (N, 3) in units of the property per Å, None without forces."""
+
+    def __repr__(self) -> str:
+        return fields_repr(self)
 
 
 class Regression(Configurable, nn.Module):

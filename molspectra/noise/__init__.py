@@ -18,3 +18,7 @@ __all__ = [
     "masked_pairs",
     "riemann_force_target",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -140,9 +140,6 @@ class AtomMask(Configurable):
             ends = (sizes - 1).repeat(num_copies).cumsum(0)
             return Batch(batch=batch, ptr=torch.cat([torch.zeros_like(ends[:1]), ends]), **fields)
 
-    def __repr__(self) -> str:
-        return f"AtomMask(num_copies={self.num_copies}, heavy_only={self.heavy_only})"
-
 
 class EMPPMask(AtomMask):
     """:class:`AtomMask` under the name of its paper, whose `num_masked` is `num_copies`.
@@ -169,9 +166,6 @@ class EMPPMask(AtomMask):
     def num_masked(self) -> int:
         """Number of copies of each molecule."""
         return self.num_copies
-
-    def __repr__(self) -> str:
-        return f"EMPPMask(num_masked={self.num_masked}, heavy_only={self.heavy_only})"
 
 
 def _check_copies(name: str, value: int) -> None:

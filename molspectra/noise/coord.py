@@ -52,6 +52,3 @@ class CoordNoise(Configurable):
             # The drawn noise rather than the difference of positions, which has lost digits to rounding.
             noisy.pos_target = noise
         return noisy
-
-    def __repr__(self) -> str:
-        return f"CoordNoise(std={self.std}, remove_translation={self.remove_translation})"

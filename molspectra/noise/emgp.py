@@ -159,12 +159,6 @@ class EMGPNoise(Configurable):
                 f"{int(noise_level.max())}."
             )
 
-    def __repr__(self) -> str:
-        return (
-            f"EMGPNoise(max_std={self.max_std}, min_std={self.min_std}, num_levels={self.num_levels}, "
-            f"steps={self.steps}, mode={self.mode!r})"
-        )
-
 
 def riemann_force_target(
     pos_perturbed: Float[Tensor, "atoms 3"],

@@ -147,6 +147,3 @@ class FradNoise(Configurable):
         molecule = molecule_of(data)
         has_rotatable = at_atoms(data, molecule, rotates)[molecule] > 0
         return torch.where(has_rotatable.unsqueeze(1), changed, pos)
-
-    def __repr__(self) -> str:
-        return f"FradNoise(std={self.coord.std}, mode={self.mode!r}, rotatable_std={self.rotatable_std:.4g})"

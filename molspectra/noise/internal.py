@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.profiler import record_function
 from torch_geometric.data import Data
 
+from molspectra._repr import fields_repr
 from molspectra.geometry.deformation import deform
 from molspectra.geometry.internal_coordinates import internal_coordinates
 from molspectra.geometry.topology import bridge_of
@@ -32,6 +33,9 @@ class InternalChange(NamedTuple):
     """Changes of bond angles in rad. Angles to which the arm is not party follow from the others."""
     twist: Float[Tensor, " torsions"]
     """Changes of torsions in rad. One torsion per bond is drawn, and all torsions about the bond grow by as much."""
+
+    def __repr__(self) -> str:
+        return fields_repr(self)
 
 
 def draw_change(

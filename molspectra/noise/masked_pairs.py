@@ -7,6 +7,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from molspectra._batch import molecule_of
+from molspectra._repr import fields_repr
 from molspectra._validation import check_fields
 
 
@@ -19,6 +20,9 @@ class MaskedPairs(NamedTuple):
     """Molecule of the remaining atom, (E,)."""
     displacement: Float[Tensor, "pairs 3"]
     """Vector from the remaining atom to the position of the removed atom, in Å, (E, 3)."""
+
+    def __repr__(self) -> str:
+        return fields_repr(self)
 
 
 def masked_pairs(data: Data, cutoff: float) -> MaskedPairs:

@@ -170,6 +170,3 @@ class SliDeNoise(Configurable):
         batch = molecule_of(data)
         along = finite_difference_slices(pos.double(), self._terms(data), gradients, slices, batch)
         return least_squares_gradient(along, slices, batch).to(pos.dtype)
-
-    def __repr__(self) -> str:
-        return f"SliDeNoise(thermal_energy={self.thermal_energy}, as_released={self.as_released})"

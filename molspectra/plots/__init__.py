@@ -23,3 +23,7 @@ __all__ = [
     "style",
     "training",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

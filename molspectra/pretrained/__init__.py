@@ -1,5 +1,7 @@
 """Saving, loading and importing weights."""
 
+from collections.abc import Iterable
+
 from molspectra.pretrained.card import Checkpoint
 from molspectra.pretrained.directory import save
 from molspectra.pretrained.hub import from_pretrained, push_to_hub, save_pretrained
@@ -25,3 +27,7 @@ __all__ = [
     "save",
     "save_pretrained",
 ]
+
+
+def __dir__() -> Iterable[str]:
+    return __all__

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from molspectra._repr import fields_of, html_table
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Checkpoint:
     """Facts about a published checkpoint. Where its authors say nothing, a field is "unknown" or None.
 
@@ -40,6 +42,13 @@ class Checkpoint:
     """Checksum of the file."""
     note: str = ""
     """Further facts, or why it cannot be loaded."""
+
+    def __repr__(self) -> str:
+        return f"Checkpoint({self.name!r}, method={self.method!r}, status={self.status!r}, license={self.license!r})"
+
+    def _repr_html_(self) -> str:
+        facts = [(name.replace("_", " "), fact) for name, fact in fields_of(self).items() if fact not in (None, "")]
+        return html_table(f"Checkpoint {self.name}", (), facts)
 
     @property
     def path(self) -> Path:

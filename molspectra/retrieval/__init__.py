@@ -5,3 +5,7 @@ from molspectra.retrieval.index import Index
 from molspectra.retrieval.matches import Matches
 
 __all__ = ["Index", "Matches", "topk_accuracy"]
+
+
+def __dir__() -> list[str]:
+    return __all__

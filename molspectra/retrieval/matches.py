@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from molspectra._repr import fields_repr, html_table
+
 
 class Matches(NamedTuple):
     """Best rows of a library for each query, best first."""
@@ -14,6 +16,27 @@ class Matches(NamedTuple):
     """Similarities in float32."""
     indices: Int[Tensor, "queries k"]
     """Numbers of the rows, int64."""
+
+    def __repr__(self) -> str:
+        return fields_repr(self)
+
+    def _repr_html_(self) -> str:
+        more = f", the first {_TABLE_ROWS}" if self.scores.numel() > _TABLE_ROWS else ""
+        return html_table(f"{self!r}{more}", ("query", "rank", "row", "score"), _table(self))
+
+
+_TABLE_ROWS = 20
+
+
+def _table(matches: Matches) -> list[tuple[int, int, int, str]]:
+    """Return query, rank, row and score of the first matches."""
+    scores, indices = matches.scores.tolist(), matches.indices.tolist()
+    entries = [
+        (query, rank, row, f"{score:.4f}")
+        for query, found in enumerate(zip(indices, scores, strict=True))
+        for rank, (row, score) in enumerate(zip(*found, strict=True), 1)
+    ]
+    return entries[:_TABLE_ROWS]
 
 
 def best_of(scores: Float[Tensor, "queries rows"], k: int) -> Matches:

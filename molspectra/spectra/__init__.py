@@ -46,3 +46,7 @@ __all__ = [
     "mask_largest",
     "resample",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -5,6 +5,8 @@ from typing import NamedTuple
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from molspectra._repr import fields_repr
+
 
 class SpectrumFeatures(NamedTuple):
     """Features of a batch of spectra, from :class:`SpecFormer` or :class:`CNNAM`."""
@@ -18,3 +20,6 @@ class SpectrumFeatures(NamedTuple):
     """True for tokens of a spectrum that the sample has, (B, n)."""
     attention: tuple[Float[Tensor, "batch heads tokens tokens"], ...] | None = None
     """Attention weights of each layer of a SpecFormer, if asked for."""
+
+    def __repr__(self) -> str:
+        return fields_repr(self)

@@ -72,7 +72,3 @@ class SpectrumPatcher(Configurable, nn.Module):
                 f"Expected spectra of {self.length} samples; got {spectrum.shape[-1]}. Bring them onto the same axis "
                 "with molspectra.data.resample, or build the patcher for this length."
             )
-
-    def extra_repr(self) -> str:
-        """Return the arguments, for printing."""
-        return f"length={self.length}, patch_len={self.patch_len}, stride={self.stride}"

@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
+from molspectra._repr import fields_repr
 from molspectra._validation import check_dtype, check_spectra
 from molspectra.spectra.fields import spectra_of
 
@@ -22,6 +23,9 @@ class PreparedSpectra(NamedTuple):
     """Kind → scaled intensities (B, L), 0 where the spectrum is missing."""
     valid: dict[str, Bool[Tensor, "batch 1"]]
     """Kind → True for each sample that has this spectrum, (B, 1)."""
+
+    def __repr__(self) -> str:
+        return fields_repr(self)
 
 
 def prepare(

@@ -48,10 +48,6 @@ class Log10Scaling(Configurable, nn.Module):
         """Return the intensities of scaled ones: unit · (10^y - 1)."""
         return self.unit * torch.expm1(y * math.log(10))
 
-    def extra_repr(self) -> str:
-        """Return the arguments, for printing."""
-        return f"unit={self.unit:g}"
-
 
 class ArcsinhScaling(Configurable, nn.Module):
     """s → arcsinh(s / 2 unit) / ln 10, for measured spectra that are negative in part.
@@ -84,10 +80,6 @@ class ArcsinhScaling(Configurable, nn.Module):
     def inverse(self, y: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """Return the intensities of scaled ones: 2 unit · sinh(y ln 10)."""
         return 2 * self.unit * torch.sinh(y * math.log(10))
-
-    def extra_repr(self) -> str:
-        """Return the arguments, for printing."""
-        return f"unit={self.unit:g}"
 
 
 class LogScaling(Configurable, nn.Module):
@@ -149,10 +141,6 @@ class MinMaxScaling(Configurable, nn.Module):
         """Return the intensities of scaled ones."""
         return y * (self.maximum - self.minimum + self.eps) + self.minimum - self.eps
 
-    def extra_repr(self) -> str:
-        """Return the arguments, for printing."""
-        return f"minimum={self.minimum:g}, maximum={self.maximum:g}, eps={self.eps:g}"
-
 
 class StandardScaling(Configurable, nn.Module):
     """s → (s - mean) / std.
@@ -183,10 +171,6 @@ class StandardScaling(Configurable, nn.Module):
     def inverse(self, y: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """Return the intensities of scaled ones."""
         return y * self.std + self.mean
-
-    def extra_repr(self) -> str:
-        """Return the arguments, for printing."""
-        return f"mean={self.mean:g}, std={self.std:g}"
 
 
 class IdentityScaling(Configurable, nn.Module):

@@ -21,3 +21,7 @@ __all__ = [
     "wigner",
     "without_shape_checks",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -260,7 +260,7 @@ def test_the_name_of_the_paper(generator):
     batch, mask = molecules(), EMPPMask(num_masked=2, heavy_only=True, labels=("label",))
     expected = AtomMask(num_copies=2, heavy_only=True, labels=("label",))(batch, generator())
     assert all(torch.equal(value, expected[key]) for key, value in mask(batch, generator()).to_dict().items())
-    assert (mask.num_masked, repr(mask)) == (2, "EMPPMask(num_masked=2, heavy_only=True)")
+    assert (mask.num_masked, repr(mask)) == (2, "EMPPMask(num_masked=2, heavy_only=True, labels=['label'])")
     with pytest.raises(ValueError, match="num_masked must be 1 or more"):
         EMPPMask(num_masked=0)
     with pytest.raises(ValueError, match=r"EMPPMask needs the fields \['gap'\]"):

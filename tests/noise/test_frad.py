@@ -156,7 +156,10 @@ def test_unknown_mode():
 
 
 def test_repr_and_module():
-    assert repr(FradNoise()) == "FradNoise(std=0.04, mode='torsion', rotatable_std=0.03491)"
+    assert repr(FradNoise()) == (
+        "FradNoise(std=0.04, mode='torsion', rotatable_std=0.03491, bond_std=0.058, angle_std=0.129, torsion_std=0.18, "
+        "remove_translation=False, as_released=False)"
+    )
     assert frad.FradNoise is ms.noise.FradNoise
 
 

@@ -16,3 +16,7 @@ __all__ = [
     "perceive_bonds",
     "to_rdkit",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -25,3 +25,7 @@ __all__ = [
     "Trajectory",
     "read_uncharacterized",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from molspectra._validation import check_choice
+from molspectra.data._html import dataset_html
 from molspectra.spectra.axis import IR, RAMAN, UV_VIS, SpectrumAxis
 
 _SPLITS: Mapping[str, tuple[int, ...]] = MappingProxyType(
@@ -158,6 +159,9 @@ class MiniSpectra(Sequence[Data]):
         functions = {"transform": self.transform, "pre_transform": self.pre_transform}
         given = "".join(f", {name}={function}" for name, function in functions.items() if function is not None)
         return f"MiniSpectra({self.split!r}{given}): {len(self)} molecules"
+
+    def _repr_html_(self) -> str:
+        return dataset_html(self)
 
     def _molecule(self, row: int) -> Data:
         if self.pre_transform is None:

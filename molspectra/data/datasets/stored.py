@@ -12,6 +12,7 @@ import numpy as np
 from torch_geometric.data import Data
 
 from molspectra._download import locked
+from molspectra.data._html import dataset_html
 from molspectra.data._pyg import TwoStepDataset
 from molspectra.data.datasets.description import describe
 from molspectra.data.store.molecule_store import MoleculeStore
@@ -176,6 +177,9 @@ class StoredDataset(TwoStepDataset):
                 f"{first.file}, record {first.record}: {first.reason}",
                 stacklevel=2,
             )
+
+    def _repr_html_(self) -> str:
+        return dataset_html(self)
 
     def len(self) -> int:
         """Return the number of molecules in the store."""

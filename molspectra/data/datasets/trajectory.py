@@ -10,6 +10,7 @@ from jaxtyping import Float32, Float64, Int64
 from torch import Tensor
 from torch_geometric.data import Data
 
+from molspectra.data._html import dataset_html
 from molspectra.data.io.archives import ZipArchive, refuse_damage
 from molspectra.data.units import ENERGY, KCAL_PER_MOL
 
@@ -89,6 +90,9 @@ class Trajectory(Sequence[Data]):
 
     def __repr__(self) -> str:
         return f"Trajectory: {len(self)} frames of {len(self.z)} atoms, energies in {self.unit}"
+
+    def _repr_html_(self) -> str:
+        return dataset_html(self)
 
 
 def read_trajectories(path: Path, unit: str) -> list[Trajectory]:

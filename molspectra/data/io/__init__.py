@@ -7,3 +7,7 @@ from molspectra.data.io.peak_list import read_peak_list
 from molspectra.data.io.spectrum_columns import read_spectrum_table
 
 __all__ = ["ReadMolecule", "read_jcamp", "read_molecules", "read_peak_list", "read_spectrum_table"]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -6,3 +6,7 @@ from molspectra.data.store.samplers import AtomBudgetSampler, ShardedBatchSample
 from molspectra.data.store.writer import write_store
 
 __all__ = ["AtomBudgetSampler", "Collate", "MoleculeStore", "ShardedBatchSampler", "write_store"]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -9,6 +9,7 @@ import numpy as np
 from torch import Tensor
 from torch_geometric.data import Batch, Data
 
+from molspectra.data._html import dataset_html
 from molspectra.data.store.batches import atom_counts, cut_batch
 from molspectra.data.store.columns import Column, share_offsets
 from molspectra.data.store.index import read_index, verify_checksums
@@ -122,6 +123,9 @@ class MoleculeStore(Sequence[Data]):
 
     def __repr__(self) -> str:
         return f"MoleculeStore({str(self.directory)!r}): {len(self)} molecules"
+
+    def _repr_html_(self) -> str:
+        return dataset_html(self)
 
     def _positions(self, indices: Any) -> np.ndarray:
         """Convert indices to int64 that count from the start."""

@@ -5,3 +5,7 @@ from molspectra.data.transforms.fill_missing_spectra import FillMissingSpectra
 from molspectra.data.transforms.force_constants import ForceConstants
 
 __all__ = ["AddTopology", "FillMissingSpectra", "ForceConstants"]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -6,3 +6,7 @@ from molspectra.encoders.adapters.graph_encoder import GraphEncoder
 from molspectra.encoders.adapters.pyg_encoder import PyGEncoder
 
 __all__ = ["Adapter", "FunctionEncoder", "GraphEncoder", "PyGEncoder"]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -3,3 +3,7 @@
 from molspectra.encoders.egnn.model import EGNN
 
 __all__ = ["EGNN"]
+
+
+def __dir__() -> list[str]:
+    return __all__

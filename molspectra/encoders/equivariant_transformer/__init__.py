@@ -4,3 +4,7 @@ from molspectra.encoders.equivariant_transformer.model import EquivariantTransfo
 from molspectra.encoders.equivariant_transformer.norms import RMSVectorNorm, WhitenedVectorNorm
 
 __all__ = ["EquivariantTransformer", "RMSVectorNorm", "WhitenedVectorNorm"]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -3,3 +3,7 @@
 from molspectra.encoders.irreps_transformer.model import IrrepsTransformer
 
 __all__ = ["IrrepsTransformer"]
+
+
+def __dir__() -> list[str]:
+    return __all__

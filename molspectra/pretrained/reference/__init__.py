@@ -4,3 +4,7 @@ from molspectra.pretrained.reference.checkpoint import ReferenceCheckpoint
 from molspectra.pretrained.reference.loading import load_reference
 
 __all__ = ["ReferenceCheckpoint", "load_reference"]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from molspectra._repr import fields_of, html_table, shape_of
 from molspectra.heads import EnergyHead, ScalarHead, VectorHead
 from molspectra.methods.noise_scale_classifier import NoiseScaleClassifier
 from molspectra.objectives import TargetNormalizer
@@ -13,7 +14,7 @@ from molspectra.spectra import SpecFormer
 from molspectra.spectra.patch_decoder import PatchDecoder
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ReferenceCheckpoint:
     """Published parts, in `as_released` form and evaluation mode. A part that is not in the file is None."""
 
@@ -45,3 +46,24 @@ class ReferenceCheckpoint:
     extras: Mapping[str, Tensor] = field(default_factory=dict)
     """Tensors of parts without counterpart here, by their published names: Frad's and SliDe's heads and normalizers for
     changes of bonds, angles and torsions (trained by no loss), and for masked atoms, and scales of forces."""
+
+    def __repr__(self) -> str:
+        return f"ReferenceCheckpoint({', '.join(f'{name}={text}' for name, text in self._parts().items())})"
+
+    def _repr_html_(self) -> str:
+        sizes = {
+            name: f"{sum(parameter.numel() for parameter in part.parameters()):,}"
+            for name, part in fields_of(self).items()
+            if isinstance(part, nn.Module)
+        }
+        rows = [(name, text, sizes.get(name, "")) for name, text in self._parts().items()]
+        return html_table("ReferenceCheckpoint", ("part", "", "parameters"), rows)
+
+    def _parts(self) -> dict[str, str]:
+        """Return a text for each part of the file, the number of entries for options and extras."""
+        present = {name: part for name, part in fields_of(self).items() if part is not None}
+        counted = {name: len(present.pop(name)) for name in ("hyper_parameters", "extras")}
+        return {
+            **{name: shape_of(part) for name, part in present.items()},
+            **{name: f"{count} entries" for name, count in counted.items() if count},
+        }

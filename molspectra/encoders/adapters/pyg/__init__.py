@@ -5,3 +5,7 @@ from molspectra.encoders.adapters.pyg.schnet import SchNetFeatures
 from molspectra.encoders.adapters.pyg.visnet import ViSNetFeatures
 
 __all__ = ["DimeNetFeatures", "SchNetFeatures", "ViSNetFeatures"]
+
+
+def __dir__() -> list[str]:
+    return __all__
