@@ -154,7 +154,9 @@ class TestTables:
     def test_data_sets(self, tmp_path):
         molecules = ms.data.MiniSpectra()
         ms.data.write_store(tmp_path / "store", list(molecules[:3]))
-        frames = ms.data.Trajectory(torch.tensor([1, 1]), torch.rand(2, 2, 3), torch.rand(2), torch.rand(2, 2, 3), "eV")
+        frames = ms.data.Trajectory(
+            torch.tensor([1, 1]), torch.rand(2, 2, 3), torch.rand(2).double(), torch.rand(2, 2, 3), "eV"
+        )
         for dataset in (molecules, ms.data.MoleculeStore(tmp_path / "store"), frames):
             shown = cells(dataset)
             assert shown[shown.index("pos") : shown.index("pos") + 3] == [

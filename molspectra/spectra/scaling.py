@@ -62,7 +62,7 @@ class ArcsinhScaling(Configurable, nn.Module):
         ValueError: `unit` is not positive and finite.
 
     Example:
-        >>> ArcsinhScaling()(torch.tensor([-1000.0, 0.0, 1000.0]))
+        >>> ArcsinhScaling()(torch.tensor([-1000.0, 0.0, 1000.0])).round(decimals=3)
         tensor([-3.,  0.,  3.])
     """
 
