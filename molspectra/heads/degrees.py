@@ -117,7 +117,7 @@ class LiftDegrees(ExactConstants):
         if given > 2 and self.left:
             # DistributedDataParallel waits for a gradient of every weight: unused ones enter with a factor of 0.
             unused = [*self.left[: given - 2].parameters(), *self.right[: given - 2].parameters()]
-            lifted[0] = lifted[0] + 0.0 * torch.stack([weight.sum() for weight in unused]).sum()
+            lifted[0] = lifted[0] + 0.0 * sum(weight.sum() for weight in unused)
         return lifted
 
     def _couple(self, l: int, lower: Tensor, vectors: Tensor) -> Tensor:

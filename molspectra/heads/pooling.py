@@ -12,6 +12,7 @@ from molspectra._config import Configurable
 from molspectra._validation import check_channels
 from molspectra.features import AtomFeatures
 from molspectra.heads.invariants import invariants
+from molspectra.layers.precision import leave_autocast
 
 
 def check_data(data: Any, user: str, fields: Sequence[str] = ()) -> None:
@@ -76,5 +77,4 @@ class MoleculePooling(Configurable, nn.Module):
         # Scalars alone leave the last vectors of an encoder without a gradient (see EMGP).
         read = atoms.scalars if self.as_released else invariants(atoms)
         # Autocast runs the MLP in half precision, whose digits do not suffice for a sum over many atoms.
-        contributions = self.mlp(read).to(self.mlp[-1].weight.dtype)
-        return pool_atoms(contributions, data)
+        return pool_atoms(leave_autocast(self.mlp(read)), data)

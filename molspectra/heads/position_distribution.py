@@ -13,6 +13,7 @@ from molspectra.heads.degrees import DegreeNorm, Gate, LiftDegrees
 from molspectra.heads.sphere import SphereGrid, SphereHarmonics
 from molspectra.layers.constants import ExactConstants
 from molspectra.layers.degree_linear import DegreeLinear
+from molspectra.layers.plain_linear import is_plain_linear
 from molspectra.layers.position_distribution import PositionDistribution
 
 
@@ -128,7 +129,7 @@ class PositionDistributionHead(Configurable, ExactConstants):
     def coefficients(self, atoms: AtomFeatures) -> Float[Tensor, "pairs dim hidden"]:
         """Compute the coefficients on the sphere, (E, (l_max + 1)², hidden_channels), degree by degree."""
         check_channels("PositionDistributionHead", atoms.scalars.shape[1], self.channels)
-        dtype = self.mix.weight.dtype
+        dtype = self.radii.dtype  # that of the weights
         features = [atoms.degree(l) for l in range(min(atoms.l_max, self.lift.l_max) + 1)]
         # Under autocast, an encoder may return half precision.
         features = [of_degree.to(torch.promote_types(of_degree.dtype, dtype)) for of_degree in features]
@@ -136,11 +137,13 @@ class PositionDistributionHead(Configurable, ExactConstants):
 
     def direction_logits(self, coefficients: Float[Tensor, "pairs dim hidden"]) -> Float[Tensor, "pairs points"]:
         """Map coefficients to L(p), before temperature and area, (E, G)."""
-        # W₁ mixes channels and the harmonics mix components, so they commute: 16 channels on the grid instead of 32.
-        mixed = self.sphere(F.linear(coefficients, self.mix.weight))
-        hidden = F.silu(mixed + self.mix.bias.unsqueeze(1))
-        logits = (self.direction.weight @ hidden).squeeze(1)
-        return logits if self.direction.bias is None else logits + self.direction.bias
+        if is_plain_linear(self.mix):
+            # W₁ mixes channels and the harmonics mix components, so they commute: 16 channels on the grid, not 32.
+            mixed = self.sphere(F.linear(coefficients, self.mix.weight)) + self.mix.bias.unsqueeze(1)
+            mixed = mixed.mT
+        else:
+            mixed = self.mix(self.sphere(coefficients).mT)
+        return self.direction(F.silu(mixed)).squeeze(2)
 
 
 def _make_grid(num_polar: int | None, l_max: int, as_released: bool) -> SphereGrid:

@@ -15,6 +15,7 @@ from molspectra._validation import check_channels, check_sizes, check_spectra, l
 from molspectra.features import AtomFeatures
 from molspectra.heads.invariants import invariants
 from molspectra.heads.pooling import pool_atoms
+from molspectra.layers.plain_linear import is_plain_linear
 
 
 class SpectrumHead(Configurable, nn.Module):
@@ -86,7 +87,8 @@ class SpectrumHead(Configurable, nn.Module):
             num_atoms: Atoms of each of these molecules, (B,).
 
         Raises:
-            ValueError: The spectra do not fit the head, or all spectra of a kind are missing or 0.
+            ValueError: The spectra do not fit the head, or all spectra of a kind are missing or 0, or a linear layer of
+                the head is wrapped, quantized or parametrized.
         """
         check_spectra(spectra, self.lengths)
         for kind, of_kind in spectra.items():
@@ -126,6 +128,11 @@ class _Bands(nn.Module):
 
     def start_from(self, spectrum: Float[Tensor, " length"], kind: str) -> None:
         """Set unit and bias to the spectrum of one atom, and shrink the weights, so that the bias dominates."""
+        if not is_plain_linear(self.linear):
+            raise ValueError(
+                f"start_from sets the weights of the last layer, which must be a plain nn.Linear; got a "
+                f"{type(self.linear).__name__} that is wrapped, parametrized or hooked. Call start_from before that."
+            )
         # Mean of the spectrum under each band.
         amplitudes = self.basis @ spectrum.to(self.basis) / self.basis.sum(dim=1)
         if not bool(amplitudes.mean() > 0):

@@ -85,12 +85,11 @@ class MaskedAtomEmbedding(nn.Module):
                 f"masked_z must lie in 1..{self.max_z} (atomic numbers); got values from {int(masked_z.min())} to "
                 f"{int(masked_z.max())}. For heavier elements pass a larger max_z."
             )
-        hidden = self.embedding(masked_z)
+        hidden = embedded = self.embedding(masked_z)
         if self.label_proj is not None and label is not None:
             hidden = hidden + self.label_proj(smear(label.to(hidden.dtype), self.num_basis))
         # In the dtype of the weights, as the initial scalars of encoders are, also under autocast.
-        weight = self.out_proj.weight
-        return self.out_proj(self.activation(hidden)).to(weight.dtype)
+        return self.out_proj(self.activation(hidden)).to(embedded.dtype)
 
 
 def smear(values: Float[Tensor, " values"], num_basis: int, limit: float = 3.0) -> Float[Tensor, "values basis"]:

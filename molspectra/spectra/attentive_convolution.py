@@ -28,8 +28,8 @@ class AttentiveConvolution(nn.Module):
 
     def forward(self, hidden: Float[Tensor, "batch in length"]) -> Float[Tensor, "batch out shorter"]:
         """Map a feature map (B, in, L) to (B, out, ⌈L / stride⌉)."""
-        # Under autocast convolutions run in half precision, and the rest in that of the weights.
-        hidden = F.gelu(self.conv(hidden).to(self.norm.weight.dtype))
+        # Under autocast convolutions run in half precision, and the rest in that of the input.
+        hidden = F.gelu(self.conv(hidden).to(hidden.dtype))
         hidden = hidden * self.channel_attention(hidden)
         return self.norm(hidden * self.spatial_attention(hidden))
 

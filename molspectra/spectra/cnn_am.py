@@ -146,5 +146,5 @@ class CNNAM(Configurable, SpectrumEncoder):
             # An average over the whole axis would forget where a band lies, its main chemical information.
             pooled.append(F.adaptive_avg_pool1d(features, self.num_sections[kind]).flatten(1))
         with record_function("molspectra::cnn_am.embedding"):
-            embedding = self.out_norm(self.dense(torch.cat(pooled, dim=1)).to(self.out_norm.weight.dtype))
+            embedding = self.out_norm(self.dense(torch.cat(pooled, dim=1)).to(features.dtype))
         return SpectrumFeatures(torch.cat(tokens, dim=1), embedding, torch.cat(valid, dim=1))

@@ -188,7 +188,7 @@ class SpecFormer(Configurable, SpectrumEncoder):
                 attention.append(history.attention_map())
         with record_function("molspectra::specformer.embedding"):
             # Under autocast the projection comes in half precision. The norm's mean and variance need the full one.
-            embedding = self.out_norm(self.out_proj(self._pool(tokens, valid)).to(self.out_norm.weight.dtype))
+            embedding = self.out_norm(self.out_proj(self._pool(tokens, valid)).to(tokens.dtype))
         return SpectrumFeatures(tokens, embedding, valid, tuple(attention) if return_attention else None)
 
     def tokenize(

@@ -15,16 +15,21 @@ class ElementPolynomial(ExactConstants):
         max_z: Largest atomic number.
     """
 
-    powers: Tensor
+    features: Tensor
 
     def __init__(self, hidden_channels: int, max_z: int) -> None:
-        # In float32 first, as in the release, which the published weights were trained with.
-        super().__init__(lambda: {"powers": ((torch.arange(max_z + 1) / 100).unsqueeze(1) ** torch.arange(3)).double()})
+        super().__init__(lambda: {"features": _element_features(max_z)})
         self.linear = nn.Linear(3 * (max_z + 1), hidden_channels)
 
     def forward(self, z: Int[Tensor, " atoms"]) -> Float[Tensor, "atoms channels"]:
         """Embed atomic numbers (N,) as features (N, F)."""
-        # The linear map reads 3 (max_z + 1) features per atom, of which all but three are 0. Only the weights of these
-        # three are multiplied.
-        coefficients = self.linear.weight.t().unflatten(0, (-1, 3)).index_select(0, z)
-        return (coefficients * self.powers.index_select(0, z).unsqueeze(2)).sum(dim=1) + self.linear.bias
+        with torch.autocast(z.device.type, enabled=False):  # an embedding, in the precision of the weights
+            return self.linear(self.features.index_select(0, z))
+
+
+def _element_features(max_z: int) -> Float[Tensor, "elements features"]:
+    """Return the features (max_z + 1, 3 (max_z + 1)) of each element: (z/100)^p in its columns, 0 elsewhere."""
+    elements = torch.arange(max_z + 1)
+    # In float32 first, as in the release, which the published weights were trained with.
+    powers = (elements.to(torch.float32) / 100).unsqueeze(1) ** torch.arange(3)
+    return torch.block_diag(*powers.double().unsqueeze(1).unbind())

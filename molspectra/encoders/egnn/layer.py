@@ -3,10 +3,12 @@
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch_geometric.utils import scatter
 
 from molspectra.encoders.egnn.neighborhood import Neighborhood
 from molspectra.layers.initialization import init_linears
+from molspectra.layers.plain_linear import is_plain_linear
 
 
 class EGNNLayer(nn.Module):
@@ -34,6 +36,7 @@ class EGNNLayer(nn.Module):
     ) -> None:
         super().__init__()
         self.as_released = as_released
+        self.num_edge_types = num_edge_types
         self.edge_in = nn.Linear(2 * channels + 1 + num_edge_types, channels)
         self.edge_mlp = nn.Sequential(nn.SiLU(), nn.Linear(channels, channels), nn.SiLU())
         self.node_mlp = nn.Sequential(nn.Linear(2 * channels, channels), nn.SiLU(), nn.Linear(channels, channels))
@@ -72,8 +75,8 @@ class EGNNLayer(nn.Module):
         """
         normed = self.norm(scalars)
         messages = self.edge_mlp(self._edge_features(normed, radial, neighborhood))
-        # Autocast runs the networks in half precision. Sums over neighbors and layers keep that of the weights.
-        messages = messages.to(self.edge_in.weight.dtype)
+        # Autocast runs the networks in half precision. Sums over neighbors and layers keep that of the scalars.
+        messages = messages.to(scalars.dtype)
         if not self.as_released:
             messages = self.message_norm(messages)
         if self.attention is not None:
@@ -95,17 +98,26 @@ class EGNNLayer(nn.Module):
         return scatter(push, neighborhood.edge_index[1], dim=0, dim_size=num_atoms, reduce="sum")
 
     def _edge_features(self, scalars: Tensor, radial: Tensor, neighborhood: Neighborhood) -> Tensor:
-        """Compute `edge_in` of [h_i ‖ h_j ‖ radial ‖ one-hot type] without putting these vectors together."""
+        """Compute `edge_in` of [h_i ‖ h_j ‖ radial ‖ one-hot type], if possible without putting these together."""
+        if not is_plain_linear(self.edge_in):
+            return self.edge_in(self._edge_inputs(scalars, radial, neighborhood))
         source, target = neighborhood.edge_index
         channels = scalars.shape[1]
-        num_types = self.edge_in.in_features - 2 * channels - 1
-        sizes = [channels, channels, 1, num_types]
+        sizes = [channels, channels, 1, self.num_edge_types]
         weight_target, weight_source, weight_radial, weight_type = self.edge_in.weight.split(sizes, dim=1)
         # Rows of atoms are multiplied before they are copied to the edges, which outnumber them by far.
-        at_target = nn.functional.linear(scalars, weight_target, self.edge_in.bias).index_select(0, target)
-        at_source = nn.functional.linear(scalars, weight_source).index_select(0, source)
+        at_target = F.linear(scalars, weight_target, self.edge_in.bias).index_select(0, target)
+        at_source = F.linear(scalars, weight_source).index_select(0, source)
         features = at_target + at_source + radial * weight_radial.squeeze(1)
         if neighborhood.edge_type is not None:
             # A product with a one-hot vector picks a column.
             features = features + weight_type.t().index_select(0, neighborhood.edge_type)
         return features
+
+    def _edge_inputs(self, scalars: Tensor, radial: Tensor, neighborhood: Neighborhood) -> Tensor:
+        """Put [h_i ‖ h_j ‖ radial ‖ one-hot type] together, (E, 2F + 1 + types)."""
+        source, target = neighborhood.edge_index
+        inputs = [scalars.index_select(0, target), scalars.index_select(0, source), radial]
+        if neighborhood.edge_type is not None:
+            inputs.append(F.one_hot(neighborhood.edge_type, self.num_edge_types).to(scalars.dtype))
+        return torch.cat(inputs, dim=1)

@@ -3,11 +3,11 @@
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from molspectra.encoders.equivariant_transformer.inputs import Neighborhood
 from molspectra.encoders.equivariant_transformer.messages import pair_messages
 from molspectra.layers.initialization import init_linears
+from molspectra.layers.plain_linear import is_plain_linear
 
 
 class EquivariantAttention(nn.Module):
@@ -46,17 +46,14 @@ class EquivariantAttention(nn.Module):
     ) -> tuple[Float[Tensor, "atoms channels"], Float[Tensor, "atoms 3 channels"]]:
         """Return the changes of scalars (N, F) and vectors (N, 3, F)."""
         normed = self.norm(scalars)
-        # The weights store s⁰, s¹ and s² head by head. The messages need each kind for all heads together, s¹ last.
-        # Rearranging the weights is cheaper than rearranging the features of all atoms.
-        (w0, w1, w2), (b0, b1, b2) = self._by_kind(self.v_proj)
-        (f0, f1, f2), (c0, c1, c2) = self._by_kind(self.dv_proj)
-        key_value = F.linear(normed, torch.cat([self.k_proj.weight, w0, w2]), torch.cat([self.k_proj.bias, b0, b2]))
+        v0, v1, v2 = self._by_kind(self.v_proj(normed))
+        filter_weight, filter_bias, neighborhood = self._filters(neighborhood)
         gathered, gathered_vectors = pair_messages(
             self.q_proj(normed),
-            key_value,
-            vectors * F.linear(normed, w1, b1).unsqueeze(1),
-            torch.cat([self.dk_proj.weight, f0, f2, f1]),
-            torch.cat([self.dk_proj.bias, c0, c2, c1]),
+            torch.cat([self.k_proj(normed), v0, v2], dim=-1),
+            vectors * v1.unsqueeze(1),
+            filter_weight,
+            filter_bias,
             neighborhood,
             self.num_heads,
             damp_attention=self.as_released,
@@ -67,9 +64,23 @@ class EquivariantAttention(nn.Module):
         delta = (p1 * p2).sum(dim=1) * o2 + o3
         return delta, torch.addcmul(gathered_vectors, p3, o1.unsqueeze(1))
 
-    def _by_kind(self, projection: nn.Linear) -> list[tuple[Tensor, ...]]:
-        """Return the weights of a projection to 3F values, and its biases, each divided into s⁰, s¹ and s²."""
-        parameters = (projection.weight, projection.bias)
-        return [
-            rows.unflatten(0, (self.num_heads, 3, -1)).transpose(0, 1).flatten(1, 2).unbind() for rows in parameters
-        ]
+    def _filters(self, neighborhood: Neighborhood) -> tuple[Tensor, Tensor, Neighborhood]:
+        """Return weight and bias of all radial filters, or no rows and a neighborhood with W φ + b in place of φ."""
+        key, value = self.dk_proj, self.dv_proj
+        if is_plain_linear(key) and is_plain_linear(value):
+            # The messages apply the weights in blocks that fit into the cache, and again in the backward, so that no
+            # tensor of (pairs × 4F) is stored.
+            weight = self._key_and_values(key.weight.mT, value.weight.mT).mT
+            return weight, self._key_and_values(key.bias, value.bias), neighborhood
+        basis = torch.cat([neighborhood.basis, neighborhood.self_basis])
+        filters = self._key_and_values(key(basis), value(basis))
+        return basis[:0], basis[:0, 0], neighborhood._replace(basis=filters[:-1], self_basis=filters[-1:])
+
+    def _key_and_values(self, key: Tensor, value: Tensor) -> Tensor:
+        """Put filters of keys (…, F) and values (…, 3F) side by side: k, s⁰, s² and s¹, (…, 4F)."""
+        s0, s1, s2 = self._by_kind(value)
+        return torch.cat([key, s0, s2, s1], dim=-1)
+
+    def _by_kind(self, values: Tensor) -> tuple[Tensor, ...]:
+        """Divide values (…, 3F), which are stored head by head, into s⁰, s¹ and s² of all heads, (…, F) each."""
+        return values.unflatten(-1, (self.num_heads, 3, -1)).transpose(-3, -2).flatten(-2).unbind(-2)

@@ -21,13 +21,13 @@ class EdgeInputs(NamedTuple):
     vec_value: Tensor
     """vec ⊙ v¹ of the sources, (k, c, 3, F)."""
     filter_weight: Tensor
-    """(4F, K)."""
+    """(4F, K), without rows if `basis` holds W φ + b."""
     filter_bias: Tensor
     """(4F,)."""
     direction: Tensor
     """(k, c, 3)."""
     basis: Tensor
-    """(c, K)."""
+    """(c, K), or W φ + b, (c, 4F)."""
     envelope: Tensor
     """(c, 1)."""
 
@@ -61,7 +61,8 @@ def edge_messages(edges: EdgeInputs, num_heads: int, damp_attention: bool) -> tu
     """Compute the scalar messages (k, c, F) and vector messages (k, c, 3, F) along edges."""
     channels = edges.query.shape[-1]
     # One product for all radial filters, as all of them read the same basis.
-    filters = F.silu(F.linear(edges.basis, edges.filter_weight, edges.filter_bias))
+    weight, bias = edges.filter_weight, edges.filter_bias
+    filters = F.silu(F.linear(edges.basis, weight, bias) if len(weight) else edges.basis)
     key_filter, value_filter = filters.tensor_split([channels], dim=-1)
     key, value = edges.key_value.tensor_split([channels], dim=-1)
     # No softmax: attention may be negative, and does not depend on the other neighbors.

@@ -34,7 +34,7 @@ class Inputs(NamedTuple):
     vec_value: Float[Tensor, "atoms 3 channels"]
     """vec ⊙ v¹. Both factors belong to the source atom: they are multiplied once per atom, not once per edge."""
     filter_weight: Float[Tensor, "filters num_rbf"]
-    """W of the radial filters SiLU(W φ + b), (4F, K): F rows each for k, s⁰, s² and s¹."""
+    """W of the radial filters SiLU(W φ + b), (4F, K): F rows each for k, s⁰, s² and s¹. No rows if W φ + b is given."""
     filter_bias: Float[Tensor, " filters"]
     """b of the radial filters, (4F,)."""
     pairs: Int[Tensor, "2 pairs"]

@@ -37,13 +37,14 @@ def pair_messages(
     s_ij = v_j ⊙ C(r_ij) f^v_ij. All filters are f = SiLU(W φ_ij + b).
 
     Derivatives of every order exist. Third derivatives use plain operations. A compiled graph consists of plain
-    operations only, which the compiler fuses.
+    operations only, which the compiler fuses. So do messages whose W φ + b is given.
 
     Args:
         query: q, (N, F).
         key_value: k, v⁰ and v² side by side, (N, 3F).
         vec_value: vec ⊙ v¹, (N, 3, F).
-        filter_weight: W, (4F, K): F rows each for the filters of k, s⁰, s² and s¹.
+        filter_weight: W, (4F, K): F rows each for the filters of k, s⁰, s² and s¹. Without rows if the
+            neighborhood holds W φ + b, (…, 4F), in place of φ.
         filter_bias: b, (4F,).
         neighborhood: Pairs of neighbors and functions of their distances.
         num_heads: Number of heads, which share out the channels.
@@ -53,7 +54,7 @@ def pair_messages(
         X (N, F) and V (N, 3, F).
     """
     inputs = Inputs(query, key_value, vec_value, filter_weight, filter_bias, *neighborhood)
-    if torch.compiler.is_compiling():
+    if len(filter_weight) == 0 or torch.compiler.is_compiling():
         return plain_messages(inputs, num_heads, damp_attention)
     return PairMessages.apply(num_heads, damp_attention, *inputs)
 

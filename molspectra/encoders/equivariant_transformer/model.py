@@ -108,9 +108,10 @@ class EquivariantTransformer(BaseEncoder):
         with record_function("molspectra::equivariant_transformer.pairs"):
             neighborhood = self._neighborhood(molecules)
         with record_function("molspectra::equivariant_transformer.neighbor_embedding"):
-            scalars = self.neighbor_embedding(molecules.z, self.embedding(molecules.z), neighborhood)
+            embedded = self.embedding(molecules.z)
+            scalars = self.neighbor_embedding(molecules.z, embedded, neighborhood)
         # Autocast runs the projections in half precision. The residual stream keeps the precision of the weights.
-        scalars = molecules.add_context(scalars.to(self.embedding.weight.dtype))
+        scalars = molecules.add_context(scalars.to(embedded.dtype))
         vectors = scalars.new_zeros(scalars.shape[0], 3, scalars.shape[1])
         run_layer = partial(checkpoint, self._layer, use_reentrant=False) if self.checkpoint else self._layer
         for index in range(len(self.layers)):
