@@ -30,6 +30,7 @@ sphinx_gallery_conf = {
     "copyfile_regex": r".*\.(csv|jdx|txt)",
     "download_all_examples": False,
     "show_signature": False,
+    "write_computation_times": False,
 }
 suppress_warnings = ["config.cache"]  # of the settings above, which hold functions once they are read
 
