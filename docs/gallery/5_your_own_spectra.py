@@ -42,8 +42,8 @@ ms.plots.spectrum(ir, axes["ir"])
 # %%
 # UV-Vis, a table
 # ---------------
-# Spectrometers write wavelengths, and the axis is in eV. The unit is read from the header. A band at 340 nm stands for a
-# measurement here.
+# Spectrometers write wavelengths, and the axis is in eV. The unit is read from the header. A band at 340 nm stands for
+# a measurement here.
 
 folder = Path(mkdtemp())
 wavelengths = torch.arange(210, 601, 1.0)
