@@ -8,6 +8,7 @@ from molspectra.data.chemistry import (
     from_smiles,
     perceive_bond_orders,
     perceive_bonds,
+    to_ase,
     to_rdkit,
 )
 from molspectra.data.datasets import (
@@ -78,6 +79,7 @@ __all__ = [
     "read_peak_list",
     "read_spectrum_table",
     "resample",
+    "to_ase",
     "to_rdkit",
     "transforms",
     "validate",

@@ -1,6 +1,6 @@
 """Chemistry of a molecule: SMILES, RDKit and ASE objects, bonds, formal charges, elements, force fields."""
 
-from molspectra.data.chemistry.ase import from_ase
+from molspectra.data.chemistry.ase import from_ase, to_ase
 from molspectra.data.chemistry.bond_orders import perceive_bond_orders
 from molspectra.data.chemistry.bonds import perceive_bonds
 from molspectra.data.chemistry.edges import bonds_from_edges
@@ -14,6 +14,7 @@ __all__ = [
     "from_smiles",
     "perceive_bond_orders",
     "perceive_bonds",
+    "to_ase",
     "to_rdkit",
 ]
 

@@ -1,12 +1,14 @@
-"""Conversion of molecules from ASE."""
+"""Conversion of molecules from and to ASE."""
 
 from typing import Any
 
 import numpy as np
 import torch
-from torch_geometric.data import Data
+from torch import Tensor
+from torch_geometric.data import Batch, Data
 
 from molspectra._validation import check_molecules
+from molspectra.data.molecule import validate
 
 
 def from_ase(atoms: Any) -> Data:
@@ -56,3 +58,52 @@ def from_ase(atoms: Any) -> Data:
     if results["forces"] is not None:
         data.forces = torch.tensor(results["forces"], dtype=torch.float32)
     return data
+
+
+def to_ase(data: Data) -> Any:
+    """Convert a molecule to an ASE `Atoms`, which has no bonds.
+
+    Args:
+        data: `z` and `pos` (Å). `energy`, one number in eV, and `forces` (N, 3), in eV/Å, become the results of a
+            `SinglePointCalculator`, and `formal_charge` (N,) the initial charges.
+
+    Returns:
+        An `ase.Atoms`, not periodic, with positions in float64.
+
+    Raises:
+        ImportError: ASE is not installed.
+        TypeError: `data` is not a `Data`, or a field has a wrong dtype.
+        ValueError: `data` is a `Batch`, or a field has a wrong shape or value.
+
+    Example:
+        >>> to_ase(ms.data.from_smiles("O")).get_chemical_formula()
+        'H2O'
+    """
+    try:
+        from ase import Atoms
+        from ase.calculators.singlepoint import SinglePointCalculator
+    except ImportError as error:
+        raise ImportError("to_ase needs ASE; install it with `pip install molspectra[ase]`.") from error
+    if isinstance(data, Batch):
+        raise ValueError("data must be one molecule; got a Batch. Convert each of batch.to_data_list().")
+    validate(data, kinds=())
+    atoms = Atoms(numbers=data.z.cpu().numpy(), positions=data.pos.detach().cpu().double().numpy())
+    charges = data.get("formal_charge")
+    if isinstance(charges, Tensor):
+        atoms.set_initial_charges(charges.cpu().numpy())
+    results: dict[str, Any] = {}
+    if "energy" in data:
+        results["energy"] = _one_number(data.energy)
+    if "forces" in data:
+        if not isinstance(data.forces, Tensor) or data.forces.shape != data.pos.shape:
+            raise ValueError(f"forces must be a tensor of shape {tuple(data.pos.shape)}; got {data.forces}.")
+        results["forces"] = data.forces.detach().cpu().double().numpy()
+    if results:
+        atoms.calc = SinglePointCalculator(atoms, **results)
+    return atoms
+
+
+def _one_number(energy: Any) -> float:
+    if isinstance(energy, Tensor) and energy.numel() != 1:
+        raise ValueError(f"energy must be one number; got shape {tuple(energy.shape)}. Take one of them.")
+    return float(energy)

@@ -43,20 +43,36 @@ def from_rdkit(mol: Any, conformer: int = -1) -> Data:
             "rdkit.Chem.AddHs(mol, addCoords=True)."
         )
     refuse_dummies(mol)
+    data = atoms_and_bonds(mol, geometry)
+    data.formal_charge = torch.tensor([atom.GetFormalCharge() for atom in mol.GetAtoms()], dtype=torch.int64)
+    with rdkit.rdBase.BlockLogs():  # RDKit warns of hydrogens without a neighbor, such as H+
+        data.smiles = rdkit.Chem.MolToSmiles(rdkit.Chem.RemoveHs(mol))
+    return data
+
+
+def atoms_and_bonds(mol: Any, geometry: Any) -> Data:
+    """Convert the atoms, positions and bonds of an RDKit molecule, which need not be sanitized.
+
+    Args:
+        mol: The molecule.
+        geometry: One of its conformers.
+
+    Returns:
+        `z`, `pos` (float32, Å), `bond_index` and `bond_order`.
+
+    Raises:
+        ValueError: there are no atoms, or a position is not finite.
+    """
     z = torch.tensor([atom.GetAtomicNum() for atom in mol.GetAtoms()], dtype=torch.int64)
     pos = torch.tensor(geometry.GetPositions(), dtype=torch.float32).reshape(-1, 3)
     bonds = [bond for bond in mol.GetBonds() if bond.GetBondTypeAsDouble() > 0]
     pairs = [sorted((bond.GetBeginAtomIdx(), bond.GetEndAtomIdx())) for bond in bonds]
     check_molecules(z, pos, batch=None)
-    with rdkit.rdBase.BlockLogs():  # RDKit warns of hydrogens without a neighbor, such as H+
-        smiles = rdkit.Chem.MolToSmiles(rdkit.Chem.RemoveHs(mol))
     return Data(
         z=z,
         pos=pos,
         bond_index=torch.tensor(pairs, dtype=torch.int64).reshape(-1, 2).t().contiguous(),
         bond_order=torch.tensor([bond.GetBondTypeAsDouble() for bond in bonds], dtype=torch.float32),
-        formal_charge=torch.tensor([atom.GetFormalCharge() for atom in mol.GetAtoms()], dtype=torch.int64),
-        smiles=smiles,
     )
 
 

@@ -10,7 +10,8 @@ from typing import NamedTuple
 from torch_geometric.data import Data
 
 from molspectra.data.chemistry.smiles import from_smiles
-from molspectra.data.io.sdf import convert_record, read_records
+from molspectra.data.io.sdf import SDFRecord, convert_record, read_records
+from molspectra.data.io.sdf_properties import parse_properties, property_fields
 from molspectra.data.io.tables import TABLE_FILES, TableRow, read_table_file, refuse_columns
 from molspectra.data.io.text import open_text
 from molspectra.data.io.xyz import read_frames
@@ -70,7 +71,7 @@ def read_file(path: Path, seed: int, smiles: str | None, labels: Sequence[str] |
         return (read_row(row, seed) for row in read_table_file(path, smiles, labels or ()))
     if suffix in _SDF_FILES:
         refuse_columns(path.name, smiles, None)
-        return _read_sdf(path)
+        return _read_sdf(path, labels)
     refuse_columns(path.name, smiles, labels)
     if suffix in _SMILES_FILES:
         return _read_smiles(path, seed)
@@ -118,12 +119,19 @@ def _read_smiles(path: Path, seed: int) -> Iterator[ReadMolecule]:
             yield read if read.problem is None else read._replace(name=f"{path.name}, line {number}: {name}")
 
 
-def _read_sdf(path: Path) -> Iterator[ReadMolecule]:
+def _read_sdf(path: Path, labels: Sequence[str] | None) -> Iterator[ReadMolecule]:
+    def convert(record: SDFRecord) -> Data:
+        molecule = convert_record(record)
+        if labels != ():
+            for name, value in property_fields(parse_properties(record.lines), labels).items():
+                molecule[name] = value
+        return molecule
+
     # Records are split here, because RDKit reads from a damaged record on into the next one.
     with open_text(path) as lines:
         for record in read_records(lines, path, open_ended=True):
             place, title = f"{path.name}, record {record.number}", record.title
-            read = attempt(title or place, partial(convert_record, record))
+            read = attempt(title or place, partial(convert, record))
             yield read if read.problem is None else read._replace(name=f"{place}: {title}" if title else place)
 
 

@@ -1,22 +1,23 @@
 """SD files: molecules with positions and bonds, split into records and parsed with or without RDKit."""
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch_geometric.data import Data
 
 from molspectra.data.chemistry._rdkit import import_rdkit
 from molspectra.data.chemistry.elements import atomic_number
-from molspectra.data.chemistry.rdkit import from_rdkit
+from molspectra.data.chemistry.rdkit import atoms_and_bonds, from_rdkit
+from molspectra.data.io.text import to_float, to_int
 
 _HEADER = 4  # title, program, comment, counts
 _AROMATIC = 4
 _ORDERS = {1: 1.0, 2: 2.0, 3: 3.0, _AROMATIC: 1.5}
 _CHARGES = {0: 0, 1: 3, 2: 2, 3: 1, 4: 0, 5: -1, 6: -2, 7: -3}  # codes of the atom block; 4 is a doublet radical
 _MAX_CHARGES_PER_LINE = 8
+_ISOTOPES = {"D": 1, "T": 1}
 
 
 class SDFRecord(NamedTuple):
@@ -84,7 +85,7 @@ def parse_record(record: SDFRecord) -> Data:
         raise ValueError(f"Line {record.first_line}: the record has {len(lines)} lines, and no counts line.")
     with _at(record, _HEADER - 1, "a V2000 counts line"):
         counts = lines[_HEADER - 1]
-        num_atoms, num_bonds = int(counts[:3]), int(counts[3:6])
+        num_atoms, num_bonds = to_int(counts[:3]), to_int(counts[3:6])
         if "V2000" not in counts or num_atoms < 1 or num_bonds < 0:
             raise ValueError("it must state V2000 and at least one atom.")
     end = _HEADER + num_atoms + num_bonds
@@ -104,7 +105,10 @@ def parse_record(record: SDFRecord) -> Data:
 
 
 def convert_record(record: SDFRecord) -> Data:
-    """Convert an SD record in any format that RDKit reads, and check its valences.
+    """Convert an SD record in any format that RDKit reads.
+
+    Valences that RDKit finds impossible, such as those of zwitterions without charges, leave the positions and bonds as
+    they are stated. Such a molecule has neither `formal_charge` nor `smiles`.
 
     Args:
         record: From :func:`read_records`.
@@ -117,11 +121,37 @@ def convert_record(record: SDFRecord) -> Data:
         ValueError: RDKit refuses the record, or it is a drawing without positions or hydrogens.
     """
     rdkit = import_rdkit("Reading .sdf")
+    block = "\n".join(record.lines) + "\n"
     with rdkit.rdBase.BlockLogs():
-        mol = rdkit.Chem.MolFromMolBlock("\n".join(record.lines) + "\n", removeHs=False)
-    if mol is None:
-        raise ValueError("RDKit cannot read the record, or its valences are impossible.")
-    return from_rdkit(mol)
+        mol = rdkit.Chem.MolFromMolBlock(block, removeHs=False)
+        if mol is not None:
+            return from_rdkit(mol)
+        unchecked = rdkit.Chem.MolFromMolBlock(block, sanitize=False, removeHs=False)
+        if unchecked is None:
+            raise ValueError("RDKit cannot read the record.")
+        return _as_stated(record, unchecked)
+
+
+def _as_stated(record: SDFRecord, mol: Any) -> Data:
+    """Convert a record whose valences RDKit refuses, without charges, which cannot be right."""
+    problems = "; ".join(
+        problem.Message() for problem in import_rdkit("Reading .sdf").Chem.DetectChemistryProblems(mol)
+    )
+    if not mol.GetConformer().Is3D():
+        raise ValueError(f"The record is a drawing without positions, and its valences are impossible: {problems}.")
+    mol.UpdatePropertyCache(strict=False)
+    carbons = [atom for atom in mol.GetAtoms() if atom.GetAtomicNum() == 6]
+    bound = any(neighbor.GetAtomicNum() == 1 for atom in carbons for neighbor in atom.GetNeighbors())
+    if not bound and any(atom.GetTotalNumHs() for atom in carbons):
+        raise ValueError(f"The record has no hydrogens on carbon, and its valences are impossible: {problems}.")
+    if any("V2000" in line for line in record.lines[:_HEADER]):
+        data = parse_record(record)
+        del data.formal_charge
+        return data
+    unknown = {bond.GetBondTypeAsDouble() for bond in mol.GetBonds()} - set(_ORDERS.values())
+    if unknown or any(atom.GetAtomicNum() == 0 for atom in mol.GetAtoms()):
+        raise ValueError(f"The record has atoms or bonds without a type, and its valences are impossible: {problems}.")
+    return atoms_and_bonds(mol, mol.GetConformer())
 
 
 class _at:
@@ -147,12 +177,12 @@ def _parse_atoms(record: SDFRecord, num_atoms: int) -> tuple[list[int], list[lis
     for number in range(_HEADER, _HEADER + num_atoms):
         with _at(record, number, "an atom: x, y, z and a symbol"):
             line = record.lines[number]
-            xyz = [float(line[:10]), float(line[10:20]), float(line[20:30])]
-            if not all(map(math.isfinite, xyz)):
+            pos.append([to_float(line[:10]), to_float(line[10:20]), to_float(line[20:30])])
+            if not bool(torch.tensor(pos[-1], dtype=torch.float32).isfinite().all()):
                 raise ValueError("positions must be finite")
-            pos.append(xyz)
-            z.append(atomic_number(line[31:34].strip()))
-            charges.append(_CHARGES[int(line[36:39].strip() or 0)])
+            symbol = line[31:34].strip()
+            z.append(_ISOTOPES.get(symbol) or atomic_number(symbol))
+            charges.append(_CHARGES[to_int(line[36:39].strip() or "0")])
     return z, pos, charges
 
 
@@ -163,10 +193,10 @@ def _parse_bonds(
     for number in range(first, first + num_bonds):
         with _at(record, number, f"a bond: two of atoms 1 to {num_atoms}, once a pair, and a type 1 to 4"):
             line = record.lines[number]
-            i, j = sorted((int(line[:3]) - 1, int(line[3:6]) - 1))
+            i, j = sorted((to_int(line[:3]) - 1, to_int(line[3:6]) - 1))
             if not 0 <= i < j < num_atoms or (i, j) in pairs:
                 raise ValueError("no such pair, or again")
-            pairs[i, j] = _ORDERS[int(line[6:9])]
+            pairs[i, j] = _ORDERS[to_int(line[6:9])]
     return list(pairs), list(pairs.values())
 
 
@@ -178,7 +208,7 @@ def _parse_charges(record: SDFRecord, first: int, charges: Sequence[int]) -> lis
     replaced = [0] * len(charges)
     for number in stated:
         with _at(record, number, "charges: M  CHG, how many, and pairs of atom and charge"):
-            count, *values = map(int, record.lines[number].split()[2:])
+            count, *values = map(to_int, record.lines[number].split()[2:])
             if len(values) != 2 * count or not 1 <= count <= _MAX_CHARGES_PER_LINE:
                 raise ValueError("the number of pairs does not fit")
             for atom, charge in zip(values[::2], values[1::2], strict=True):

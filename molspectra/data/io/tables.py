@@ -41,7 +41,7 @@ class TableRow(NamedTuple):
         Raises:
             ValueError: a cell is neither a number nor empty.
         """
-        return {name: torch.tensor([_to_number(name, cell)], dtype=torch.float64) for name, cell in self.labels.items()}
+        return {name: torch.tensor([to_number(name, cell)], dtype=torch.float64) for name, cell in self.labels.items()}
 
 
 def is_missing(entry: Any) -> bool:
@@ -195,7 +195,12 @@ def _column(table: Any, name: str) -> list[Any]:
         return [column]
 
 
-def _to_number(name: str, cell: Any) -> float:
+def to_number(name: str, cell: Any) -> float:
+    """Return the number in a cell, NaN for an empty one.
+
+    Raises:
+        ValueError: it is neither.
+    """
     if is_missing(cell):
         return math.nan
     if isinstance(cell, str):

@@ -22,6 +22,17 @@ def to_float(text: str) -> float:
     return float(plain)
 
 
+def to_int(text: str) -> int:
+    """Convert a whole number of a text file.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not re.fullmatch(r"\s*[+-]?\d+\s*", text, re.ASCII):
+        raise ValueError(f"could not convert {text.strip()!r} to a whole number")
+    return int(text)
+
+
 def read_lines(path: str | Path) -> list[str]:
     """Read the lines of a text file in UTF-8 or, failing that, Latin-1.
 

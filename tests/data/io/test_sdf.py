@@ -1,0 +1,140 @@
+"""SD files: records with impossible valences, and properties as fields."""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from rdkit import Chem
+from rdkit.Chem import rdDepictor
+
+import molspectra as ms
+from molspectra.data import from_smiles, read_molecules, to_rdkit, validate
+
+# Zwitterions and ions as gdb9.sdf writes them: without charges.
+UNCHARGED = ["[NH3+]CC(=O)[O-]", "C[N+](C)(C)C", "C[N+](=O)[O-]", "[O-][n+]1ccccc1", "C[NH+]=C([O-])C"]
+
+
+def block(smiles: str, charged: bool = True, v3000: bool = False) -> str:
+    """A record of a molecule, with or without its charges."""
+    mol = to_rdkit(from_smiles(smiles, optimize=False))
+    Chem.Kekulize(mol, clearAromaticFlags=True)
+    text = Chem.MolToMolBlock(mol, forceV3000=v3000, kekulize=True)
+    if charged:
+        return text
+    lines = (line for line in text.splitlines() if not line.startswith("M  CHG"))
+    return "\n".join(line.split(" CHG=")[0] for line in lines) + "\n"
+
+
+def write(tmp_path, *records: str):
+    path = tmp_path / "some.sdf"
+    path.write_text("".join(record + "$$$$\n" for record in records))
+    return path
+
+
+@pytest.mark.parametrize("v3000", [False, True])
+@pytest.mark.parametrize("smiles", UNCHARGED)
+def test_impossible_valences_keep_the_geometry(tmp_path, smiles, v3000):
+    good = block(smiles, v3000=v3000)
+    bad = block(smiles, charged=False, v3000=v3000)
+    expected, read = read_molecules(write(tmp_path, good, bad))
+    assert read.problem is None
+    validate(read.molecule)
+    for name in ("z", "pos", "bond_index"):
+        assert torch.equal(read.molecule[name], expected.molecule[name])
+    assert "formal_charge" not in read.molecule
+    rows = ms.embed(ms.encoders.PaiNN(8, 1, 8), write(tmp_path, good, bad))
+    np.testing.assert_allclose(rows[0], rows[1], rtol=1e-5)
+
+
+def test_drawings_with_impossible_valences_are_refused(tmp_path):
+    flat = Chem.MolFromSmiles("CN(C)(C)(C)C", sanitize=False)
+    flat.UpdatePropertyCache(strict=False)
+    rdDepictor.Compute2DCoords(flat)
+    drawing = Chem.MolToMolBlock(flat, kekulize=False)
+    bare = block("C[N+](C)(C)C", charged=False)
+    heavy = Chem.MolFromMolBlock(bare, sanitize=False)
+    editable = Chem.RWMol(heavy)
+    for atom in sorted((a.GetIdx() for a in heavy.GetAtoms() if a.GetAtomicNum() == 1), reverse=True):
+        editable.RemoveAtom(atom)
+    reads = list(read_molecules(write(tmp_path, drawing, Chem.MolToMolBlock(editable, kekulize=False))))
+    assert "is a drawing without positions" in reads[0].problem
+    assert "no hydrogens on carbon, and its valences are impossible: Explicit valence" in reads[1].problem
+
+
+def test_damage_is_still_refused(tmp_path):
+    bad = block("C[N+](C)(C)C", charged=False)
+    for old, new in (("  1  2  1", "  1  2  9"), (" N  ", " Xx ")):
+        (read,) = read_molecules(write(tmp_path, bad.replace(old, new, 1)))
+        assert read.molecule is None
+
+
+PROPERTIES = """> <logP>  (1)
+-0.31
+
+>  25  <name of it>
+ethanol
+absolute
+
+> <CID>
+702
+
+> <empty>
+
+> <refractive_index>
+1.361
+
+"""
+
+
+def test_properties_become_fields(tmp_path):
+    path = write(tmp_path, block("CCO") + PROPERTIES, block("O"))
+    with pytest.warns(UserWarning, match="The property 'refractive_index' of an SD file is left out"):
+        ethanol, water = (read.molecule for read in read_molecules(path))
+    assert ethanol.logP.tolist() == [-0.31]
+    assert ethanol.CID.tolist() == [702]
+    assert ethanol["name of it"] == "ethanol\nabsolute"
+    assert ethanol.empty == ""
+    assert "refractive_index" not in ethanol
+    assert "logP" not in water
+
+
+def test_chosen_properties_fit_into_a_batch(tmp_path):
+    path = write(tmp_path, block("CCO") + PROPERTIES, block("O"), block("C") + "> <logP>\nunknown\n\n")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ethanol, water, methane = read_molecules(path, labels=["logP", "CID"])
+    batch = ms.data.Collate()([ethanol.molecule, water.molecule])
+    torch.testing.assert_close(batch.logP, torch.tensor([-0.31, torch.nan]).double(), equal_nan=True)
+    assert batch.CID.dtype == torch.float64
+    assert methane.problem == "logP must be a number or empty; got 'unknown'. Correct the cell, or empty it."
+    assert set(next(read_molecules(path, labels=[])).molecule.keys()) == set(from_smiles("CCO").keys())
+
+
+def test_deuterium(tmp_path):
+    text = block("O").replace(" H ", " D ")
+    (read,) = read_molecules(write(tmp_path, text))
+    assert read.molecule.z.tolist() == [8, 1, 1]
+
+
+def test_to_ase_and_back():
+    from molspectra.data import from_ase, to_ase
+
+    data = from_smiles("C[N+](C)(C)C")
+    data.energy, data.forces = torch.tensor([-3.5], dtype=torch.float64), torch.rand(len(data.z), 3)
+    atoms = to_ase(data)
+    back = from_ase(atoms)
+    for name in ("z", "pos", "energy", "forces"):
+        torch.testing.assert_close(back[name], data[name])
+    assert atoms.get_initial_charges().sum() == 1
+    assert not atoms.pbc.any()
+    assert to_ase(from_smiles("O")).calc is None
+    with pytest.raises(ValueError, match="one molecule; got a Batch"):
+        to_ase(ms.data.Collate()([data]))
+    data.energy = torch.zeros(2)
+    with pytest.raises(ValueError, match=r"energy must be one number; got shape \(2,\)"):
+        to_ase(data)
+    del data.energy
+    data.forces = data.forces[:2]
+    with pytest.raises(ValueError, match=r"forces must be a tensor of shape"):
+        to_ase(data)
