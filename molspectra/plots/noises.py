@@ -70,7 +70,7 @@ def noise(
             panel.set_title(name)
             _distributions(histograms, molecule, pos, name, color(number))
         _limit_alike(panels)
-        histograms[0].set_ylabel("density")
+        histograms[0].set_ylabel("density (log scale)")
         if len(drawn) > 1:
             below.legend(*histograms[0].get_legend_handles_labels(), ncols=len(drawn), loc="outside lower center")
     return np.concatenate([panels, histograms])
