@@ -39,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     embed.add_argument("--layers", nargs="+", help="layers to read, by number or all, in place of the output")
     embed.add_argument("--batch-size", type=int, default=128)
     embed.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    embed.add_argument("--workers", type=int, default=0, help="processes that make conformers")
     embed.add_argument("--seed", type=int, default=0, help="of conformers")
     embed.add_argument("--quiet", action="store_true", help="no progress bar")
     given = parser.parse_args(arguments)
@@ -85,6 +86,7 @@ def embed_file(given: argparse.Namespace) -> int:
         batch_size=given.batch_size,
         device=given.device,
         seed=given.seed,
+        num_workers=given.workers,
         progress=not given.quiet,
     )
     result.save(given.output)

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from molspectra._validation import check_choice, check_sizes
-from molspectra.data.io.molecule_files import ReadMolecule
 from molspectra.data.io.molecules import read_molecules
+from molspectra.data.io.smiles_entries import ReadMolecule
 from molspectra.embedding.batches import BatchEncoder
 from molspectra.embedding.layers import Layers
 from molspectra.embedding.models import Model, load_encoder
@@ -32,6 +32,7 @@ def embed(
     batch_size: int = 128,
     device: torch.device | str | None = None,
     seed: int = 0,
+    num_workers: int = 0,
     output: Literal["numpy", "torch"] = "numpy",
     progress: bool = False,
     on_error: Literal["warn", "raise"] = "warn",
@@ -59,6 +60,7 @@ def embed(
         batch_size: Molecules in a batch. Results do not depend on it, up to rounding.
         device: Device that encodes, by default that of the encoder, which is moved back afterwards.
         seed: Seed of conformers.
+        num_workers: Processes that make conformers of SMILES while the encoder runs. 0 for this process alone.
         output: "numpy" or "torch" (on the CPU).
         progress: Show a progress bar (tqdm), with the number of molecules where it can be counted.
         on_error: "warn", or "raise" at the first molecule that fails.
@@ -92,6 +94,7 @@ def embed(
         batch_size=batch_size,
         device=device,
         seed=seed,
+        num_workers=num_workers,
         progress=progress,
         on_error=on_error,
     )
@@ -112,6 +115,7 @@ def embed_molecules(
     batch_size: int = 128,
     device: torch.device | str | None = None,
     seed: int = 0,
+    num_workers: int = 0,
     progress: bool = False,
     on_error: Literal["warn", "raise"] = "warn",
 ) -> EmbeddingResult:
@@ -135,7 +139,9 @@ def embed_molecules(
             raise ValueError('pool="head" needs a model with an energy head; this one has none. Use "sum" or "mean".')
         pool = head
     pooling = Pooling(pool, hydrogens)
-    reads: Iterable[ReadMolecule] = read_molecules(molecules, smiles=smiles, labels=(), seed=seed)
+    reads: Iterable[ReadMolecule] = read_molecules(
+        molecules, smiles=smiles, labels=(), seed=seed, num_workers=num_workers
+    )
     if progress:
         reads = show_progress(reads, molecules, smiles)
     rows: list[Tensor | None] = []

@@ -6,8 +6,8 @@ from typing import Any
 
 from torch_geometric.data import Batch, Data
 
-from molspectra.data.io.molecule_files import ReadMolecule
 from molspectra.data.io.sdf import read_records
+from molspectra.data.io.smiles_entries import ReadMolecule
 from molspectra.data.io.tables import TABLE_FILES, read_table_file
 from molspectra.data.io.text import open_text
 from molspectra.data.io.xyz import read_frames

@@ -9,15 +9,10 @@ from torch_geometric.data import Batch, Data
 
 from molspectra.data.chemistry.ase import from_ase
 from molspectra.data.chemistry.rdkit import from_rdkit
-from molspectra.data.io.molecule_files import (
-    MOLECULE_FILES,
-    ReadMolecule,
-    attempt,
-    read_file,
-    read_row,
-    read_smiles,
-    unknown_file,
-)
+from molspectra.data.io.conformer_processes import read_entries
+from molspectra.data.io.file_names import MOLECULE_FILES, unknown_file
+from molspectra.data.io.molecule_files import read_file, read_row
+from molspectra.data.io.smiles_entries import Entry, ReadMolecule, attempt, smiles_entry
 from molspectra.data.io.tables import (
     TableRow,
     check_columns,
@@ -34,7 +29,7 @@ _NAMELESS = ("Data", "RDKit molecule")
 
 
 def read_molecules(
-    source: Any, *, smiles: str | None = None, labels: Sequence[str] | None = None, seed: int = 0
+    source: Any, *, smiles: str | None = None, labels: Sequence[str] | None = None, seed: int = 0, num_workers: int = 0
 ) -> Iterator[ReadMolecule]:
     """Read molecules one after the other, each with its name, or with the reason why it could not be read.
 
@@ -55,6 +50,7 @@ def read_molecules(
             other values as text. Names that torch_geometric treats in its own way, such as those with "index" or
             "batch", are left out with a warning.
         seed: Seed of the conformers that are made for SMILES.
+        num_workers: Processes that make conformers, a little ahead. 0 for this process alone. Results are the same.
 
     Yields:
         :class:`ReadMolecule`, in the order of the source.
@@ -73,12 +69,18 @@ def read_molecules(
         >>> [read.molecule and read.molecule.logp for read in read_molecules(table, smiles="smiles", labels=["logp"])]
         [tensor([-0.3100], dtype=torch.float64), None]
     """
+    if num_workers < 0:
+        raise ValueError(f"num_workers must be at least 0; got {num_workers}.")
     if labels is not None:
         labels = check_label_names(labels)
+    yield from read_entries(_entries(source, smiles, labels, seed), num_workers)
+
+
+def _entries(source: Any, smiles: str | None, labels: Sequence[str] | None, seed: int) -> Iterator[Entry]:
     if isinstance(source, str | Path):
         yield from _read_text_or_file(source, smiles, labels, seed)
     elif isinstance(source, Batch):
-        yield from read_molecules(source.to_data_list(), smiles=smiles, labels=labels, seed=seed)
+        yield from _entries(source.to_data_list(), smiles, labels, seed)
     elif column_names(source) is not None and not _is_molecule(source):
         yield from (read_row(row, seed) for row in table_rows(source, smiles, labels or ()))
     elif _is_molecule(source):
@@ -96,12 +98,12 @@ def read_molecules(
 
 def _read_text_or_file(
     source: str | Path, smiles: str | None, labels: Sequence[str] | None, seed: int
-) -> Iterator[ReadMolecule]:
+) -> Iterator[Entry]:
     if isinstance(source, Path) or source.lower().endswith(MOLECULE_FILES):
         yield from read_file(Path(source), seed, smiles, labels)
         return
     refuse_columns("A string", smiles, labels)
-    read = read_smiles(source, seed)
+    read = smiles_entry(source, seed).read()
     if read.problem == unknown_file(source):
         raise ValueError(read.problem)
     yield read
@@ -120,9 +122,7 @@ def _read_molecule(source: Any) -> ReadMolecule:
     return attempt(_title(source) or _NAMELESS[1], partial(from_rdkit, source))
 
 
-def _read_entry(
-    entry: Any, place: int, smiles: str | None, labels: Sequence[str] | None, seed: int
-) -> Iterator[ReadMolecule]:
+def _read_entry(entry: Any, place: int, smiles: str | None, labels: Sequence[str] | None, seed: int) -> Iterator[Entry]:
     """Read one entry of an iterable, which may be a file of many molecules."""
     if isinstance(entry, Mapping):
         check_columns(f"Entry {place}", column_names(entry) or [], smiles, labels or ())
@@ -131,15 +131,16 @@ def _read_entry(
         yield ReadMolecule(f"entry {place}", None, f"There is no molecule: got {entry}.")
     elif isinstance(entry, str) and not entry.lower().endswith(MOLECULE_FILES):
         refuse_columns("A string", smiles, labels)
-        yield read_smiles(entry, seed)
+        yield smiles_entry(entry, seed)
     elif _is_row(entry):
         raise ValueError(
             f"Entry {place} of molecules is a row with several entries: {str(entry)[:60]}. Pass one column of SMILES, "
             'or a table and the name of its column: smiles="...".'
         )
     else:
-        reads = read_molecules(entry, smiles=smiles, labels=labels, seed=seed)
-        yield from (read._replace(name=f"entry {place}") if read.name in _NAMELESS else read for read in reads)
+        for read in _entries(entry, smiles, labels, seed):
+            unnamed = isinstance(read, ReadMolecule) and read.name in _NAMELESS
+            yield read._replace(name=f"entry {place}") if unnamed else read
 
 
 def _is_row(entry: Any) -> bool:
