@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
+from molspectra._validation.tensors import check_tensor
 from molspectra._validation.values import values_are_free
 
 
@@ -23,6 +24,10 @@ def check_molecules(z: Tensor, pos: Tensor, batch: Tensor | None, max_z: int = 1
         TypeError: a dtype is wrong.
         ValueError: a shape or a value is wrong.
     """
+    check_tensor("z", z)
+    check_tensor("pos", pos)
+    if batch is not None:
+        check_tensor("batch", batch)
     if z.dim() != 1 or z.dtype != torch.int64:
         raise TypeError(
             f"z must be an int64 tensor of shape (N,), one atomic number per atom; got {z.dtype} of shape "
@@ -77,8 +82,14 @@ def check_fields(data: Data, fields: Sequence[str], user: str, remedy: str) -> N
         remedy: Way to set the fields, for the message.
 
     Raises:
+        TypeError: `data` holds no molecules.
         ValueError: a field is missing.
     """
+    if not isinstance(data, Data):
+        raise TypeError(
+            f"{user} needs molecules as a torch_geometric Data or Batch; got a {type(data).__name__}. Put several into "
+            "one with Batch.from_data_list(molecules), or take batches from a DataLoader."
+        )
     missing = [field for field in fields if field not in data]
     if missing:
         raise ValueError(f"{user} needs the fields {missing}; the data has {list(data.keys())}. {remedy}")
@@ -89,8 +100,9 @@ def check_positions(data: Data, user: str, fields: Sequence[str] = ("pos",)) -> 
 
     Raises:
         ValueError: a field is missing.
-        TypeError: the positions are not floating point.
+        TypeError: `data` holds no molecules, or the positions are not floating point.
     """
     check_fields(data, fields, user, "Set data.z (N,), atomic numbers, and data.pos (N, 3), in Å.")
+    check_tensor("pos", data.pos)
     if not data.pos.is_floating_point():
         raise TypeError(f"pos must be floating point; got {data.pos.dtype}. Convert with pos.float().")

@@ -43,10 +43,15 @@ def check_spectra(spectra: Mapping[str, Tensor], lengths: Mapping[str, int]) -> 
         lengths: Samples expected of each kind.
 
     Raises:
-        TypeError: a spectrum is no tensor.
+        TypeError: the spectra are no dict, or one of them is no tensor.
         ValueError: no kinds, an unknown kind, a wrong shape, different batch sizes, or (checked for CPU tensors) a row
             that is neither finite nor all NaN.
     """
+    if not isinstance(spectra, Mapping):
+        raise TypeError(
+            "spectra must be a dict from kinds to intensities (B, L), or molecules with fields of these names; got a "
+            f"{type(spectra).__name__}."
+        )
     if not spectra:
         raise ValueError(f"spectra is empty; expected at least one of {sorted(lengths)}.")
     batch_sizes = {}

@@ -10,7 +10,7 @@ from torch_geometric.data import Data
 
 from molspectra._batch import num_molecules_of
 from molspectra._config import Configurable
-from molspectra._validation import check_weights
+from molspectra._validation import check_positions, check_weights
 from molspectra.encoders.protocol import Encoder
 from molspectra.methods.pretext_task import PretextTask
 from molspectra.methods.specformer_inside import specformer_inside
@@ -102,6 +102,7 @@ class MolSpectra(Configurable, nn.Module):
             ValueError: The batch has no spectrum of SpecFormer's kinds, the task returns another number of molecules,
                 or the widths of the encoders differ.
         """
+        check_positions(batch, type(self).__name__, ("z", "pos"))
         specformer = specformer_inside(self.specformer)
         prepared = specformer.prepare(batch)  # scaled once, for the mask, SpecFormer and the target
         output = self.task.run(encoder, batch, generator)
