@@ -3,17 +3,19 @@
 import functools
 import inspect
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
 from torch import nn
+
+from molspectra._plain import as_plain, refuse_unsavable
 
 
 class Configurable:
     """Mixin that records the constructor's arguments, defaults included, in `config`.
 
     Put it before `nn.Module` in the bases. The arguments must be plain values, containers of them, or Configurable
-    objects. :func:`molspectra.pretrained.save` writes them, and refuses others by name.
+    objects. :func:`molspectra.pretrained.save` writes them, and refuses others by name. Numbers of NumPy and PyTorch,
+    tensors of one number among them, reach the constructor as those of Python.
     """
 
     config: dict[str, Any]
@@ -48,18 +50,18 @@ class Configurable:
         def recording_init(self: Any, *args: Any, **keywords: Any) -> None:
             bound = signature.bind(self, *args, **keywords)
             bound.apply_defaults()
-            arguments = {name: _plain(value) for name, value in bound.arguments.items() if name != "self"}
+            own = type(self).__module__.startswith("molspectra.")  # classes of users may take tensors
+            for name, value in bound.arguments.items():
+                bound.arguments[name] = as_plain(value, arrays=own)
+            arguments = {name: value for name, value in bound.arguments.items() if name != "self"}
+            if own:
+                refuse_unsavable(type(self).__name__, arguments)
             # The outermost constructor records. Constructors of bases, which it calls, find the record and keep it.
             self.__dict__.setdefault("config", arguments)
-            init(self, *args, **keywords)
+            init(*bound.args, **bound.kwargs)
 
         recording_init._records = True  # type: ignore[attr-defined]
         cls.__init__ = recording_init  # type: ignore[method-assign]
-
-
-def _plain(value: Any) -> Any:
-    """Return a read-only view of a dict as a dict, which can be copied and pickled with the module."""
-    return dict(value) if isinstance(value, MappingProxyType) else value
 
 
 def _setting(value: Any) -> str:

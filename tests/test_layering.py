@@ -14,6 +14,7 @@ ANY = {""}
 MAY_IMPORT = {
     "_batch": set(),
     "_config": set(),
+    "_plain": set(),
     "_download": set(),
     "_repr": set(),
     "_signature": set(),
@@ -39,7 +40,7 @@ MAY_IMPORT = {
     "__main__": ANY,
     "__init__": ANY,
 }
-SHARED = {"_batch", "_config", "_download", "_repr", "_signature", "_validation", "distributed"}
+SHARED = {"_batch", "_config", "_download", "_plain", "_repr", "_signature", "_validation", "distributed"}
 
 NETWORK = {
     "aiohttp",

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from molspectra._config import Configurable
+from molspectra._plain import as_plain
 from molspectra.spectra import SpectrumAxis
 
 _PACKAGES = {
@@ -24,6 +25,7 @@ def describe(value: Any, name: str) -> Any:
     Raises:
         TypeError: the value has no such form.
     """
+    value = as_plain(value)
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, Mapping):
