@@ -25,7 +25,8 @@ def column_headers(table: TextTable, form: TableFormat) -> tuple[str, str]:
     matches = [match for line in table.header if (match := _KEYED.match(line))]
     keyed = {match[1].lower(): match[2].strip(' \t";,') for match in matches}
     x_header, y_header = "", ""
-    for row, line in enumerate(reversed(table.header[-_MOST_ROWS:])):
+    rows = [line for line in table.header if not _KEYED.match(line)]
+    for row, line in enumerate(reversed(rows[-_MOST_ROWS:])):
         cells = _cells(line, table, form)
         if len(cells) == table.num_columns and len(cells) > max(form.x_column, form.y_column):
             if any(form.number(cell) is not None for cell in cells):
@@ -47,6 +48,8 @@ def column_headers(table: TextTable, form: TableFormat) -> tuple[str, str]:
 def _cells(line: str, table: TextTable, form: TableFormat) -> list[str]:
     """Split a line of the header as the points are. Names in a table with blanks between columns may have blanks."""
     cells = form.split(line)
+    while len(cells) > table.num_columns and not cells[-1]:
+        cells.pop()
     if len(cells) != table.num_columns:
         cells = [cell for cell in re.split(r"\t|\s{2,}", line.strip()) if cell]
     return cells

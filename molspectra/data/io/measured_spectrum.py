@@ -24,6 +24,7 @@ _TO_WAVENUMBER: dict[str, Callable[[Tensor], Tensor]] = {
 }
 _FROM_WAVENUMBER = {**_TO_WAVENUMBER, "eV": lambda x: x / WAVENUMBERS_PER_EV}
 
+_LARGEST_NUMBER = 1e30  # sums of them stay within the range of float32
 _LARGEST_TRANSMITTANCE = 2.0  # a baseline may lie above 1, but not above 2
 
 # A curve has points at even distances, or at distances that change gradually. Peaks have not.
@@ -49,16 +50,22 @@ class MeasuredSpectrum:
         raise ValueError(f"{self.path}, line {self.lines[point]}: {problem}")
 
     def check_finite(self) -> None:
-        """Check that positions and values are numbers.
+        """Check that positions and values are numbers that float32 can hold.
 
         Raises:
-            ValueError: a point is not finite.
+            ValueError: a point is not finite, or too large.
         """
         for point, (position, value) in enumerate(zip(self.positions, self.values, strict=True)):
             if not (math.isfinite(position) and math.isfinite(value)):
                 self.refuse(
                     point,
                     f"position and value must be finite; got {position:g} and {value:g}. Drop or repair the line.",
+                )
+            if max(abs(position), abs(value)) > _LARGEST_NUMBER:
+                self.refuse(
+                    point,
+                    f"position and value must be within ±{_LARGEST_NUMBER:g}, for float32; got {position:g} and "
+                    f"{value:g}. Repair the line.",
                 )
 
     def check(self) -> None:

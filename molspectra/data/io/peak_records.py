@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from molspectra.data.io.jcamp_ordinates import has_decimal_commas
+from molspectra.data.io.jcamp_ordinates import has_decimal_commas, is_affn
 from molspectra.data.io.measured_spectrum import MeasuredSpectrum
 
 _BEGIN = re.compile(r"\s*(?:num ?peaks\s*[:=]\s*(\d+)|PK\$PEAK\b|BEGIN IONS)", re.IGNORECASE)
@@ -24,13 +24,13 @@ def read_peak_record(path: Path, lines: list[str]) -> MeasuredSpectrum | None:
     if len(begins) > 1:
         raise ValueError(f"{path}, line {begins[1] + 1}: expected one spectrum; got another. Split the file.")
     counts = [match[1] for line in lines if (match := _BEGIN.match(line) or _COUNT.match(line)) and match.lastindex]
-    spectrum = MeasuredSpectrum(path, [], [], [])
+    spectrum, columns = MeasuredSpectrum(path, [], [], []), set[int]()
     for number, line in enumerate(lines[begins[0] + 1 :], start=begins[0] + 2):
         if _END.match(line) or (spectrum.lines and not line.strip()):
             _refuse_rest(path, lines, number)
             break
         if line.strip() and not (_FIELD.match(line) and not spectrum.lines):
-            _append(spectrum, number, line)
+            _append(spectrum, number, line, columns)
     if counts and int(counts[0]) != len(spectrum.lines):
         raise ValueError(
             f"{path} must hold {counts[0]} peaks, as it says itself; found {len(spectrum.lines)}. It is damaged or "
@@ -39,8 +39,11 @@ def read_peak_record(path: Path, lines: list[str]) -> MeasuredSpectrum | None:
     return spectrum
 
 
-def _append(spectrum: MeasuredSpectrum, number: int, line: str) -> None:
-    """Add the peaks of a line: position, intensity and perhaps an annotation, and the next peak after a semicolon."""
+def _append(spectrum: MeasuredSpectrum, number: int, line: str, columns: set[int]) -> None:
+    """Add the peaks of a line: position, intensity and perhaps an annotation, and the next peak after a semicolon.
+
+    The set of how many numbers the peaks have is kept, as each must have as many.
+    """
     for peak in filter(str.strip, re.sub(r'"[^"]*"', '""', line).split(";")):
         if has_decimal_commas(peak):
             raise ValueError(
@@ -48,7 +51,11 @@ def _append(spectrum: MeasuredSpectrum, number: int, line: str) -> None:
                 f'{line.strip()!r}. Replace them: text.replace(",", ".").'
             )
         try:
-            position, intensity = (float(cell.replace("_", "?")) for cell in re.split(r"[\s,:]+", peak.strip())[:2])
+            cells = re.split(r"[\s,:]+", peak.strip())
+            position, intensity = (float(cell.replace("_", "?")) for cell in cells[:2])
+            columns.add(sum(is_affn([cell]) for cell in cells))
+            if len(columns) > 1:
+                raise ValueError("a number is broken, missing or added")
         except ValueError:
             raise ValueError(
                 f"{spectrum.path}, line {number}: expected a position and an intensity; got {peak.strip()!r} in "

@@ -80,7 +80,7 @@ def position_unit(text: str) -> str | None:
         raise ValueError(f"{text!r} names more than one unit of positions: {found}.")
     if found:
         return found[0]
-    bracket = re.search(r"[(\[]([^)\]\d]+)[)\]]", plain)
+    bracket = re.search(r"[(\[]([^()\[\]\d]+)[)\]]", plain)
     quantity = next((unit for unit, pattern in _CUSTOMARY.items() if re.search(pattern, plain)), None)
     if bracket and not quantity:
         return bracket.group(1).strip()

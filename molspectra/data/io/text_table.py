@@ -16,6 +16,8 @@ _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+(?:[eE][+-]?\d+)?")
 # A cell that was meant to be a number: with separators of thousands, blanks, or letters in place of digits.
 _DAMAGED_NUMBER = re.compile(r"[+-]?[.,]?\d[\d.,' oOlI]*(?:[eEdD][+-]?\d+)?")
 
+_DATE = re.compile(r"(?<![\d.])(?:\d{1,2}:\d{2}|\d{1,4}([./-])\d{1,2}\1\d{1,4})(?![\d.])")
+
 
 @dataclass
 class TableFormat:
@@ -105,8 +107,6 @@ def read_table(path: Path, form: TableFormat) -> TextTable:
             break
         else:
             raise _unreadable(path, number, line, form)
-    if not table.spectrum.lines:
-        _refuse_other_columns(path, lines, form)
     _refuse_commas_of_either_kind(table, lines, form)
     return table
 
@@ -126,16 +126,37 @@ def _point(path: Path, number: int, line: str, form: TableFormat) -> tuple[float
     if position is not None and value is not None:
         return position, value
     # A line of text has no position. A line that has one, or only numbers, is a damaged point.
-    looks_like_a_point = bool(_DAMAGED_NUMBER.fullmatch(x) and _DAMAGED_NUMBER.fullmatch(y))
-    only_numbers = re.fullmatch(r"[\d.,;+\-\seE]*\d[\s;,]+[+-]?[\d.,][\d.,;+\-\seE]*", line)
-    if position is not None or looks_like_a_point or (only_numbers and x):
+    looks_like_a_point = _is_nearly_number(x) and (value is not None or _is_nearly_number(y))
+    if position is not None or looks_like_a_point or _is_nearly_numbers(line):
         raise _unreadable(path, number, line, form)
     return None
 
 
+def _is_nearly_number(cell: str) -> bool:
+    """Check that a cell was meant to be a number: one character too many is in it, or it is written otherwise."""
+    if _DAMAGED_NUMBER.fullmatch(cell):
+        return True
+    # Shorter ones may be names, such as "T1".
+    return 4 <= len(cell) <= 30 and any(_is_number(cell[:i] + cell[i + 1 :]) for i in range(len(cell)))
+
+
+def _is_nearly_numbers(line: str) -> bool:
+    """Check that a line was meant to be numbers: it begins with one, has more, and hardly a letter. Dates are none."""
+    letters = sum(character.isalpha() for character in line)
+    return (
+        re.match(r"""[\s,;"']*[+-]?[.,]?\d""", line) is not None
+        and len(re.findall(r"\d[\d.]*", line)) > 1
+        and letters <= 2
+        and not _DATE.search(line)
+    )
+
+
 def _append(table: TextTable, number: int, line: str, point: tuple[float, float], form: TableFormat) -> None:
-    num_columns = len(form.split(line))
-    if table.spectrum.lines and num_columns > table.num_columns:
+    cells = form.split(line)
+    while len(cells) > 2 and not cells[-1] and len(cells) != table.num_columns:
+        cells.pop()  # some programs write a delimiter at the end, and not in every line
+    num_columns = len(cells)
+    if table.spectrum.lines and num_columns != table.num_columns:
         raise ValueError(
             f"{table.spectrum.path}, line {number}: lines of points must have equally many columns; got {num_columns} "
             f"in {line.strip()!r} after {table.num_columns} in line {table.spectrum.lines[0]}. Repair the line."
@@ -147,10 +168,14 @@ def _append(table: TextTable, number: int, line: str, point: tuple[float, float]
 
 
 def _unreadable(path: Path, number: int, line: str, form: TableFormat) -> ValueError:
+    cells = form.split(line)
+    columns = [column for column, cell in enumerate(cells) if form.number(cell) is not None]
+    advice = "Repair the line, mark it with #, or pass delimiter, decimal, x_column or y_column."
+    if len(columns) > 1:
+        advice += f" Numbers are in columns {columns}, counted from 0: x_column={columns[0]}, y_column={columns[1]}?"
     return ValueError(
         f"{path}, line {number}: expected numbers in columns {form.x_column} and {form.y_column}; got "
-        f"{line.strip()!r}, which splits into {form.split(line)}. Repair the line, mark it with #, or pass delimiter, "
-        "decimal, x_column or y_column."
+        f"{line.strip()!r}, which splits into {cells}. {advice}"
     )
 
 
@@ -168,17 +193,6 @@ def _refuse_points(path: Path, lines: list[str], footer: int, form: TableFormat)
             raise ValueError(
                 f"{path}, line {number}: expected one spectrum; got points again below the text in line {footer}. "
                 "Split the file, repair the text line or mark it with #."
-            )
-
-
-def _refuse_other_columns(path: Path, lines: list[str], form: TableFormat) -> None:
-    """Name the columns that do hold numbers."""
-    for number, line in enumerate(lines, start=1):
-        columns = [column for column, cell in enumerate(form.split(line)) if form.number(cell) is not None]
-        if len(columns) > 1:
-            raise ValueError(
-                f"{path}, line {number}: expected numbers in columns {form.x_column} and {form.y_column}; found some "
-                f"in columns {columns}, counted from 0. Pass x_column={columns[0]}, y_column={columns[1]}."
             )
 
 

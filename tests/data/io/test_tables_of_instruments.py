@@ -125,7 +125,7 @@ def test_arbitrary_intensities_need_no_name(tmp_path):
         ("Time (min),A\n" + rows(), IR, "got 'min'"),
         ("Hz,Intensity\n" + rows(400 * PPM, PPM), NMR, r"unit of the axis \('ppm' of 'nmr_h'\).* got 'Hz'"),
         ("cm-1 (nm),A\n" + rows(), IR, r"'cm-1 \(nm\)' names more than one unit of positions: \['cm\^-1', 'nm'\]"),
-        (rows(form="\t{:.10g}\t{:.10g}\t0.5"), IR, r"found some in columns \[1, 2, 3\].* Pass x_column=1, y_column=2"),
+        (rows(form="\t{:.10g}\t{:.10g}\t0.5"), IR, r"in columns \[1, 2, 3\], counted from 0: x_column=1, y_column=2"),
         (
             ",wavenumber,A\n" + rows(form="0,{:.10g},{:.10g}"),
             IR,
