@@ -18,6 +18,7 @@ MAY_IMPORT = {
     "_download": set(),
     "_repr": set(),
     "_signature": set(),
+    "_transforms": set(),
     "_validation": set(),
     "distributed": set(),
     "geometry": set(),
@@ -40,7 +41,17 @@ MAY_IMPORT = {
     "__main__": ANY,
     "__init__": ANY,
 }
-SHARED = {"_batch", "_config", "_download", "_plain", "_repr", "_signature", "_validation", "distributed"}
+SHARED = {
+    "_batch",
+    "_config",
+    "_download",
+    "_plain",
+    "_repr",
+    "_signature",
+    "_transforms",
+    "_validation",
+    "distributed",
+}
 
 NETWORK = {
     "aiohttp",

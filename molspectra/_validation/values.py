@@ -1,9 +1,10 @@
 """The condition for checks of values, as opposed to shapes and dtypes."""
 
-import torch
 from torch import Tensor
+
+from molspectra._transforms import has_values
 
 
 def values_are_free(tensor: Tensor) -> bool:
-    """Return True if looking at values neither stalls a device nor breaks a compiled graph."""
-    return not torch.compiler.is_compiling() and tensor.device.type == "cpu"
+    """Return True if looking at values neither stalls a device nor breaks a graph, a trace or a transform."""
+    return tensor.device.type == "cpu" and has_values(tensor)

@@ -16,6 +16,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from molspectra._transforms import is_transformed, nested_forward_mode, primals
+
 # Cyclic Jacobi sweeps converge quadratically. Three reach float64 rounding on almost every 3×3 matrix, five on all.
 _SWEEPS = 5
 
@@ -42,48 +44,133 @@ def symmetric_inverse_sqrt(matrix: Float[Tensor, "*batch 3 3"]) -> Float[Tensor,
     if matrix.shape[-2:] != (3, 3):
         raise ValueError(f"matrix must have shape (..., 3, 3); got {tuple(matrix.shape)}.")
     double = matrix.double()
-    return _InverseSqrt.apply((double + double.mT) / 2).to(matrix.dtype)
+    symmetric = (double + double.mT) / 2
+    if torch.jit.is_tracing():
+        return _traced_inverse_sqrt(symmetric).to(matrix.dtype)
+    function = _TransformedInverseSqrt if is_transformed() else _InverseSqrt
+    root, *_ = function.apply(symmetric)
+    return root.to(matrix.dtype)
+
+
+def _traced_inverse_sqrt(matrix: Tensor) -> Tensor:
+    """Compute C^{-1/2} in operations that `torch.jit.save` can write, with the first two derivatives."""
+    constant = matrix.detach()
+    root, values, eigenvectors = _inverse_sqrt(constant)
+    y = values.unsqueeze(-1)
+    # Newton's method for Y C Y = 1 with the Jacobian at the solution. The residual is 0, and each step makes one more
+    # derivative of it vanish.
+    solution, one = root, root @ constant @ root
+    for _ in range(2):
+        residual = eigenvectors.mT @ (one - solution @ matrix @ solution) @ eigenvectors
+        sums = y + y.mT
+        step = residual * (y * y.mT) / torch.where(sums > 0, sums, 1.0)
+        solution = solution + eigenvectors @ step @ eigenvectors.mT
+    return solution
+
+
+def _inverse_sqrt(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Compute C^{-1/2}, its eigenvalues and its eigenvectors."""
+    eigenvalues, eigenvectors = _eigh(matrix)
+    largest = eigenvalues.amax(dim=-1, keepdim=True)
+    # Below its rounding error, an eigenvalue of a rank-deficient matrix is noise of either sign.
+    floored = torch.maximum(eigenvalues, largest * torch.finfo(matrix.dtype).eps)
+    values = torch.where(largest > 0, floored.clamp(min=torch.finfo(matrix.dtype).tiny).rsqrt(), 0.0)
+    return (eigenvectors * values.unsqueeze(-2)) @ eigenvectors.mT, values, eigenvectors
 
 
 class _InverseSqrt(torch.autograd.Function):
-    """C → C^{-1/2}."""
+    """C → C^{-1/2}, with its eigenvalues and eigenvectors, through which no derivative flows."""
 
     @staticmethod
-    def forward(ctx: Any, matrix: Tensor) -> Tensor:
-        eigenvalues, eigenvectors = _eigh(matrix)
-        largest = eigenvalues.amax(dim=-1, keepdim=True)
-        # Below its rounding error, an eigenvalue of a rank-deficient matrix is noise of either sign.
-        floored = torch.maximum(eigenvalues, largest * torch.finfo(matrix.dtype).eps)
-        values = torch.where(largest > 0, floored.clamp(min=torch.finfo(matrix.dtype).tiny).rsqrt(), 0.0)
-        root = (eigenvectors * values.unsqueeze(-2)) @ eigenvectors.mT
-        ctx.save_for_backward(root, values, eigenvectors)
-        return root
+    def forward(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return _inverse_sqrt(matrix)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: tuple[Tensor, ...]) -> None:
+        _, values, eigenvectors = output
+        ctx.mark_non_differentiable(values, eigenvectors)
+        ctx.save_for_backward(*output)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor, *_: Tensor) -> Tensor:
         root, values, eigenvectors = ctx.saved_tensors
         # The adjoint of dC → dY: solve the Lyapunov equation, then multiply by -C^{-1} on both sides.
         inverse = root @ root
-        return -inverse @ _Lyapunov.apply(root, (grad + grad.mT) / 2, values, eigenvectors) @ inverse
+        return -inverse @ _lyapunov(root, (grad + grad.mT) / 2, values, eigenvectors) @ inverse
 
 
 class _Lyapunov(torch.autograd.Function):
     """Solution X of Y X + X Y = G, for symmetric Y ≥ 0 with known eigenvalues and eigenvectors."""
 
     @staticmethod
-    def forward(ctx: Any, root: Tensor, rhs: Tensor, values: Tensor, eigenvectors: Tensor) -> Tensor:
+    def forward(root: Tensor, rhs: Tensor, values: Tensor, eigenvectors: Tensor) -> Tensor:
         # In the eigenbasis the equation is diagonal: (y_a + y_b) X_ab = G_ab.
         sums = values.unsqueeze(-1) + values.unsqueeze(-2)
         solution = eigenvectors.mT @ rhs @ eigenvectors / torch.where(sums > 0, sums, 1.0)
-        solution = eigenvectors @ solution @ eigenvectors.mT
-        ctx.save_for_backward(root, solution, values, eigenvectors)
-        return solution
+        return eigenvectors @ solution @ eigenvectors.mT
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        root, _, values, eigenvectors = inputs
+        ctx.save_for_backward(root, output, values, eigenvectors)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None]:
         root, solution, values, eigenvectors = ctx.saved_tensors
-        adjoint = _Lyapunov.apply(root, grad, values, eigenvectors)
+        adjoint = _lyapunov(root, grad, values, eigenvectors)
         return -(adjoint @ solution.mT + solution.mT @ adjoint), adjoint, None, None
+
+
+def _lyapunov(root: Tensor, rhs: Tensor, values: Tensor, eigenvectors: Tensor) -> Tensor:
+    function = _TransformedLyapunov if is_transformed() else _Lyapunov
+    return function.apply(root, rhs, values, eigenvectors)
+
+
+class _TransformedInverseSqrt(_InverseSqrt):
+    """The same with rules for forward mode and `vmap`, which the compiler does not accept."""
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: tuple[Tensor, ...]) -> None:
+        _InverseSqrt.setup_context(ctx, inputs, output)
+        ctx.save_for_forward(*output)
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor) -> tuple[Tensor, None, None]:
+        with nested_forward_mode():
+            root, values, eigenvectors = primals(ctx.saved_tensors)
+            inverse = root @ root
+            rhs = -inverse @ (tangent + tangent.mT) / 2 @ inverse
+            return _TransformedLyapunov.apply(root, rhs, values, eigenvectors), None, None
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int], matrix: Tensor) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
+        return _TransformedInverseSqrt.apply(matrix.movedim(in_dims[0], 0)), (0, 0, 0)
+
+
+class _TransformedLyapunov(_Lyapunov):
+    """The same with rules for forward mode and `vmap`."""
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        _Lyapunov.setup_context(ctx, inputs, output)
+        root, _, values, eigenvectors = inputs
+        ctx.save_for_forward(root, output, values, eigenvectors)
+
+    @staticmethod
+    def jvp(ctx: Any, of_root: Tensor, of_rhs: Tensor, *_: Any) -> Tensor:
+        with nested_forward_mode():
+            root, solution, values, eigenvectors = primals(ctx.saved_tensors)
+            # Differentiate both sides of the equation.
+            rhs = of_rhs - of_root @ solution - solution @ of_root
+            return _TransformedLyapunov.apply(root, rhs, values, eigenvectors)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None, ...], *tensors: Tensor) -> tuple[Tensor, int]:
+        stacked = (
+            tensor.expand(info.batch_size, *tensor.shape) if dim is None else tensor.movedim(dim, 0)
+            for tensor, dim in zip(tensors, in_dims, strict=True)
+        )
+        return _TransformedLyapunov.apply(*stacked), 0
 
 
 def _eigh(matrix: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,5 +1,7 @@
 """Batched neighbor lists: exact, untruncated, in a fixed order."""
 
+from typing import Any
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -136,6 +138,25 @@ def _(pos: Tensor, batch: Tensor, cutoff: float, loop: bool, once: bool) -> Tens
     # The number of edges depends on the positions: symbolic to the compiler.
     edges = torch.library.get_ctx().new_dynamic_size()
     return batch.new_empty(2, edges)
+
+
+@_radius_graph.register_vmap
+def _(
+    info: Any, in_dims: tuple[int | None, ...], pos: Tensor, batch: Tensor, cutoff: float, loop: bool, once: bool
+) -> tuple[Tensor, int | None]:
+    size = info.batch_size
+    each_pos = [pos] * size if in_dims[0] is None else pos.unbind(in_dims[0])
+    each_batch = [batch] * size if in_dims[1] is None else batch.unbind(in_dims[1])
+    graphs = [_radius_graph(*atoms, cutoff, loop, once) for atoms in zip(each_pos, each_batch, strict=True)]
+    if all(torch.equal(graph, graphs[0]) for graph in graphs[1:]):
+        return graphs[0], None
+    sizes = {graph.shape[1] for graph in graphs}
+    if len(sizes) > 1:
+        raise ValueError(
+            "torch.vmap over positions needs equally many neighbors in all samples, as their tensors are stacked; got "
+            f"{sorted(sizes)} edges. Put the molecules into one batch instead: encoder(z, pos, batch)."
+        )
+    return torch.stack(graphs), 0
 
 
 def _blocks(pairs_up_to: Tensor) -> list[tuple[int, int, int]]:

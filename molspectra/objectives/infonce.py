@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.profiler import record_function
 from torch.utils.checkpoint import checkpoint
 
+from molspectra._transforms import is_transformed
 from molspectra._validation import check_choice, check_sizes
 from molspectra.distributed import gather_rows
 from molspectra.layers.precision import at_least_float32
@@ -136,7 +137,7 @@ class InfoNCELoss(Objective):
     def _one_sided(self, z: Tensor, others: Tensor, first: int, valid: Tensor) -> Tensor:
         """Return Σ_i [lse_j S_ij - S_ii] over valid rows, where the partner of row i is row first + i of `others`."""
         temperature = self.temperature
-        if self.chunk_size is None or z.shape[0] <= self.chunk_size:
+        if self.chunk_size is None or z.shape[0] <= self.chunk_size or is_transformed():
             return _contrast(z, others, first, valid, temperature)
         # Nothing of a chunk is kept for the backward, which recomputes its similarities.
         total = z.new_zeros(())

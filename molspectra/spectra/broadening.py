@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from molspectra._transforms import is_transformed
 from molspectra._validation import check_choice, check_tensor, values_are_free
 from molspectra.spectra.axis import SpectrumAxis, check_axis
 
@@ -78,7 +79,7 @@ def broaden(
     columns = []
     for grid in blocks:
         arguments = (positions, intensities, index, num_spectra, grid, float(fwhm), shape)
-        if len(blocks) > 1 and torch.is_grad_enabled():
+        if len(blocks) > 1 and torch.is_grad_enabled() and not is_transformed():
             # Recompute the block in the backward pass: to keep all of them would take (sticks × samples) memory.
             columns.append(checkpoint(_sum_of_lines, *arguments, use_reentrant=False))
         else:

@@ -5,6 +5,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from molspectra._transforms import is_transformed
+
 # Score added to the keys of missing tokens: e^-10000 is exactly 0 in every dtype (as is e^-4000).
 _MISSING = -1e4
 # The least width of queries and keys for which the CPU's kernel is fast: 8 take longer than 16.
@@ -47,6 +49,8 @@ class ScoreHistory:
         """Add a layer's queries and keys, and average its values by the accumulated scores."""
         self.queries.append(query)
         self.keys.append(key)
+        if is_transformed():  # fused kernels have one derivative, none in forward mode, and no rule for vmap
+            return F.dropout(self.attention_map(), dropout) @ value
         width, used = query.shape[-1], len(self.queries) * query.shape[-1]
         if self.as_mask:
             padding = max(_CPU_CHANNELS - used, 0)

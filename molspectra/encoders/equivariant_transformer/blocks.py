@@ -38,7 +38,7 @@ class Block(NamedTuple):
 def all_at_once(inputs: Inputs) -> Iterator[Block]:
     """Yield one block of all pairs, then one of all self-loops."""
     yield _pairs(inputs, slice(None))
-    yield _self_loops(inputs, 0, len(inputs.query))
+    yield _self_loops(inputs, 0, inputs.query.shape[0])
 
 
 def in_blocks(inputs: Inputs) -> Iterator[Block]:

@@ -35,7 +35,7 @@ class EdgeInputs(NamedTuple):
 def gather(per_atom: Tensor, atoms: Tensor) -> Tensor:
     """Return the rows (k, c, ...) of some atoms (k, c)."""
     # By index_select, whose backward is one index_add.
-    return per_atom.index_select(0, atoms.flatten()).unflatten(0, atoms.shape)
+    return per_atom.index_select(0, atoms.flatten()).view(*atoms.shape, *per_atom.shape[1:])
 
 
 def gather_inputs(inputs: Inputs, block: Block) -> EdgeInputs:
@@ -54,7 +54,8 @@ def gather_inputs(inputs: Inputs, block: Block) -> EdgeInputs:
 
 def by_heads(channels: Tensor, num_heads: int) -> Tensor:
     """Divide channels (..., F) among H heads, (..., H, F / H)."""
-    return channels.unflatten(-1, (num_heads, -1))
+    # All sizes are given: one that is inferred has no value without edges. And vmap has no rule for unflatten.
+    return channels.view(*channels.shape[:-1], num_heads, channels.shape[-1] // num_heads)
 
 
 def edge_messages(edges: EdgeInputs, num_heads: int, damp_attention: bool) -> tuple[Tensor, Tensor]:
@@ -95,5 +96,12 @@ def sum_messages(
 
 
 def plain_messages(inputs: Inputs, num_heads: int, damp_attention: bool) -> tuple[Tensor, Tensor]:
-    """Sum the messages of all edges at once, in operations that autograd and the compiler know."""
-    return sum_messages(inputs, all_at_once(inputs), num_heads, damp_attention)
+    """Sum the messages of all edges at once, in operations that autograd, `torch.func` and the compiler know."""
+    scalars, vectors = torch.zeros_like(inputs.vec_value[:, 0]), torch.zeros_like(inputs.vec_value)
+    for block in all_at_once(inputs):
+        target = block.target.flatten()
+        messages = edge_messages(gather_inputs(inputs, block), num_heads, damp_attention)
+        of_scalars, of_vectors = (message.flatten(0, 1).to(vectors.dtype) for message in messages)
+        # Not in place: under vmap, messages may have a dimension more than the zeros that they are added to.
+        scalars, vectors = scalars.index_add(0, target, of_scalars), vectors.index_add(0, target, of_vectors)
+    return scalars, vectors

@@ -11,11 +11,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from molspectra._transforms import is_traced, is_transformed
 from molspectra.encoders.equivariant_transformer.blocks import in_blocks
 from molspectra.encoders.equivariant_transformer.edge_messages import plain_messages, sum_messages
 from molspectra.encoders.equivariant_transformer.gradients import add_gradients
 from molspectra.encoders.equivariant_transformer.inputs import Inputs, Neighborhood
-from molspectra.encoders.equivariant_transformer.second_gradients import add_second_gradients, plain_second_gradients
+from molspectra.encoders.equivariant_transformer.plain_gradients import plain_gradients, plain_second_gradients
+from molspectra.encoders.equivariant_transformer.second_gradients import add_second_gradients
 
 # Inputs ahead of this one are features and weights. The others are functions of the positions.
 _PAIRS = Inputs._fields.index("pairs")
@@ -36,8 +38,8 @@ def pair_messages(
     Attention is a_ij = SiLU(Σ_d q_i k_j f^k_ij), with a sum over the channels of a head. Values are
     s_ij = v_j ⊙ C(r_ij) f^v_ij. All filters are f = SiLU(W φ_ij + b).
 
-    Derivatives of every order exist. Third derivatives use plain operations. A compiled graph consists of plain
-    operations only, which the compiler fuses. So do messages whose W φ + b is given.
+    Derivatives of every order exist. Third derivatives use plain operations, as do `torch.func` and batched gradients.
+    A compiled graph consists of plain operations only, which the compiler fuses. So do messages whose W φ + b is given.
 
     Args:
         query: q, (N, F).
@@ -54,7 +56,7 @@ def pair_messages(
         X (N, F) and V (N, 3, F).
     """
     inputs = Inputs(query, key_value, vec_value, filter_weight, filter_bias, *neighborhood)
-    if len(filter_weight) == 0 or torch.compiler.is_compiling():
+    if filter_weight.shape[0] == 0 or is_traced() or is_transformed():
         return plain_messages(inputs, num_heads, damp_attention)
     return PairMessages.apply(num_heads, damp_attention, *inputs)
 
@@ -74,6 +76,9 @@ class PairMessages(torch.autograd.Function):
     def backward(ctx: Any, *grad_sums: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradients of the inputs."""
         needed = ctx.needs_input_grad[2:]
+        if is_transformed(*grad_sums):
+            inputs = Inputs(*ctx.saved_tensors)
+            return None, None, *plain_gradients(inputs, grad_sums, needed, ctx.num_heads, ctx.damp_attention)
         grads = PairMessagesGradients.apply(ctx.num_heads, ctx.damp_attention, needed, *grad_sums, *ctx.saved_tensors)
         return None, None, *grads
 
@@ -106,7 +111,7 @@ class PairMessagesGradients(torch.autograd.Function):
         grad_sums, inputs = tensors[:2], Inputs(*tensors[2:])
         if all(tangent is None for tangent in tangents):
             return None, None, None, *(None for _ in needed)
-        if torch.is_grad_enabled():  # third derivatives will be taken
+        if torch.is_grad_enabled() or is_transformed(*tangents):  # third derivatives will be taken, or many at once
             seconds = plain_second_gradients(inputs, grad_sums, tangents, needed, ctx.num_heads, ctx.damp_attention)
             return None, None, None, *seconds
         sums = [torch.zeros_like(tensor, dtype=grad_sums[1].dtype) for tensor in tensors]

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.profiler import record_function
 from torch.utils.checkpoint import checkpoint
 
+from molspectra._transforms import is_transformed
 from molspectra._validation import check_choice, check_heads
 from molspectra.encoders.base import BaseEncoder, Molecules
 from molspectra.encoders.equivariant_transformer.attention import EquivariantAttention
@@ -113,7 +114,9 @@ class EquivariantTransformer(BaseEncoder):
         # Autocast runs the projections in half precision. The residual stream keeps the precision of the weights.
         scalars = molecules.add_context(scalars.to(embedded.dtype))
         vectors = scalars.new_zeros(scalars.shape[0], 3, scalars.shape[1])
-        run_layer = partial(checkpoint, self._layer, use_reentrant=False) if self.checkpoint else self._layer
+        # torch.func has no rule for checkpoints, and keeps all intermediates.
+        stored = not self.checkpoint or is_transformed()
+        run_layer = self._layer if stored else partial(checkpoint, self._layer, use_reentrant=False)
         for index in range(len(self.layers)):
             with record_function("molspectra::equivariant_transformer.layer"):
                 scalars, vectors = run_layer(index, scalars, vectors, neighborhood)

@@ -11,7 +11,6 @@ from molspectra.encoders.equivariant_transformer.edge_messages import (
     edge_messages,
     gather,
     gather_inputs,
-    plain_messages,
 )
 from molspectra.encoders.equivariant_transformer.gradients import basis_rows
 from molspectra.encoders.equivariant_transformer.inputs import Inputs
@@ -86,33 +85,3 @@ def _tangents_at_edges(block: Block, tangents: Sequence[Tensor | None]) -> list[
     gathered = [None if tangent is None else gather(tangent, atoms) for tangent, atoms in ends]
     both_ways = None if direction is None else torch.stack([direction, -direction])
     return [*gathered, filter_weight, filter_bias, both_ways, basis, envelope]
-
-
-def plain_second_gradients(
-    inputs: Inputs,
-    grad_sums: Sequence[Tensor],
-    tangents: Sequence[Tensor | None],
-    needed: Sequence[bool],
-    num_heads: int,
-    damp_attention: bool,
-) -> list[Tensor | None]:
-    """Return the second derivatives of all edges at once, in operations that autograd can differentiate again.
-
-    Args:
-        inputs: Tensors that the messages are computed from.
-        grad_sums: Gradients of the sums X and V.
-        tangents: Tensors that multiply the gradients of `inputs`, in order. None for 0.
-        needed: True for each tensor of `grad_sums` and `inputs` whose derivative is returned.
-        num_heads: Number of heads.
-        damp_attention: See `pair_messages`.
-    """
-    # Aliases, because the gradients of the sums depend on the inputs: autograd must not follow that path here.
-    tensors = [tensor.view_as(tensor) for tensor in (*grad_sums, *inputs)]
-    grad_sums, inputs = tensors[:2], Inputs(*tensors[2:])
-    varied = [(tensor, tangent) for tensor, tangent in zip(inputs, tangents, strict=True) if tangent is not None]
-    sums = plain_messages(inputs, num_heads, damp_attention)
-    grads = torch.autograd.grad(sums, [tensor for tensor, _ in varied], grad_sums, create_graph=True)
-    wanted = [tensor for tensor, need in zip(tensors, needed, strict=True) if need]
-    along = [tangent for _, tangent in varied]
-    seconds = iter(torch.autograd.grad(grads, wanted, along, create_graph=True, allow_unused=True))
-    return [next(seconds) if need else None for need in needed]

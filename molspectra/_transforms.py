@@ -1,0 +1,58 @@
+"""Transforms of functions under which a forward runs: torch.func, forward-mode derivatives, tracers.
+
+Parts of PyTorch that are not public are confined to this file.
+"""
+
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+
+import torch
+from torch import Tensor
+from torch._C._functorch import is_legacy_batchedtensor, peek_interpreter_stack
+from torch.autograd import forward_ad
+from torch.nn import Parameter
+
+_RECORDING = (torch._C._TorchDispatchModeKey.PROXY, torch._C._TorchDispatchModeKey.FAKE)
+
+
+def is_transformed(*gradients: Tensor | None) -> bool:
+    """Return True inside `torch.func` transforms and `vmap`, and in forward mode.
+
+    A custom autograd function without rules for these stands aside for plain operations then. A compiled graph
+    consists of plain operations anyway. Its backward also asks
+    for its `gradients`: `vectorize=True` and `is_grads_batched=True` of `torch.autograd` pass many at once.
+    """
+    if torch.compiler.is_compiling():
+        return False
+    if peek_interpreter_stack() is not None or forward_ad._current_level >= 0:
+        return True
+    return any(gradient is not None and is_legacy_batchedtensor(gradient) for gradient in gradients)
+
+
+def nested_forward_mode() -> AbstractContextManager[None]:
+    """Return the context for the forward-mode rule of a custom autograd function.
+
+    PyTorch calls the rule with forward mode switched off. A derivative of it would silently lack this function's part.
+    """
+    return forward_ad._set_fwd_grad_enabled(True)
+
+
+def primals(duals: Iterable[Tensor]) -> list[Tensor]:
+    """Return tensors without the tangents of this level of forward mode, and with those of all levels around it."""
+    return [forward_ad.unpack_dual(dual).primal for dual in duals]
+
+
+def is_traced() -> bool:
+    """Return True while `torch.compile`, `torch.export` or `torch.jit.trace` records operations.
+
+    A loop over blocks would be recorded with the number of blocks of the example.
+    """
+    return torch.compiler.is_compiling() or torch.jit.is_tracing()
+
+
+def has_values(tensor: Tensor) -> bool:
+    """Return True if the values of a tensor can be read: outside of transforms and tracers, and if it is no fake."""
+    if is_traced() or peek_interpreter_stack() is not None:
+        return False
+    # Fake and functional tensors are subclasses. In the modes of make_fx ordinary ones are recorded, too.
+    return type(tensor) in (Tensor, Parameter) and not any(map(torch._C._get_dispatch_mode, _RECORDING))
