@@ -47,7 +47,12 @@ def is_traced() -> bool:
 
     A loop over blocks would be recorded with the number of blocks of the example.
     """
-    return torch.compiler.is_compiling() or torch.jit.is_tracing()
+    return torch.compiler.is_compiling() or is_jit_traced()
+
+
+def is_jit_traced() -> bool:
+    """Return True while `torch.jit.trace` records operations, which cannot write custom autograd functions down."""
+    return torch._C._get_tracing_state() is not None
 
 
 def has_values(tensor: Tensor) -> bool:

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from molspectra._transforms import is_transformed, nested_forward_mode, primals
+from molspectra._transforms import is_jit_traced, is_transformed, nested_forward_mode, primals
 
 # Cyclic Jacobi sweeps converge quadratically. Three reach float64 rounding on almost every 3×3 matrix, five on all.
 _SWEEPS = 5
@@ -45,7 +45,7 @@ def symmetric_inverse_sqrt(matrix: Float[Tensor, "*batch 3 3"]) -> Float[Tensor,
         raise ValueError(f"matrix must have shape (..., 3, 3); got {tuple(matrix.shape)}.")
     double = matrix.double()
     symmetric = (double + double.mT) / 2
-    if torch.jit.is_tracing():
+    if is_jit_traced():
         return _traced_inverse_sqrt(symmetric).to(matrix.dtype)
     function = _TransformedInverseSqrt if is_transformed() else _InverseSqrt
     root, *_ = function.apply(symmetric)
