@@ -245,6 +245,13 @@ OBJECTIVES = {
     ),
     "InfoNCELoss, as released": (ms.objectives.InfoNCELoss(as_released=True), views(True), 2),
     "MaskedPatchLoss": (ms.objectives.MaskedPatchLoss(), reconstructions, 2),
+    "MaskedPatchLoss, over samples": (
+        ms.objectives.MaskedPatchLoss({"ir": ms.spectra.SpectrumPatcher(11, 5, 2)}),
+        lambda: [
+            {**call, "masked": {"ir": torch.rand(len(call["masked"]["ir"]), 11) > 0.5}} for call in reconstructions()
+        ],
+        2,
+    ),
     "NoiseScaleLoss": (
         ms.objectives.NoiseScaleLoss(),
         lambda: [{"predicted": leaf(n, 5), "target": torch.randint(5, (n,))} for n in (7, 2, 1, 3, 9)],

@@ -143,6 +143,8 @@ METHODS = {
     "MolSpectra, as released": lambda: ms.methods.MolSpectra(
         ms.methods.Coord(F), specformer(norm="layer", pool="mean"), as_released=True
     ),
+    "MaskedReconstruction": lambda: ms.methods.MaskedReconstruction(specformer()),
+    "Combined": lambda: ms.methods.Combined({"coord": (ms.methods.Coord(F), 1.0), "emgp": (ms.methods.EMGP(F), 0.5)}),
     "NoisyNodes": lambda: ms.methods.NoisyNodes(ms.methods.Coord(F), ms.heads.ScalarHead(F), label="gap"),
     "Regression, dipole": lambda: ms.methods.Regression(ms.heads.DipoleHead(F), label="mu"),
     "Regression, extent": lambda: ms.methods.Regression(ms.heads.SpatialExtentHead(F), label="pbe0_r2"),

@@ -86,8 +86,10 @@ class MaskedReconstruction(Configurable, nn.Module):
         prepared = specformer.prepare(spectra)
         with record_function("molspectra::mask"):
             masked = self.mask(prepared, generator)
-        tokens = self.specformer(prepared, masked).tokens
+        features = self.specformer(prepared, masked)
         with record_function("molspectra::loss"):
-            reconstructed = self.reconstruct(specformer.split(tokens))
+            reconstructed = self.reconstruct(specformer.split(features.tokens))
             loss = self.reconstruction(reconstructed, specformer.patches(prepared), masked)
+            # The weights of the embedding get gradients of 0, so that DistributedDataParallel does not wait for them.
+            loss = loss + 0.0 * features.embedding.sum()
         return {"loss": loss, "reconstruction": loss}

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
-from torch import Tensor
+from torch import Tensor, nn
 
+from molspectra._signature import unwrap
 from molspectra.plots.arrays import as_array
 from molspectra.plots.modes import evaluating
 from molspectra.plots.style import one_panel, style
@@ -15,7 +16,7 @@ from molspectra.spectra import SpecFormer, SpectrumAxis, SpectrumFeatures
 
 
 def attention(
-    specformer: SpecFormer,
+    specformer: nn.Module,
     spectra: Any,
     *,
     layer: int = -1,
@@ -30,7 +31,7 @@ def attention(
     logarithmic.
 
     Args:
-        specformer: The encoder.
+        specformer: The SpecFormer, also inside of a wrapper such as `AveragedModel`.
         spectra: Molecules or a dict of spectra, which are encoded in evaluation mode, or features that
             `specformer(spectra, return_attention=True)` has returned.
         layer: Number of the layer, from the end if negative.
@@ -44,6 +45,7 @@ def attention(
         The axes, or an array of axes, one per head.
 
     Raises:
+        TypeError: The encoder is no SpecFormer.
         ValueError: The features have no attention, or no such layer, head or sample.
 
     Example:
@@ -53,13 +55,16 @@ def attention(
         4
         >>> ax = ms.plots.attention(specformer, batch, head="mean")
     """
+    inside = unwrap(specformer)
+    if not isinstance(inside, SpecFormer):
+        raise TypeError(f"specformer must be a SpecFormer, whose tokens attend to each other; got {inside!r:.60}.")
     if not isinstance(spectra, SpectrumFeatures):
         with evaluating(specformer):
             spectra = specformer(spectra, return_attention=True)
     maps = _select(spectra, layer, head, sample)
     if ax is not None and len(maps) > 1:
         raise ValueError(f'ax takes one of {len(maps)} heads. Choose one with head=, or head="mean".')
-    axes = specformer.axes if axes is None else axes
+    axes = inside.axes if axes is None else axes
     positive = np.concatenate([of_head[of_head > 0] for of_head in maps])
     limits = (np.quantile(positive, 0.02), positive.max()) if positive.size else (1e-3, 1.0)
     with style() as plt:
@@ -78,7 +83,7 @@ def attention(
                 unused.remove()
         for number, (panel, of_head) in enumerate(zip(panels, maps, strict=True)):
             image = panel.imshow(of_head, norm=LogNorm(limits[0], limits[1], clip=True), aspect="equal")
-            _blocks(panel, specformer, axes, crowded=len(maps) > 1)
+            _blocks(panel, inside, axes, crowded=len(maps) > 1)
             if len(maps) > 1:
                 panel.set_title(f"head {number}", pad=12)
                 panel.label_outer()

@@ -7,11 +7,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from molspectra._signature import unwrap
 from molspectra.plots.arrays import as_array
 from molspectra.plots.modes import evaluating
 from molspectra.plots.style import color, style
 from molspectra.plots.units import axis_label, customary_direction, kind_name
-from molspectra.spectra import PreparedSpectra, SpectrumAxis, SpectrumPatcher
+from molspectra.spectra import PreparedSpectra, SpecFormer, SpectrumAxis, SpectrumPatcher
 
 
 def reconstruction(
@@ -49,12 +50,13 @@ def reconstruction(
             f"method must be MaskedReconstruction or MolSpectra, which reconstruct spectra; got a "
             f"{type(method).__name__}."
         )
-    specformer = method.specformer
+    specformer = unwrap(method.specformer)
+    assert isinstance(specformer, SpecFormer)  # the methods take no other
     with evaluating(method):
         prepared = _one(specformer.prepare(batch), sample)
         device = next(iter(prepared.scaled.values())).device
         masked = method.mask(prepared, torch.Generator(device).manual_seed(0) if generator is None else generator)
-        patches = method.reconstruct(specformer.split(specformer(prepared, masked).tokens))
+        patches = method.reconstruct(specformer.split(method.specformer(prepared, masked).tokens))
     kinds = [kind for kind in specformer.kinds if bool(prepared.valid[kind])]
     if not kinds:
         raise ValueError(f"Molecule {sample} of the batch has none of the spectra {list(specformer.kinds)}.")

@@ -54,6 +54,14 @@ METHODS = {
         molecule_projection=ms.layers.ProjectionMLP(16, 16),
         contrast=ms.objectives.InfoNCELoss(gather_distributed=True, learnable_temperature=True, chunk_size=2),
     ),
+    "MaskedReconstruction": lambda: ms.methods.MaskedReconstruction(make_specformer()),
+    "Combined": lambda: ms.methods.Combined(
+        {
+            "empp": (ms.methods.EMPP(16), 1.0),
+            "frad": (ms.methods.Frad(16), 0.5),
+            "masked": (ms.methods.MaskedReconstruction(make_specformer()), 0.1),
+        }
+    ),
     "Regression": lambda: ms.methods.Regression(ms.heads.ScalarHead(16), label="gap", loss="l1"),
     "Regression, forces": lambda: ms.methods.Regression(
         ms.heads.ScalarHead(16), label="gap", forces="forces", loss="smooth_l1"
@@ -70,6 +78,9 @@ METHODS = {
     ),
     "SpectrumPrediction": lambda: ms.methods.SpectrumPrediction(ms.heads.SpectrumHead(16, LENGTHS, spacing=50)),
 }
+
+
+SLOW_OR_WITHOUT_ENCODER = ("EMPP, as released", "MaskedReconstruction")  # a fine grid is slow
 
 
 def molecules():
@@ -122,11 +133,11 @@ def record(method, whole, mine):
     for module in method.modules():
         if isinstance(module, ms.methods.EMPP):
             module.noise = RecordedMask(module.num_copies, labels=module.noise.labels)
-        elif isinstance(module, ms.methods.PretextTask):
+        elif isinstance(module, ms.methods.PretextTask) and hasattr(module, "noise"):
             module.noise = Recorded(module.noise, whole)
             if getattr(module, "coord_weight", 0) > 0:
                 module.coord_noise = Recorded(module.coord_noise, module.noise.noisy)
-        if isinstance(module, ms.methods.MolSpectra):
+        if isinstance(module, ms.methods.MolSpectra | ms.methods.MaskedReconstruction):
             spectra = {kind: whole[kind] for kind in LENGTHS}
             masks = module.mask(spectra, torch.Generator().manual_seed(8))
             module.mask = lambda given, _, masks=masks: {kind: masks[kind][mine] for kind in given.scaled}
@@ -134,7 +145,8 @@ def record(method, whole, mine):
 
 def make(method, encoder, mine):
     torch.manual_seed(0)
-    step = ms.methods.TrainingModule(ENCODERS[encoder](), METHODS[method]()).double()
+    module, method = ENCODERS[encoder](), METHODS[method]()
+    step = ms.methods.TrainingModule(module if getattr(method, "needs_encoder", True) else None, method).double()
     record(step.method, Batch.from_data_list(molecules()), mine)
     return step
 
@@ -193,6 +205,6 @@ def test_so_they_are_with_four_processes(processes, method):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("encoder", ["PaiNN", "EGNN"])
-@pytest.mark.parametrize("method", [method for method in METHODS if method != "EMPP, as released"])  # a fine grid: slow
+@pytest.mark.parametrize("method", [method for method in METHODS if method not in SLOW_OR_WITHOUT_ENCODER])
 def test_so_they_are_with_every_encoder(processes, encoder, method):
     processes.run(2, train, method, encoder)

@@ -202,8 +202,20 @@ class TestAttention:
             name = next(iter(keywords))
             with pytest.raises(ValueError, match=f"{name} must lie in 0"):
                 ms.plots.attention(module, batch(), **keywords)
+        with pytest.raises(TypeError, match="specformer must be a SpecFormer"):
+            ms.plots.attention(ms.spectra.CNNAM(AXES, 8, channels=(4,)), batch())
         with pytest.raises(ValueError, match="ax takes one of 4 heads"):
             ms.plots.attention(module, batch(), ax=plt.subplots()[1])
+
+
+def test_wrapped_encoders():
+    method = ms.methods.MaskedReconstruction(specformer())
+    expected = ms.plots.reconstruction(method, batch())[0].lines[1].get_ydata()
+    attention = ms.plots.attention(method.specformer, batch(), head=0).images[0].get_array()
+    method.specformer = torch.optim.swa_utils.AveragedModel(method.specformer)
+    np.testing.assert_array_equal(ms.plots.reconstruction(method, batch())[0].lines[1].get_ydata(), expected)
+    drawn = ms.plots.attention(method.specformer, batch(), head=0).images[0].get_array()
+    np.testing.assert_array_equal(drawn, attention)
 
 
 class TestEmbedding:
@@ -281,7 +293,7 @@ class TestEmbedding:
 class TestNoise:
     def test_copies_are_superposed(self):
         pos = propanol().pos.double()
-        turned = torch.stack([pos @ torch.tensor(Rotation.random(rng=seed).as_matrix()) + seed for seed in range(3)])
+        turned = torch.stack([pos @ torch.tensor(Rotation.random(None, seed).as_matrix()) + seed for seed in range(3)])
         torch.testing.assert_close(superpose(turned, pos, torch.arange(4)), pos.expand_as(turned))
 
     def test_views_are_rotations(self):
