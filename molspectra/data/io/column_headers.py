@@ -12,15 +12,20 @@ _KEYED = re.compile(
 _MOST_ROWS = 3  # names, units and comments, as some programs write them
 
 
-def column_headers(table: TextTable, form: TableFormat) -> tuple[str, str]:
+def column_headers(table: TextTable, form: TableFormat, with_kind: bool = True) -> tuple[str, str]:
     """Find the text above the points that names positions and intensities.
+
+    Args:
+        table: The table.
+        form: Places of the columns.
+        with_kind: Refuse headers that mention transmittance elsewhere than above the intensities.
 
     Returns:
         Text for :func:`position_unit` and text for :func:`value_kind`, empty where nothing is said.
 
     Raises:
-        ValueError: by its header the column of the intensities holds positions, or the header has fewer columns than
-            the points.
+        ValueError: by its header the column of the intensities holds positions, the header has fewer columns than the
+            points, or it mentions transmittance without saying that the values are transmittances.
     """
     matches = [match for line in table.header if (match := _KEYED.match(line))]
     keyed = {match[1].lower(): match[2].strip(' \t";,') for match in matches}
@@ -35,19 +40,22 @@ def column_headers(table: TextTable, form: TableFormat) -> tuple[str, str]:
             x, y = cells[form.x_column], cells[form.y_column]
         elif row == 0:
             _refuse_fewer(cells, line, table, form)
-            x = y = line
+            x, y = line, line if position_unit(line) else ""  # a title is no header of columns
         else:
             break
         x_header = x_header if position_unit(x_header) else x
         if y_header.strip(" ()[]") == "%":  # a row of units below a row of names
             y_header = f"{y} %"
         y_header = y_header if value_kind(y_header) else y
-    return keyed.get("x", x_header), keyed.get("y", y_header)
+    x_header, y_header = keyed.get("x", x_header), keyed.get("y", y_header)
+    if with_kind and value_kind(y_header) is None:
+        _refuse_mentions(table)
+    return x_header, y_header
 
 
 def _cells(line: str, table: TextTable, form: TableFormat) -> list[str]:
     """Split a line of the header as the points are. Names in a table with blanks between columns may have blanks."""
-    cells = form.split(line)
+    cells = form.split(line, like=table.first)
     while len(cells) > table.num_columns and not cells[-1]:
         cells.pop()
     if len(cells) != table.num_columns:
@@ -64,6 +72,16 @@ def _refuse_positions(cells: list[str], table: TextTable, form: TableFormat) -> 
         f"{table.spectrum.path}: y_column={form.y_column} must be a column of intensities; its header says "
         f"{cells[form.y_column]!r}, among {cells}. Pass x_column={x}, y_column={y}."
     )
+
+
+def _refuse_mentions(table: TextTable) -> None:
+    """Refuse "Mode: Transmission", which may be what the values are, or how they were measured."""
+    for line in table.header:
+        if "transmittance" in (value_kind(line) or ""):
+            raise ValueError(
+                f"{table.spectrum.path}: the header must say whether values are transmittance or absorbance; got "
+                f"{line.strip()!r}, and nothing above the column of values. Pass y_unit."
+            )
 
 
 def _is_unit(cell: str) -> bool:

@@ -24,6 +24,8 @@ _TO_WAVENUMBER: dict[str, Callable[[Tensor], Tensor]] = {
 }
 _FROM_WAVENUMBER = {**_TO_WAVENUMBER, "eV": lambda x: x / WAVENUMBERS_PER_EV}
 
+# Parts of an axis, so small that the positions of a file may be in another unit.
+_LITTLE, _VERY_LITTLE = 0.25, 0.05
 _LARGEST_NUMBER = 1e30  # sums of them stay within the range of float32
 _LARGEST_TRANSMITTANCE = 2.0  # a baseline may lie above 1, but not above 2
 
@@ -100,10 +102,10 @@ class MeasuredSpectrum:
             ValueError: they are beyond the axis, or nearly so, and fit it in another unit.
         """
         covered, inside = self._coverage(axis.unit, axis)
-        other = self._fitting_unit(axis, axis.unit)
-        if covered == 0 or (covered < 0.25 and other is not None):
-            self._refuse_beyond(axis.unit, axis)
-        if covered < 0.25 and inside < 0.75:
+        other = self._fitting_unit(axis, axis.unit, by_range=inside < 1)
+        if covered == 0 or (covered < _LITTLE and other is not None):
+            self._refuse_beyond(axis.unit, axis, other)
+        if covered < _VERY_LITTLE or (covered < _LITTLE and inside < 0.75):
             warnings.warn(
                 f"{self.path} names no unit of positions, and its range of {self._range()} covers {covered:.0%} of the "
                 f"axis {axis.name!r}, {axis.start:g} to {axis.stop:g} {axis.unit}. Pass x_unit.",
@@ -125,7 +127,7 @@ class MeasuredSpectrum:
         if not self.positions:
             raise ValueError(f"{self.path} must hold at least one peak; found none.")
         if bool(beyond.all()):
-            self._refuse_beyond(x_unit, axis)
+            self._refuse_beyond(x_unit, axis, self._fitting_unit(axis, x_unit))
         if raises and bool(beyond.any()):
             point = int(beyond.nonzero()[0])
             self.refuse(
@@ -166,7 +168,7 @@ class MeasuredSpectrum:
         if "transmittance" in y_unit:
             values = self._absorbance(values, y_unit, min_transmittance)
         if self._coverage(x_unit, axis)[0] == 0:
-            self._refuse_beyond(x_unit, axis)
+            self._refuse_beyond(x_unit, axis, self._fitting_unit(axis, x_unit))
         row = resample(values.unsqueeze(0), positions, axis, outside, conserve_area)
         return row.to(torch.float32)
 
@@ -216,16 +218,25 @@ class MeasuredSpectrum:
         overlap = max(0.0, min(high, axis.stop) - max(low, axis.start))
         return float(samples.double().mean()), overlap / max(high - low, 1e-300)
 
-    def _fitting_unit(self, axis: SpectrumAxis, x_unit: str) -> str | None:
-        """Return the unit other than this that would lay the file over most of the axis, or most of the file on it."""
+    def _fitting_unit(self, axis: SpectrumAxis, x_unit: str, by_range: bool = False) -> str | None:
+        """Return the unit other than this that would lay the file over most of the axis.
+
+        Args:
+            axis: The axis.
+            x_unit: The unit that is left out.
+            by_range: Count a unit, too, that would lay most of the file on the axis.
+        """
         if min(self.positions) <= 0 or position_unit(axis.unit) not in _FROM_WAVENUMBER:
             return None
-        fits = {unit: max(self._coverage(unit, axis)) for unit in _TO_WAVENUMBER if unit != position_unit(x_unit)}
+        fits = {
+            unit: max(self._coverage(unit, axis)[: 1 + by_range])
+            for unit in _TO_WAVENUMBER
+            if unit != position_unit(x_unit)
+        }
         unit = max(fits, key=lambda unit: fits[unit])
         return unit if fits[unit] > 0.75 else None
 
-    def _refuse_beyond(self, x_unit: str, axis: SpectrumAxis) -> None:
-        other = self._fitting_unit(axis, x_unit)
+    def _refuse_beyond(self, x_unit: str, axis: SpectrumAxis, other: str | None) -> None:
         advice = f"did you mean x_unit={other!r}?" if other else "pass x_unit, or another axis."
         raise ValueError(
             f"{self.path} must overlap with the axis {axis.name!r}: the file spans {self._range()} {x_unit}, the axis "

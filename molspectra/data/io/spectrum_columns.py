@@ -88,7 +88,9 @@ def read_spectrum_table(
     check_choice("outside", outside, OUTSIDE)
     form = TableFormat(x_column, y_column, delimiter, decimal)
     table = read_table(Path(path), form)
-    x_header, y_header = column_headers(table, form) if y_unit is None or x_unit is None else ("", "")
+    x_header, y_header = ("", "")
+    if x_unit is None or y_unit is None:
+        x_header, y_header = column_headers(table, form, with_kind=y_unit is None)
     table.spectrum.check()
     declared = Declared(table.spectrum, axis, "header")
     return table.spectrum.on_axis(

@@ -117,6 +117,8 @@ def value_kind(text: str) -> str | None:
     if re.search(_UNCONVERTED, plain):
         return "unconverted"
     if re.search(_TRANSMITTANCE, plain):
+        if re.search(_ABSORBANCE, plain):
+            return "unconverted"  # a text that names both
         return "percent_transmittance" if percent else "transmittance"
     if re.search(_COEFFICIENT, plain):
         return "intensity"  # proportional to absorbance

@@ -39,11 +39,11 @@ class TableFormat:
         if self.decimal not in (".", ",") or self.decimal == self.delimiter:
             raise ValueError(f'decimal must be "." or ",", and not the delimiter; got {self.decimal!r}.')
 
-    def split(self, line: str) -> list[str]:
-        """Split a line into cells. An empty first column is a column."""
+    def split(self, line: str, like: str | None = None) -> list[str]:
+        """Split a line into cells, by the separator of another line if one is given. An empty first column counts."""
         delimiter = self.delimiter
         if delimiter is None:
-            delimiter = next((mark for mark in ";\t," if mark in line and mark != self.decimal), None)
+            delimiter = next((mark for mark in ";\t," if mark in (like or line) and mark != self.decimal), None)
         if delimiter is None or not delimiter.strip(" "):
             return [cell.strip().strip('"') for cell in line.strip().split(delimiter)]
         if '"' in line and len(delimiter) == 1:
@@ -72,11 +72,13 @@ class TextTable:
         spectrum: Points in the two columns.
         header: Lines of text above the points, from top to bottom, without the marks of comments.
         num_columns: Cells in a line of points.
+        first: First line of points.
     """
 
     spectrum: MeasuredSpectrum
     header: list[str]
     num_columns: int = 0
+    first: str = ""
 
 
 def read_table(path: Path, form: TableFormat) -> TextTable:
@@ -162,6 +164,7 @@ def _append(table: TextTable, number: int, line: str, point: tuple[float, float]
             f"in {line.strip()!r} after {table.num_columns} in line {table.spectrum.lines[0]}. Repair the line."
         )
     table.num_columns = table.num_columns or num_columns
+    table.first = table.first or line
     table.spectrum.positions.append(point[0])
     table.spectrum.values.append(point[1])
     table.spectrum.lines.append(number)

@@ -131,6 +131,14 @@ def test_arbitrary_intensities_need_no_name(tmp_path):
             IR,
             "says 'wavenumber'.* x_column=1, y_column=2",
         ),
+        ("nm,counts\n" + rows(NM[140:180], NM[140:180]), RAMAN, "file spans .* nm, .* pass x_unit, or another axis"),
+        ("cm-1,Absorbance or Transmittance\n" + rows(), IR, "got 'Absorbance or Transmittance'"),
+        (
+            "Mode: Transmission\n" + rows(X, T),
+            IR,
+            "say whether values are .*; got 'Mode: Transmission'.* Pass y_unit",
+        ),
+        ("# accessory: transmission\nx,y\n" + rows(X, A), IR, "got 'accessory: transmission', and nothing above"),
         ("index,A\n" + rows(), IR, "must be a column of positions; its header says 'index'"),
         (
             "cm-1,A\n" + rows(comma=True),
@@ -185,9 +193,10 @@ def test_refused_arguments(tmp_path, arguments, match):
     ("text", "match"),
     [
         (rows(X, T), "they look like transmittance, and are taken for absorbance. Pass y_unit"),
+        (rows(NM[140:180], A[:40]), r"range of 545 to 642.5 covers 3% of the axis 'ir'"),
         (
             rows(NM, UV),
-            r"its range of 195 to 827.5 covers 9% of the axis 'ir', 500 to 4000 cm\^-1. Pass x_unit",
+            r"range of 195 to 827.5 covers 9% of the axis 'ir', 500 to 4000 cm\^-1. Pass x_unit",
         ),
     ],
 )
