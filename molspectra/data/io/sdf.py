@@ -121,6 +121,11 @@ def convert_record(record: SDFRecord) -> Data:
         ValueError: RDKit refuses the record, or it is a drawing without positions or hydrogens.
     """
     rdkit = import_rdkit("Reading .sdf")
+    ends = [number for number, line in enumerate(record.lines, record.first_line) if line.startswith("M  END")]
+    if len(ends) > 1:
+        raise ValueError(f"The record has an M  END in each of lines {ends}: a line of $$$$ between molecules is lost.")
+    if any("V2000" in line for line in record.lines[_HEADER - 1 : _HEADER]):
+        _check_positions(record)
     block = "\n".join(record.lines) + "\n"
     with rdkit.rdBase.BlockLogs():
         mol = rdkit.Chem.MolFromMolBlock(block, removeHs=False)
@@ -130,6 +135,15 @@ def convert_record(record: SDFRecord) -> Data:
         if unchecked is None:
             raise ValueError("RDKit cannot read the record.")
         return _as_stated(record, unchecked)
+
+
+def _check_positions(record: SDFRecord) -> None:
+    """Refuse positions that are no numbers. RDKit reads 1,25 and 1 25 as 1."""
+    with _at(record, _HEADER - 1, "a V2000 counts line"):
+        num_atoms = to_int(record.lines[_HEADER - 1][:3])
+    for number in range(_HEADER, _HEADER + num_atoms):
+        with _at(record, number, "an atom: x, y, z and a symbol"):
+            _parse_position(record.lines[number])
 
 
 def _as_stated(record: SDFRecord, mol: Any) -> Data:
@@ -177,13 +191,18 @@ def _parse_atoms(record: SDFRecord, num_atoms: int) -> tuple[list[int], list[lis
     for number in range(_HEADER, _HEADER + num_atoms):
         with _at(record, number, "an atom: x, y, z and a symbol"):
             line = record.lines[number]
-            pos.append([to_float(line[:10]), to_float(line[10:20]), to_float(line[20:30])])
-            if not bool(torch.tensor(pos[-1], dtype=torch.float32).isfinite().all()):
-                raise ValueError("positions must be finite")
+            pos.append(_parse_position(line))
             symbol = line[31:34].strip()
             z.append(_ISOTOPES.get(symbol) or atomic_number(symbol))
             charges.append(_CHARGES[to_int(line[36:39].strip() or "0")])
     return z, pos, charges
+
+
+def _parse_position(line: str) -> list[float]:
+    position = [to_float(line[:10]), to_float(line[10:20]), to_float(line[20:30])]
+    if not bool(torch.tensor(position, dtype=torch.float32).isfinite().all()):
+        raise ValueError("positions must be finite")
+    return position
 
 
 def _parse_bonds(

@@ -138,3 +138,18 @@ def test_to_ase_and_back():
     data.forces = data.forces[:2]
     with pytest.raises(ValueError, match=r"forces must be a tensor of shape"):
         to_ase(data)
+
+
+@pytest.mark.parametrize(("old", "new"), [("0.0000", "0,0000"), ("0.0000", "0 0000"), ("0.0000", "0.00_0")])
+def test_positions_that_are_no_numbers_are_refused(tmp_path, old, new):
+    """RDKit reads them up to the character that is not one of a number: 1,25 as 1."""
+    lines = block("O").splitlines()
+    lines[4] = "    0.0000    0.0000    0.0000" + lines[4][30:]
+    lines[4] = lines[4].replace(old, new, 1)
+    (read,) = read_molecules(write(tmp_path, "\n".join(lines) + "\n"))
+    assert "Line 5 must be an atom: x, y, z and a symbol" in read.problem
+
+
+def test_records_that_have_run_together_are_refused(tmp_path):
+    (read,) = read_molecules(write(tmp_path, block("O") + "\n" + block("CO")))
+    assert "a line of $$$$ between molecules is lost" in read.problem
