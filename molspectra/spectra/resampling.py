@@ -57,8 +57,10 @@ def resample(
     """
     check_axis("target", target)
     check_choice("outside", outside, OUTSIDE)
-    if not isinstance(source, Tensor):
+    if isinstance(source, str):
         check_axis("source", source)
+    if not isinstance(source, SpectrumAxis):
+        check_tensor("source", source)
     check_tensor("spectrum", spectrum)
     grid = source.grid if isinstance(source, SpectrumAxis) else source.detach()
     grid = grid.to(device=spectrum.device, dtype=torch.float64)

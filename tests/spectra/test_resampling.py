@@ -188,6 +188,7 @@ def test_refuses_a_grid_of_another_length():
     [
         ((torch.ones(3), torch.arange(3.0), "ir"), "target must be a SpectrumAxis; got 'ir'. Pass molspectra.data.IR"),
         ((torch.ones(3), "uv_vis", AXIS), "source must be a SpectrumAxis; got 'uv_vis'. Pass molspectra.data.UV_VIS"),
+        ((torch.ones(3), np.ones(3), AXIS), "source must be a tensor; got ndarray. Convert it with torch.as_tensor"),
         ((np.ones(3), torch.arange(3.0), AXIS), "spectrum must be a tensor; got ndarray. Convert it with torch.as_t"),
     ],
 )

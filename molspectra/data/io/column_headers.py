@@ -67,7 +67,8 @@ def _refuse_positions(cells: list[str], table: TextTable, form: TableFormat) -> 
     if not is_position(cells[form.y_column]):
         return
     x = next((column for column, cell in enumerate(cells) if is_position(cell) and _is_unit(cell)), form.x_column)
-    y = next((column for column in range(len(cells)) if column > x and not is_position(cells[column])), x + 1)
+    others = [column for column, cell in enumerate(cells) if column != x and not is_position(cell)]
+    y = next((column for column in others if column > x), others[0] if others else x + 1)
     raise ValueError(
         f"{table.spectrum.path}: y_column={form.y_column} must be a column of intensities; its header says "
         f"{cells[form.y_column]!r}, among {cells}. Pass x_column={x}, y_column={y}."

@@ -102,7 +102,8 @@ def read_jcamp_file(path: Path, peaks: bool = False) -> JCAMPFile:
         if label == "DATATYPE" and text.upper() == "LINK":
             raise ValueError(f"{path}, line {number}: expected one spectrum; got a LINK of several. Split the file.")
         if reading:
-            file.form = re.sub(r"[\s()]", "", text).upper()  # some programs forget a parenthesis
+            # Some programs forget a parenthesis, and some write the number of a page behind it.
+            file.form = re.sub(r"[\s(]|\)\s*\d*$|\)", "", text).upper()
         ended |= label == "END"
         file.labels.setdefault(label, text)
     if not file.form:

@@ -43,7 +43,7 @@ _ROW_NUMBER = r"#|no\.?|nr\.?|n|i|idx|index|row|point|points|number|unnamed: ?0"
 
 _UNCONVERTED = (
     r"reflect|kubelka|remission|% ?r(?![a-z])|(?<![a-z])r ?[(\[]? ?%|1 ?/ ?r(?![a-z])|absorptance"
-    r"|(?<![a-z])(?:log|ln|lg)(?![a-z])|log10|(?<![a-z])db(?![a-z])|derivative|(?<![a-z])m(?:au|abs|a\.u\.)(?![a-z])"
+    r"|(?<![a-z])(?:log|ln|lg|logarithm)(?![a-z])|log10|(?<![a-z])db(?![a-z])|derivative|(?<![a-z])m(?:au|abs|a\.u\.)(?![a-z])"
 )
 _LOG_OF_INVERSE = r"(?:log|lg)(?:10)? ?[(\[]? ?1 ?/ ?t(?![a-z])|- ?(?:log|lg)(?:10)? ?[(\[]? ?t(?![a-z])"
 _TRANSMITTANCE = r"transmi|durchl[aä]ss|% ?tr?(?:ans)?(?![a-z])|(?<![a-z])t ?[(\[/]? ?%|percent t(?:rans)?(?![a-z])"

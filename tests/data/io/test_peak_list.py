@@ -39,6 +39,7 @@ FORMATS = {
     "mgf": "BEGIN IONS\nTITLE=e\nPEPMASS=47.05 1e5\nCHARGE=1+\n" + MSP.split("Peaks: 7\n")[1] + "END IONS\n",
     "massbank": MASSBANK,
     "jcamp": jcamp("\n".join(f"{x},{y}" for x, y in PEAKS)),
+    "jcamp of NIST": jcamp(" ".join(f"{x},{y}" for x, y in PEAKS), "PEAK TABLE", "(XY..XY) 1"),
     "jcamp xydata": jcamp("; ".join(f"{x},{y}" for x, y in PEAKS), "XYDATA"),
 }
 

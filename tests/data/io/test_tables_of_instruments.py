@@ -111,6 +111,8 @@ def test_arbitrary_intensities_need_no_name(tmp_path):
         ("cm-1,%T\n" + rows(X, T), IR, r"in percent, as the header says \('%T'\), must exceed 1.5 .*\"transmittance\""),
         ("cm-1,%R\n" + rows(X, 100 * T), IR, "must name absorbance, transmittance or an intensity; got '%R'"),
         ("nm,log(1/R)\n" + rows(NM, UV), UV_VIS, r"got 'log\(1/R\)'. Convert the values, or pass y_unit=\"intensity\""),
+        ("nm,Logarithm epsilon\n" + rows(NM, UV), UV_VIS, "got 'Logarithm epsilon'"),
+        ("A,cm-1\n" + rows(A, X), IR, "its header says 'cm-1'.* Pass x_column=1, y_column=0"),
         ("nm,mAU\n" + rows(NM, 1000 * UV), UV_VIS, "got 'mAU'"),
         (rows(NM, UV), UV_VIS, "spans 195 to 827.5 eV, the axis 1.5 to 13.5 eV; did you mean x_unit='nm'?"),
         (OCEAN, UV_VIS, "did you mean x_unit='nm'?"),
