@@ -16,7 +16,8 @@ _TOLERANCES = (0.005, 0.02, 0.08)  # Å, of the distances within a polyhedron, t
 _NEAR, _FAR = 1.8, 1000.0  # Å, bounds of unknown distances
 _SEEDS = 5
 _SEED_STEP = 7919  # between the seeds of one molecule
-_LARGEST_SEED = 2**31 - 1
+LARGEST_SEED = 2**31 - 1
+"""Largest seed that RDKit takes."""
 
 
 def make_conformer(mol: Any, smiles: str, seed: int, optimize: bool) -> None:
@@ -35,7 +36,7 @@ def make_conformer(mol: Any, smiles: str, seed: int, optimize: bool) -> None:
     shapes = ideal_distances(mol, lengths)
     faults: list[str] = []
     for attempt in range(_SEEDS):
-        _embed(mol, smiles, (seed + attempt * _SEED_STEP) % _LARGEST_SEED if attempt else seed, shapes)
+        _embed(mol, smiles, (seed + attempt * _SEED_STEP) % (LARGEST_SEED + 1) if attempt else seed, shapes)
         for positions in _candidates(mol, smiles, lengths, shapes, optimize):
             faults = find_faults(mol, positions, lengths, shapes)
             if not faults:

@@ -5,7 +5,7 @@ from typing import Any
 from torch_geometric.data import Data
 
 from molspectra.data.chemistry._rdkit import import_rdkit
-from molspectra.data.chemistry.conformers import make_conformer, set_positions
+from molspectra.data.chemistry.conformers import LARGEST_SEED, make_conformer, set_positions
 from molspectra.data.chemistry.rdkit import from_rdkit, refuse_dummies
 
 # Å between the fragments of a disconnected SMILES, about a van der Waals contact.
@@ -26,7 +26,7 @@ def from_smiles(smiles: str, seed: int = 0, optimize: bool = True) -> Data:
 
     Args:
         smiles: The molecule.
-        seed: Seed of the conformer, 0 or above.
+        seed: Seed of the conformer, 0 to 2^31 - 1.
         optimize: Relax the positions with a force field.
 
     Returns:
@@ -37,7 +37,7 @@ def from_smiles(smiles: str, seed: int = 0, optimize: bool = True) -> Data:
         ImportError: RDKit is not installed.
         TypeError: `smiles` is not a string.
         ValueError: the SMILES cannot be parsed, has no atoms or has dummy atoms, no conformer is found or every one has
-            faults, no force field has parameters, or `seed` is negative.
+            faults, no force field has parameters, or `seed` is out of its range.
 
     Example:
         >>> water = from_smiles("O")
@@ -48,8 +48,10 @@ def from_smiles(smiles: str, seed: int = 0, optimize: bool = True) -> Data:
     rdkit = import_rdkit("from_smiles")
     if not isinstance(smiles, str):
         raise TypeError(f"smiles must be a string; got {type(smiles).__name__}. For an RDKit molecule use from_rdkit.")
-    if seed < 0:
-        raise ValueError(f"seed must be 0 or above, for a conformer that can be made again; got {seed}.")
+    if not 0 <= seed <= LARGEST_SEED:
+        raise ValueError(
+            f"seed must be 0 or above, for a conformer that can be made again, and at most {LARGEST_SEED}; got {seed}."
+        )
     with rdkit.rdBase.BlockLogs():  # the errors below say what RDKit writes to stderr
         mol = rdkit.Chem.AddHs(_parse(smiles))
         if mol.GetNumAtoms() == 0:

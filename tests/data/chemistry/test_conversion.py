@@ -128,6 +128,7 @@ def test_relaxing_lowers_the_energy(chem):
         (("",), "smiles must hold at least one atom; got ''"),
         (("*C",), r"must not have dummy atoms; atom 0 is one \(\* in SMILES\)"),
         (("CO", -1), "seed must be 0 or above.*got -1"),
+        (("CO", 2**31), "seed must be .* at most 2147483647; got 2147483648"),
         (("C[Fe]C",), "Neither MMFF94 nor UFF has parameters for all atoms of smiles 'C.Fe.C'. Pass optimize=False"),
         (("C1#CC1",), "No conformer could be embedded.*Try another seed"),
     ],
