@@ -29,7 +29,9 @@ class TestResults:
         specformer = ms.spectra.SpecFormer({"ir": 3501}, 500, 500, 16, num_layers=2, num_heads=4, out_channels=8)
         assert repr(specformer(batch)) == "SpectrumFeatures(tokens=[3, 7, 16], embedding=[3, 8], valid=[3, 7])"
         assert "attention=2 × [3, 4, 7, 7])" in repr(specformer(batch, return_attention=True))
-        assert repr(specformer.prepare(batch)) == "PreparedSpectra(scaled={'ir': [3, 3501]}, valid={'ir': [3, 1]})"
+        assert (
+            repr(specformer.prepare(batch)) == "PreparedSpectra(scaled={'ir': [3, 3501]}, measured={'ir': [3, 3501]})"
+        )
 
     def test_matches(self):
         assert repr(ms.retrieval.Index(torch.eye(5)).search(torch.eye(5)[:2], k=3)) == (

@@ -35,17 +35,18 @@ def lengths_of(lengths: Mapping[str, Any]) -> dict[str, int]:
     return counted
 
 
-def check_spectra(spectra: Mapping[str, Tensor], lengths: Mapping[str, int]) -> None:
+def check_spectra(spectra: Mapping[str, Tensor], lengths: Mapping[str, int], *, partial: bool = False) -> None:
     """Check that spectra fit their axes and each other.
 
     Args:
         spectra: Kind → intensities (B, L_kind), a row of NaN for a missing spectrum.
         lengths: Samples expected of each kind.
+        partial: Accept rows of which some samples are NaN, which were not measured.
 
     Raises:
         TypeError: the spectra are no dict, or one of them is no tensor.
-        ValueError: no kinds, an unknown kind, a wrong shape, different batch sizes, or (checked for CPU tensors) a row
-            that is neither finite nor all NaN.
+        ValueError: no kinds, an unknown kind, a wrong shape, different batch sizes, or (checked for CPU tensors) an
+            infinite value, or a row of which some samples are NaN without `partial`.
     """
     if not isinstance(spectra, Mapping):
         raise TypeError(
@@ -74,14 +75,7 @@ def check_spectra(spectra: Mapping[str, Tensor], lengths: Mapping[str, int]) -> 
                 "that axis with molspectra.data.resample."
             )
         if values_are_free(spectrum):
-            # A row with a few NaN would count as missing, and the rest of its spectrum would be lost without a word.
-            mixed = ~(spectrum.isfinite().all(dim=1) | spectrum.isnan().all(dim=1))
-            if bool(mixed.any()):
-                row = int(mixed.nonzero()[0])
-                raise ValueError(
-                    f"spectra[{kind!r}] row {row} mixes NaN or infinite values with finite ones; expected all finite, "
-                    "or all NaN for a missing spectrum. Fill the gaps, or set the whole row to NaN."
-                )
+            _check_values(kind, spectrum, partial)
         batch_sizes[kind] = spectrum.shape[0]
     batch_size = next(iter(batch_sizes.values()))
     # Not by a set: torch.compile would have to hash the size, and would compile a graph for that size alone.
@@ -89,3 +83,24 @@ def check_spectra(spectra: Mapping[str, Tensor], lengths: Mapping[str, int]) -> 
         raise ValueError(f"spectra must have one batch size; got {batch_sizes}.")
     if batch_size == 0:
         raise ValueError("spectra hold no samples (batch size 0); expected at least one. Skip empty batches.")
+
+
+def _check_values(kind: str, spectrum: Tensor, partial: bool) -> None:
+    """Refuse infinite values, and rows with gaps where an encoder would lose the rest of the spectrum.
+
+    Raises:
+        ValueError: there is one.
+    """
+    if bool(spectrum.isinf().any()):
+        row = int(spectrum.isinf().any(dim=1).nonzero()[0])
+        raise ValueError(
+            f"spectra[{kind!r}] row {row} mixes NaN or infinite values with finite ones; infinite values are no "
+            "intensities. Set them to NaN where nothing was measured."
+        )
+    mixed = spectrum.isnan().any(dim=1) & ~spectrum.isnan().all(dim=1)
+    if not partial and bool(mixed.any()):
+        raise ValueError(
+            f"spectra[{kind!r}] row {int(mixed.nonzero()[0])} mixes NaN or infinite values with finite ones; expected "
+            "all finite, or all NaN for a missing spectrum. Fill the gaps, set the whole row to NaN, or use "
+            "SpecFormer, which reads spectra with gaps."
+        )

@@ -57,7 +57,7 @@ def reconstruction(
         device = next(iter(prepared.scaled.values())).device
         masked = method.mask(prepared, torch.Generator(device).manual_seed(0) if generator is None else generator)
         patches = method.reconstruct(specformer.split(method.specformer(prepared, masked).tokens))
-    kinds = [kind for kind in specformer.kinds if bool(prepared.valid[kind])]
+    kinds = [kind for kind in specformer.kinds if bool(prepared.measured[kind].any())]
     if not kinds:
         raise ValueError(f"Molecule {sample} of the batch has none of the spectra {list(specformer.kinds)}.")
     axes = specformer.axes if axes is None else axes
@@ -87,8 +87,8 @@ def _one(prepared: PreparedSpectra, sample: int) -> PreparedSpectra:
     if not -count <= sample < count:
         raise ValueError(f"sample must lie in 0..{count - 1}, the molecules of the batch; got {sample}.")
     row = slice(sample % count, sample % count + 1)
-    scaled, valid = ({kind: of_kind[row] for kind, of_kind in field.items()} for field in prepared)
-    return PreparedSpectra(scaled, valid)
+    scaled, measured = ({kind: of_kind[row] for kind, of_kind in field.items()} for field in prepared)
+    return PreparedSpectra(scaled, measured)
 
 
 def _draw(panel: Any, kind: str, true: Tensor, found: Tensor, hidden: Tensor, axis: SpectrumAxis | None) -> None:

@@ -137,7 +137,7 @@ class CNNAM(Configurable, SpectrumEncoder):
         tokens, valid, pooled = [], [], []
         for kind in self.kinds:
             with record_function("molspectra::cnn_am.convolutions"):
-                is_valid = prepared.valid[kind]
+                is_valid = prepared.measured[kind][:, :1]
                 # Biases make something even of a spectrum of zeros: a missing one is cleared after the convolutions.
                 features = self.trunks[kind](prepared.scaled[kind].unsqueeze(1))
                 features = features.masked_fill(~is_valid.unsqueeze(2), 0.0)

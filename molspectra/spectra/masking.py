@@ -24,7 +24,8 @@ class PatchMask:
     (stride of half a patch, ratio 0.1) 82 % of the hidden patches can be read off their neighbors. In interval mode no
     hidden sample is visible anywhere.
 
-    The number of hidden patches (or intervals) is the same for every sample. Missing spectra get no mask.
+    The number of hidden patches (or intervals) is the same for every complete spectrum. Missing spectra get no mask,
+    and neither do patches with a missing sample nor the samples in them.
 
     Args:
         patchers: Patcher of each kind of spectrum (`specformer.patchers`).
@@ -60,7 +61,7 @@ class PatchMask:
         """Draw masks for a batch of spectra, True where hidden.
 
         Args:
-            spectra: Kind → (B, L), a row of NaN for a missing spectrum, or molecules with these fields, or spectra that
+            spectra: Kind → (B, L), NaN where nothing was measured, or molecules with these fields, or spectra that
                 `specformer.prepare` has scaled.
             generator: Source of randomness, on the spectra's device.
 
@@ -73,9 +74,9 @@ class PatchMask:
         if isinstance(spectra, Data):
             spectra = spectra_of(spectra, self.patchers)
         if isinstance(spectra, PreparedSpectra):
-            spectra, valid = spectra
+            spectra, measured = spectra
         else:
-            valid = {kind: ~spectrum.isnan().any(dim=-1, keepdim=True) for kind, spectrum in spectra.items()}
+            measured = {kind: spectrum.isfinite() for kind, spectrum in spectra.items()}
         draw = self._intervals if self.mode == "interval" else self._patches
         masks = {}
         for kind, spectrum in spectra.items():
@@ -84,7 +85,8 @@ class PatchMask:
             patcher = self.patchers[kind]
             patcher.check_length(spectrum)
             # Masks of missing spectra are drawn too and then discarded: to skip them would mean to wait for the device.
-            masks[kind] = draw(patcher, spectrum, generator) & valid[kind]
+            hideable = patcher.untouched if self.mode == "interval" else patcher.complete
+            masks[kind] = draw(patcher, spectrum, generator) & hideable(measured[kind])
         return masks
 
     def _patches(self, patcher: SpectrumPatcher, spectrum: Tensor, generator: torch.Generator | None) -> Tensor:

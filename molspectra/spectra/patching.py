@@ -1,7 +1,7 @@
 """Cutting spectra into overlapping patches."""
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
 from molspectra._config import Configurable
@@ -47,7 +47,7 @@ class SpectrumPatcher(Configurable, nn.Module):
         starts = self.stride * torch.arange(self.num_patches, dtype=torch.float64, device="cpu")
         return starts + (self.patch_len - 1) / 2
 
-    def forward(self, spectrum: Float[Tensor, "batch length"]) -> Float[Tensor, "batch patches patch_len"]:
+    def forward(self, spectrum: Shaped[Tensor, "batch length"]) -> Shaped[Tensor, "batch patches patch_len"]:
         """Cut spectra (B, L) into patches (B, n, P), a view of the input."""
         self.check_length(spectrum)
         # A view: overlapping patches take no memory until they are projected to tokens.
@@ -60,6 +60,18 @@ class SpectrumPatcher(Configurable, nn.Module):
             return masked.unsqueeze(-1).expand(-1, -1, self.patch_len)
         self.check_length(masked)
         return masked.unfold(-1, self.patch_len, self.stride)
+
+    def complete(self, measured: Bool[Tensor, "batch length"]) -> Bool[Tensor, "batch patches"]:
+        """Return which patches (B, n) were measured in all of their samples, from the samples that were, (B, L)."""
+        return self(measured).all(dim=-1)
+
+    def untouched(self, measured: Bool[Tensor, "batch length"]) -> Bool[Tensor, "batch length"]:
+        """Return the measured samples (B, L) that lie in no incomplete patch, and may therefore be hidden."""
+        starts = torch.zeros_like(measured, dtype=torch.int64)
+        starts[:, : self.num_patches * self.stride : self.stride] = (~self.complete(measured)).long()
+        # The number of incomplete patches that begin at a sample or less than a patch before it.
+        begun = nn.functional.pad(starts.cumsum(dim=1), (self.patch_len, 0))
+        return measured & (begun[:, self.patch_len :] == begun[:, : -self.patch_len])
 
     def check_length(self, spectrum: Tensor) -> None:
         """Refuse spectra of another length.

@@ -12,7 +12,8 @@ class PerSpectrumScaling(Configurable, nn.Module):
     """s → (s - offset) / scale, with offset and scale of each spectrum itself.
 
     Measured spectra differ in path length, concentration and detector gain, which this scaling removes. A spectrum may
-    be negative in part, as below a drifting baseline. A missing spectrum (NaN) stays NaN, and one of zeros stays zero.
+    be negative in part, as below a drifting baseline. What was not measured (NaN) stays NaN and does not count. A
+    spectrum of zeros stays zero.
 
     Args:
         by: Statistic of the L intensities of a spectrum:
@@ -39,7 +40,8 @@ class PerSpectrumScaling(Configurable, nn.Module):
     def forward(self, x: Float[Tensor, "*batch length"]) -> Float[Tensor, "*batch length"]:
         """Scale spectra `x` along their last dimension."""
         offset, scale = self._statistics(x)
-        return (x - offset) / scale
+        # NaN only at the end: the backward pass of a quotient multiplies it by a gradient of 0, which gives NaN.
+        return ((x.nan_to_num(0.0) - offset) / scale).masked_fill(x.isnan(), torch.nan)
 
     def inverse(
         self, y: Float[Tensor, "*batch length"], spectrum: Float[Tensor, "*batch length"]
@@ -49,11 +51,16 @@ class PerSpectrumScaling(Configurable, nn.Module):
         return y * scale + offset
 
     def _statistics(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return offset and scale of each spectrum, (..., 1), a scale of 1 where it would be 0."""
+        """Return offset and scale of each spectrum, (..., 1), from its measured samples. A scale of 0 becomes 1."""
+        measured = ~x.isnan()
+        x = x.masked_fill(~measured, 0.0)
         if self.by == "snv":
+            count = measured.sum(dim=-1, keepdim=True)
+            mean = x.sum(dim=-1, keepdim=True) / count.clamp(min=1)
+            squares = (x - mean).masked_fill(~measured, 0.0).square().sum(dim=-1, keepdim=True)
+            variance = squares / (count - 1).clamp(min=1)
             # The root comes after the replacement, as its derivative at 0 is infinite.
-            variance = x.var(dim=-1, keepdim=True)
-            return x.mean(dim=-1, keepdim=True), torch.where(variance == 0, 1.0, variance).sqrt()
+            return mean, torch.where(variance == 0, 1.0, variance).sqrt()
         magnitude = x.abs()
         scale = magnitude.amax(-1, keepdim=True) if self.by == "max" else magnitude.sum(-1, keepdim=True)
         return torch.zeros_like(scale), torch.where(scale == 0, 1.0, scale)

@@ -11,6 +11,7 @@ from torch_geometric.data import Data
 from molspectra._repr import fields_repr
 from molspectra._validation import check_dtype, check_spectra
 from molspectra.spectra.fields import spectra_of
+from molspectra.spectra.per_spectrum_scaling import PerSpectrumScaling
 
 
 class PreparedSpectra(NamedTuple):
@@ -20,9 +21,9 @@ class PreparedSpectra(NamedTuple):
     """
 
     scaled: dict[str, Float[Tensor, "batch length"]]
-    """Kind → scaled intensities (B, L), 0 where the spectrum is missing."""
-    valid: dict[str, Bool[Tensor, "batch 1"]]
-    """Kind → True for each sample that has this spectrum, (B, 1)."""
+    """Kind → scaled intensities (B, L), 0 where nothing was measured."""
+    measured: dict[str, Bool[Tensor, "batch length"]]
+    """Kind → True where the spectrum was measured, (B, L)."""
 
     def __repr__(self) -> str:
         return fields_repr(self)
@@ -33,6 +34,8 @@ def prepare(
     lengths: Mapping[str, int],
     scalings: Mapping[str, nn.Module] | nn.ModuleDict,
     weight: Tensor,
+    *,
+    partial: bool = False,
 ) -> PreparedSpectra:
     """Check spectra, add absent kinds as missing spectra, and scale all of them.
 
@@ -42,6 +45,7 @@ def prepare(
         lengths: Samples of each kind.
         scalings: Kind → module that scales the intensities.
         weight: A weight of the encoder, whose dtype the spectra must have.
+        partial: Accept rows of which some samples are NaN. Otherwise such a row counts as missing, where it is seen.
 
     Raises:
         ValueError: see :func:`molspectra._validation.check_spectra`.
@@ -51,19 +55,24 @@ def prepare(
         return spectra
     if isinstance(spectra, Data):
         spectra = spectra_of(spectra, lengths)
-    check_spectra(spectra, lengths)
+    check_spectra(spectra, lengths, partial=partial)
     for kind, spectrum in spectra.items():
         check_dtype(f"spectra[{kind!r}]", spectrum, weight)
     first = next(iter(spectra.values()))
-    scaled, valid = {}, {}
+    scaled, measured = {}, {}
     for kind, length in lengths.items():
         # Under autocast the spectra may come in half precision, which would round away weak bands in the scaling.
         spectrum = spectra[kind].to(weight.dtype) if kind in spectra else _missing(first, length, weight.dtype)
-        missing = spectrum.isnan().any(dim=-1, keepdim=True)
-        # NaN is replaced before the scaling as well, for NaN · 0 = NaN in its backward pass.
-        scaled[kind] = scalings[kind](spectrum.masked_fill(missing, 0.0)).masked_fill(missing, 0.0)
-        valid[kind] = ~missing
-    return PreparedSpectra(scaled, valid)
+        known = spectrum.isfinite()
+        if not partial:
+            known = known.all(dim=-1, keepdim=True).expand_as(spectrum)
+        scaling = scalings[kind]
+        # NaN is replaced before the scaling as well, for NaN · 0 = NaN in its backward pass. Statistics of a spectrum
+        # must leave gaps out, and do so by themselves.
+        fill = torch.nan if isinstance(scaling, PerSpectrumScaling) else 0.0
+        scaled[kind] = scaling(spectrum.masked_fill(~known, fill)).masked_fill(~known, 0.0)
+        measured[kind] = known
+    return PreparedSpectra(scaled, measured)
 
 
 def _missing(like: Tensor, length: int, dtype: torch.dtype) -> Tensor:

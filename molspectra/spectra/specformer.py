@@ -10,13 +10,13 @@ from torch.profiler import record_function
 from torch_geometric.data import Data
 
 from molspectra._config import Configurable
-from molspectra._validation import check_choice, check_heads
+from molspectra._validation import check_choice, check_heads, values_are_free
 from molspectra.spectra.axis import SpectrumAxis
 from molspectra.spectra.encoder import SpectrumEncoder
 from molspectra.spectra.features import SpectrumFeatures
 from molspectra.spectra.kinds import axes_of, check_kinds, default_patch_len, default_stride, for_each
 from molspectra.spectra.patching import SpectrumPatcher
-from molspectra.spectra.prepared import PreparedSpectra
+from molspectra.spectra.prepared import PreparedSpectra, prepare
 from molspectra.spectra.residual_attention import ResidualAttentionLayer
 from molspectra.spectra.scaling import Log10Scaling
 from molspectra.spectra.score_history import ScoreHistory
@@ -30,9 +30,11 @@ class SpecFormer(Configurable, SpectrumEncoder):
     (or averaged) into one embedding, LayerNorm(W [t_1 ‖ … ‖ t_n] + b).
 
     Kinds and lengths are free. A spectrum may be missing in a sample (a row of NaN) or in a batch (the kind is not in
-    the dict). Its tokens are neither attended to, nor counted in statistics, nor part of the embedding, in training as
-    in evaluation. A sample without any spectrum gets a constant embedding. The module is deterministic: random masks
-    for training are an argument (see :class:`PatchMask`).
+    the dict), and so may a part of it (some samples are NaN: the range of an instrument, a band of the solvent, a
+    saturated peak). Tokens of patches with a missing sample are neither attended to, nor counted in statistics, nor
+    part of the embedding, in training as in evaluation. A sample without any spectrum gets a constant embedding.
+
+    The module is deterministic: random masks for training are an argument (see :class:`PatchMask`).
 
     Where nothing is missing, the results equal those of the released code up to rounding. Differences: kinds are a dict
     instead of fixed slots for UV, IR and Raman. Masks are passed in, while the release draws new ones in every forward,
@@ -163,7 +165,7 @@ class SpecFormer(Configurable, SpectrumEncoder):
         """Encode a batch of spectra.
 
         Args:
-            spectra: Kind → intensities (B, L_kind), a row of NaN for a missing spectrum, or molecules (a Data or Batch)
+            spectra: Kind → intensities (B, L_kind), NaN where nothing was measured, or molecules (a Data or Batch)
                 with these fields, or spectra that `prepare` has scaled.
             masked: Kind → the hidden part, True where hidden: (B, L) over samples, set to 0 before patching, or (B, n)
                 over patches, set to 0 after patching (see :class:`PatchMask`). Zeros are put in after scaling.
@@ -173,8 +175,8 @@ class SpecFormer(Configurable, SpectrumEncoder):
             Tokens (B, n, D), embedding (B, F), valid tokens (B, n) and the attention maps.
 
         Raises:
-            ValueError: a kind is unknown, a shape is wrong, or (checked for CPU tensors) a row mixes NaN or infinite
-                values with finite ones.
+            ValueError: a kind is unknown, a shape is wrong, or (checked for CPU tensors) a value is infinite, or a
+                spectrum with gaps has no complete patch.
             TypeError: a dtype differs from that of the weights, or a mask is not bool.
         """
         with record_function("molspectra::specformer.patching"):
@@ -202,22 +204,56 @@ class SpecFormer(Configurable, SpectrumEncoder):
         for kind in self.kinds:  # not self.positions: a ParameterDict sorts its keys
             patches = self._masked_patches(kind, prepared.scaled[kind], masked.get(kind))
             tokens.append(self.patch_proj[kind](patches) + self.positions[kind])
-            valid.append(prepared.valid[kind].expand(-1, patches.shape[1]))
+            valid.append(self.patchers[kind].complete(prepared.measured[kind]))
         return torch.cat(tokens, dim=1), torch.cat(valid, dim=1)
 
     def patches(
         self, spectra: Mapping[str, Tensor] | Data | PreparedSpectra
     ) -> dict[str, Float[Tensor, "batch patches patch_len"]]:
-        """Return the scaled, unmasked patches of each kind, (B, n, P), the target of reconstruction, 0 where missing.
+        """Return the scaled, unmasked patches of each kind, (B, n, P), the target of reconstruction, 0 in gaps.
 
         Patches of prepared spectra are views and take no memory.
         """
         scaled = self.prepare(spectra).scaled
         return {kind: patcher(scaled[kind]) for kind, patcher in self.patchers.items()}
 
+    def prepare(self, spectra: Mapping[str, Tensor] | Data | PreparedSpectra) -> PreparedSpectra:
+        """Check spectra, add absent kinds as missing spectra, and scale all of them (see the base class).
+
+        Spectra may have gaps: samples of NaN, which were not measured.
+
+        Raises:
+            ValueError: a kind is unknown, a shape is wrong, or (checked for CPU tensors) a value is infinite, or a
+                spectrum with gaps has no complete patch.
+            TypeError: a dtype differs from that of the weights.
+        """
+        if isinstance(spectra, PreparedSpectra):
+            return spectra
+        prepared = prepare(spectra, self.lengths, self.scalings, self.out_norm.weight, partial=True)
+        for kind, measured in prepared.measured.items():
+            if values_are_free(measured) and not bool(measured.all()):
+                self._check_gaps(kind, measured)
+        return prepared
+
     def extra_repr(self) -> str:
         """Return the kinds of spectrum and their patches, for printing."""
         return ", ".join(f"{kind}: {patcher!r}" for kind, patcher in self.patchers.items())
+
+    def _check_gaps(self, kind: str, measured: Tensor) -> None:
+        """Refuse spectra of which no token would be left, in spite of what was measured.
+
+        Raises:
+            ValueError: there is one.
+        """
+        patcher = self.patchers[kind]
+        lost = measured.any(dim=1) & ~patcher.complete(measured).any(dim=1)
+        if bool(lost.any()):
+            row = int(lost.nonzero()[0])
+            raise ValueError(
+                f"spectra[{kind!r}] row {row} has {int(measured[row].sum())} samples between gaps of NaN, and no "
+                f"complete patch of {patcher.patch_len} samples, so that nothing of it would be read. Fill short "
+                "gaps with molspectra.data.resample from the grid of the measurement, or set the whole row to NaN."
+            )
 
     def _masked_patches(self, kind: str, scaled: Tensor, masked: Tensor | None) -> Tensor:
         """Return the patches of one kind, (B, n, P), the hidden part 0."""

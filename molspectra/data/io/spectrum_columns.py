@@ -57,8 +57,8 @@ def read_spectrum_table(
         decimal: Decimal mark of numbers, "." or ",".
         min_transmittance: Transmittances below are raised to this one (a fraction, also for percents), rather than
             refused when they are 0 or less. It limits the absorbance: 1e-3 to 3.
-        outside: Value where the axis reaches beyond the measured range: "zero", "nan", to see where (models accept
-            missing spectra, rows of NaN, but not partly missing ones), or "raise", an error.
+        outside: Value where the axis reaches beyond the measured range: "zero", "nan", a gap that
+            :class:`~molspectra.spectra.SpecFormer` leaves out, or "raise", an error.
         conserve_area: Average over the bins of the axis instead of interpolating: for spectra much finer than the axis.
             See :func:`molspectra.data.resample`.
 
