@@ -12,8 +12,8 @@ class PerSpectrumScaling(Configurable, nn.Module):
     """s → (s - offset) / scale, with offset and scale of each spectrum itself.
 
     Measured spectra differ in path length, concentration and detector gain, which this scaling removes. A spectrum may
-    be negative in part, as below a drifting baseline. Samples that were not measured
-    (NaN) stay NaN and do not count. A spectrum of zeros stays zero.
+    be negative in part, as below a drifting baseline. Samples that were not measured (NaN) stay NaN and do not count. A
+    spectrum of zeros stays zero.
 
     Args:
         by: Statistic of the L intensities of a spectrum:
