@@ -132,6 +132,7 @@ FIGURES: dict[str, Callable[[], Any]] = {
 
 def picture(axes: Any) -> np.ndarray:
     """Draw the figure of axes as an image without its text, whose shape depends on versions of fonts, (H, W, 3)."""
+    from matplotlib.image import imread
     from matplotlib.text import Text
 
     figure = np.ravel(axes)[0].figure.figure  # of a part of a figure, the whole
@@ -139,9 +140,9 @@ def picture(axes: Any) -> np.ndarray:
     for text in figure.findobj(Text):
         text.set_visible(False)
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="rgba", dpi=50)
-    width, height = (round(size) for size in figure.get_size_inches() * 50)
-    return np.frombuffer(buffer.getvalue(), np.uint8).reshape(height, width, 4)[..., :3]
+    figure.savefig(buffer, format="png", dpi=50)
+    buffer.seek(0)
+    return np.rint(255 * imread(buffer)[..., :3]).astype(np.uint8)
 
 
 def main() -> None:
