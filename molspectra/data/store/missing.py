@@ -29,9 +29,10 @@ def fill_missing(molecules: Sequence[Data], exclude_keys: Collection[str] = ()) 
     Raises:
         ValueError: a field is missing in part of them and no value can stand for it, or spectra differ in length.
     """
-    names = dict.fromkeys(itertools.chain.from_iterable(molecule.keys() for molecule in molecules))
+    # Sorted, because the order of the keys of a Data changes from process to process.
+    names = sorted(set(itertools.chain.from_iterable(molecule.keys() for molecule in molecules)) - set(exclude_keys))
     filled = list(molecules)
-    for name in filter(lambda name: name not in exclude_keys, names):
+    for name in names:
         present = [molecule[name] for molecule in molecules if name in molecule]
         _check_lengths(name, present)
         if len(present) == len(molecules):
