@@ -38,6 +38,11 @@ class TargetNormalizer(Configurable, nn.Module):
         self.register_buffer("mean", torch.zeros(3, dtype=torch.float64))
         self.register_buffer("squared_deviations", torch.zeros(3, dtype=torch.float64))
 
+    def reset_running_stats(self) -> None:
+        """Forget all batches, as the batch norms of torch do."""
+        for statistics in (self.count, self.mean, self.squared_deviations):
+            statistics.zero_()
+
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "TargetNormalizer":
         """Move the statistics to another device with the module, but keep their dtype: counts need float64."""
         before = dict(self._buffers)

@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from molspectra.spectra.score_history import ScoreHistory
-from molspectra.spectra.token_norm import TokenBatchNorm, TokenLayerNorm
+from molspectra.spectra.token_norm import TokenBatchNorm, TokenLayerNorm, normalize_tokens
 
 
 class ResidualAttentionLayer(nn.Module):
@@ -57,5 +57,6 @@ class ResidualAttentionLayer(nn.Module):
         attended = history.attend(query, key, value, dropout=self.dropout.p if self.training else 0.0)
         attended = self.o_proj(attended.transpose(1, 2).flatten(2))
         # Missing tokens are kept out of the attention as keys. Here they are kept out of the statistics as well.
-        hidden = self.attention_norm(hidden + self.dropout(attended), history.valid)
-        return self.feedforward_norm(hidden + self.dropout(self.feedforward(hidden)), history.valid)
+        hidden = normalize_tokens(self.attention_norm, hidden + self.dropout(attended), history.valid)
+        hidden = hidden + self.dropout(self.feedforward(hidden))
+        return normalize_tokens(self.feedforward_norm, hidden, history.valid)

@@ -4,60 +4,41 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from molspectra._validation import values_are_free
 from molspectra.distributed import merge_moments, world_size
 
 
-class TokenBatchNorm(nn.Module):
+class TokenBatchNorm(_BatchNorm):
     """Batch normalization of each channel over all *valid* tokens of the batch.
 
-    Equal to `nn.BatchNorm1d` (momentum 0.1, unbiased running variance) when every token is valid. Missing tokens take
-    no part in the statistics, nor in their running averages. In training the batch is that of all processes, as with
+    Equal to `nn.BatchNorm1d` (with its momentum, unbiased running variance, cumulative average for a momentum of None,
+    and statistics of the batch where none are tracked) when every token is valid. Missing tokens take no part in the
+    statistics, nor in their running averages. In training the batch is that of all processes, as with
     `nn.SyncBatchNorm` (see :mod:`molspectra.distributed`).
 
     Args:
         channels: Width of the tokens.
         eps: Added to the variance.
-        momentum: Weight of the newest batch in the running statistics.
+        momentum: Weight of the newest batch in the running statistics. None for their average over all batches, as
+            `torch.optim.swa_utils.update_bn` sets it.
     """
 
-    running_mean: Tensor
-    running_var: Tensor
-    num_batches_tracked: Tensor
+    def __init__(self, channels: int, eps: float = 1e-5, momentum: float | None = 0.1) -> None:
+        super().__init__(channels, eps, momentum)
 
-    def __init__(self, channels: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
-        super().__init__()
-        self.eps = eps
-        self.momentum = momentum
-        self.weight = nn.Parameter(torch.ones(channels))
-        self.bias = nn.Parameter(torch.zeros(channels))
-        self.register_buffer("running_mean", torch.zeros(channels))
-        self.register_buffer("running_var", torch.ones(channels))
-        self.register_buffer("num_batches_tracked", torch.tensor(0, dtype=torch.int64))
-
-    def forward(
+    def forward(  # type: ignore[override]
         self, tokens: Float[Tensor, "batch tokens channels"], valid: Bool[Tensor, "batch tokens"]
     ) -> Float[Tensor, "batch tokens channels"]:
         """Normalize tokens (B, n, D), of which those that are `valid`, (B, n), make up the statistics."""
         with torch.autocast(tokens.device.type, enabled=False):
             # Sums of squares over thousands of tokens overflow in float16 and lose digits in bfloat16.
             tokens = tokens.to(self.weight.dtype)
-            if self.training:
-                self.num_batches_tracked.add_(1)
+            of_batch = self.training or self.running_mean is None
             # PyTorch's fused operator, where the masked statistics below would give the same.
-            if not self.training or self._is_plain(valid):
-                flat = F.batch_norm(
-                    tokens.flatten(0, 1),
-                    self.running_mean,
-                    self.running_var,
-                    self.weight,
-                    self.bias,
-                    self.training,
-                    self.momentum,
-                    self.eps,
-                )
-                return flat.view_as(tokens)
+            if not of_batch or self._is_plain(valid):
+                return self._normalize_all(tokens, of_batch)
             weight = valid.unsqueeze(-1).to(tokens.dtype)
             count = weight.sum()
             mean = (tokens * weight).sum(dim=(0, 1)) / count.clamp(min=1)
@@ -69,25 +50,45 @@ class TokenBatchNorm(nn.Module):
                 count, mean, squares = merge_moments(count, mean, squares)
                 centered = tokens - mean
             variance = squares / count.clamp(min=1)
-            self._track(mean.detach(), variance.detach(), count)
+            if self._tracks:
+                self._track(mean.detach(), variance.detach(), count)
             return centered * (torch.rsqrt(variance + self.eps) * self.weight) + self.bias
+
+    @property
+    def _tracks(self) -> bool:
+        return self.training and self.track_running_stats and self.running_mean is not None
 
     @staticmethod
     def _is_plain(valid: Tensor) -> bool:
         """Return True if PyTorch's own operator gives the result: looking at `valid` is free, and all tokens are."""
         return values_are_free(valid) and valid.numel() > 1 and world_size() == 1 and bool(valid.all())
 
+    def _normalize_all(self, tokens: Tensor, of_batch: bool) -> Tensor:
+        """Normalize by the statistics of all tokens of the batch, or by the running ones."""
+        momentum, tracks = 0.0, self._tracks
+        if tracks:
+            assert self.num_batches_tracked is not None
+            self.num_batches_tracked.add_(1)
+            momentum = 1 / int(self.num_batches_tracked) if self.momentum is None else self.momentum
+        running = (self.running_mean, self.running_var) if tracks or not of_batch else (None, None)
+        flat = F.batch_norm(tokens.flatten(0, 1), *running, self.weight, self.bias, of_batch, momentum, self.eps)
+        return flat.view_as(tokens)
+
     @torch.no_grad()
     def _track(self, mean: Tensor, variance: Tensor, count: Tensor) -> None:
         """Update the running statistics, with the unbiased variance as PyTorch does."""
-        momentum = self.momentum * (count > 0).to(mean.dtype)  # a batch without a valid token changes nothing
+        assert self.num_batches_tracked is not None
+        any_valid = count > 0  # a batch without a valid token changes nothing
+        self.num_batches_tracked.add_(any_valid)
+        factor = any_valid.to(mean.dtype)
+        if self.momentum is None:
+            factor = factor / self.num_batches_tracked.clamp(min=1).to(mean.dtype)
+        else:
+            factor = factor * self.momentum
         unbiased = variance * (count / (count - 1).clamp(min=1))
-        self.running_mean.add_(momentum * (mean - self.running_mean))
-        self.running_var.add_(momentum * (unbiased - self.running_var))
-
-    def extra_repr(self) -> str:
-        """Return the arguments, for printing."""
-        return f"{self.weight.shape[0]}, eps={self.eps}, momentum={self.momentum}"
+        for running, value in ((self.running_mean, mean), (self.running_var, unbiased)):
+            assert running is not None
+            running.add_(factor * (value - running))
 
 
 class TokenLayerNorm(nn.LayerNorm):
@@ -98,3 +99,15 @@ class TokenLayerNorm(nn.LayerNorm):
     ) -> Float[Tensor, "batch tokens channels"]:
         """Normalize tokens (B, n, D). `valid` is not needed, as no token sees another here."""
         return super().forward(tokens)
+
+
+def normalize_tokens(
+    norm: nn.Module, tokens: Float[Tensor, "batch tokens channels"], valid: Bool[Tensor, "batch tokens"]
+) -> Float[Tensor, "batch tokens channels"]:
+    """Apply a norm to tokens (B, n, D), also where `SyncBatchNorm.convert_sync_batchnorm` has replaced it."""
+    if not isinstance(norm, nn.SyncBatchNorm):
+        return norm(tokens, valid)
+    # It knows nothing of missing tokens: it gets the others alone.
+    rows = torch.zeros_like(tokens)
+    rows[valid] = norm(tokens[valid]).to(rows.dtype)
+    return rows
