@@ -8,8 +8,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from molspectra._validation import check_sizes
-from molspectra.retrieval.embeddings import as_embeddings, blocks, normalized
-from molspectra.retrieval.scoring import Similarity, check_similarity, score
+from molspectra.retrieval.embeddings import as_embeddings
+from molspectra.retrieval.ranks import rank
+from molspectra.retrieval.scoring import Similarity, check_similarity
 
 
 @torch.no_grad()
@@ -51,43 +52,11 @@ def topk_accuracy(
         check_sizes(k=k)
     queries, library = as_embeddings("queries", queries), as_embeddings("library", library)
     given = None if targets is None else torch.as_tensor(targets, device=queries.device)
-    targets = _checked_targets(queries, library, given)
-    if similarity == "cosine":
-        queries, library = normalized(queries), normalized(library)
-    shares = []
-    for first, block in blocks(queries.float(), 1024):
-        better, equal = _rivals(block, library, targets[first : first + block.shape[0]])
-        # The right row is at one of equal + 1 ranks, from `better` on, with equal probability.
-        shares.append(torch.stack([((k - better) / (equal + 1)).clamp(0, 1) for k in ks], dim=1))
-    means = torch.cat(shares).mean(dim=0, dtype=torch.float64) if len(ks) else torch.empty(0)
-    return dict(zip(ks, means.tolist(), strict=True))
+    ranks = rank(queries, library, checked_targets(queries, library, given), similarity)
+    return {k: ranks.hits(k).mean(dtype=torch.float64).item() for k in ks}
 
 
-def _rivals(
-    queries: Float[Tensor, "queries channels"],
-    library: Float[Tensor, "rows channels"],
-    targets: Int[Tensor, " queries"],
-) -> tuple[Int[Tensor, " queries"], Int[Tensor, " queries"]]:
-    """Count the rows that are more similar than the right one, and the others that are as similar."""
-    query = torch.arange(len(queries), device=queries.device)
-    own, longest = queries.new_empty(len(queries)), queries.new_zeros(())
-    # The right row's similarity comes from the same matrix products as the others', so that equal rows score equally.
-    for first, rows in blocks(library):
-        here = (targets >= first) & (targets < first + rows.shape[0])
-        longest = torch.maximum(longest, rows.float().norm(dim=1).amax())
-        own[here] = score(queries, rows, None)[query[here], targets[here] - first]
-    # Products of equal rows may differ in the last digits, depending on their position in a block.
-    rounding = 8 * torch.finfo(own.dtype).eps * torch.maximum(own.abs(), queries.norm(dim=1) * longest)
-    # From -1, as the right row itself is among the equals.
-    better, equal = torch.zeros_like(targets), torch.full_like(targets, -1)
-    for _, rows in blocks(library):
-        above = score(queries, rows, None) - own.unsqueeze(1)
-        better += (above > rounding.unsqueeze(1)).sum(dim=1)
-        equal += (above.abs() <= rounding.unsqueeze(1)).sum(dim=1)
-    return better, equal
-
-
-def _checked_targets(queries: Tensor, library: Tensor, targets: Tensor | None) -> Int[Tensor, " queries"]:
+def checked_targets(queries: Tensor, library: Tensor, targets: Tensor | None) -> Int[Tensor, " queries"]:
     """Return the right row of each query.
 
     Raises:

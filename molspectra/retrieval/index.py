@@ -13,6 +13,7 @@ from torch.profiler import record_function
 from molspectra._validation import check_sizes
 from molspectra.retrieval.embeddings import as_embeddings, blocks, inverse_norms, normalized
 from molspectra.retrieval.ids import checked_ids
+from molspectra.retrieval.masks import BlockMask, Mask, block_mask
 from molspectra.retrieval.matches import Matches, best_of, merge
 from molspectra.retrieval.scoring import Similarity, check_similarity, score
 from molspectra.retrieval.storage import StoredIndex, read_index, write_index
@@ -90,19 +91,26 @@ class Index:
         return self._of(StoredIndex(self.embeddings.to(device), norms, self.similarity, self.ids))
 
     @torch.no_grad()
-    def search(self, queries: Float[Tensor, "queries channels"] | np.ndarray, k: int = 10) -> Matches:
+    def search(
+        self, queries: Float[Tensor, "queries channels"] | np.ndarray, k: int = 10, *, mask: Mask | None = None
+    ) -> Matches:
         """Find the k rows most similar to each query, best first.
 
         Args:
             queries: (Q, F), tensor or array, on any device.
             k: Number of rows to find. At most M are returned.
+            mask: Candidates of each query, by default all rows: a boolean tensor (Q, M), a list of rows for each query,
+                or a function of the numbers of some queries (q,) and rows (n,) that returns (q, n) booleans, such as
+                :func:`same_formula` and :func:`mass_window`. Functions and lists are expanded block by block.
 
         Returns:
-            Scores and indices, (Q, min(k, M)), on the device of the index.
+            Scores and indices, (Q, min(k, M)), on the device of the index. A query with fewer than k candidates has
+            score -inf and index -1 in the places left over.
 
         Raises:
-            TypeError: the queries are not floating point.
-            ValueError: the library is empty, k is not positive, or the queries are not finite or of another width.
+            TypeError: the queries are not floating point, or the mask is not boolean.
+            ValueError: the library is empty, k is not positive, the queries are not finite or of another width, or the
+                mask does not fit.
         """
         check_sizes(k=k)
         if len(self) == 0:
@@ -114,18 +122,19 @@ class Index:
         if asked.shape[0] == 0:
             return Matches(asked.new_empty(0, k), asked.new_empty(0, k, dtype=torch.int64))
         # Blocks of queries bound the scores in memory, whatever the numbers of queries and rows.
-        found = [self._search_block(block, k) for _, block in blocks(asked, _QUERIES)]
+        allowed = None if mask is None else block_mask(mask, asked.shape[0], len(self), self.device)
+        found = [self._search_block(block, k, first, allowed) for first, block in blocks(asked, _QUERIES)]
         return Matches(*(torch.cat(parts) for parts in zip(*found, strict=True)))
 
     def ids_of(self, matches: Matches) -> list[list[str]]:
-        """Return the names of the matches: a list for each query, best first.
+        """Return the names of the matches: a list for each query, best first, without places left over by a mask.
 
         Raises:
             ValueError: the index was made without ids.
         """
         if self.ids is None:
             raise ValueError("This index has no ids; expected Index(embeddings, ids=...). Use matches.indices.")
-        return [[self.ids[row] for row in rows] for rows in matches.indices.tolist()]
+        return [[self.ids[row] for row in rows if row >= 0] for rows in matches.indices.tolist()]
 
     def add(self, embeddings: Float[Tensor, "added channels"] | np.ndarray, ids: Sequence[str] | None = None) -> None:
         """Append rows to the library. All of it is copied: add many at a time.
@@ -219,14 +228,21 @@ class Index:
                 "both with encoders of one width, or project them (molspectra.layers.ProjectionMLP)."
             )
 
-    def _search_block(self, queries: Float[Tensor, "queries channels"], k: int) -> Matches:
-        """Find the k best rows for a block of queries, block by block of the library."""
+    def _search_block(
+        self, queries: Float[Tensor, "queries channels"], k: int, start: int, mask: BlockMask | None
+    ) -> Matches:
+        """Find the k best rows for a block of queries from number `start` on, block by block of the library."""
         best: Matches | None = None
+        number = torch.arange(start, start + queries.shape[0], device=self.device)
         for first, rows in blocks(self.embeddings):
             with record_function("molspectra::index.search_block"):
                 scale = None if self._inverse_norms is None else self._inverse_norms[first : first + rows.shape[0]]
-                found = best_of(score(queries, rows, scale), min(k, rows.shape[0]))
+                scores = score(queries, rows, scale)
+                if mask is not None:
+                    row = torch.arange(first, first + rows.shape[0], device=self.device)
+                    scores.masked_fill_(~mask(number, row), -torch.inf)
+                found = best_of(scores, min(k, rows.shape[0]))
                 found = Matches(found.scores, found.indices + first)  # numbers in the library, not in the block
                 best = found if best is None else merge(best, found, k)
         assert best is not None
-        return best
+        return best if mask is None else Matches(best.scores, best.indices.where(best.scores > -torch.inf, -1))

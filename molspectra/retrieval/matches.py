@@ -15,7 +15,7 @@ class Matches(NamedTuple):
     scores: Float[Tensor, "queries k"]
     """Similarities in float32."""
     indices: Int[Tensor, "queries k"]
-    """Numbers of the rows, int64."""
+    """Numbers of the rows, int64. -1 where a query has fewer candidates."""
 
     def __repr__(self) -> str:
         return fields_repr(self)

@@ -22,7 +22,11 @@ def import_rdkit(needed_by: str) -> Any:
     try:
         import rdkit.Chem.rdDetermineBonds
         import rdkit.Chem.rdDistGeom
+        import rdkit.Chem.rdFingerprintGenerator
         import rdkit.Chem.rdForceFieldHelpers
+        import rdkit.Chem.rdMolDescriptors
+        import rdkit.Chem.Scaffolds.MurckoScaffold
+        import rdkit.DataStructs
         import rdkit.DistanceGeometry
         import rdkit.ForceField.rdForceField  # registers the classes that the helpers return, before RDKit 2025.9
         import rdkit.rdBase

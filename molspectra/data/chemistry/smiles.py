@@ -53,7 +53,7 @@ def from_smiles(smiles: str, seed: int = 0, optimize: bool = True) -> Data:
             f"seed must be 0 or above, for a conformer that can be made again, and at most {LARGEST_SEED}; got {seed}."
         )
     with rdkit.rdBase.BlockLogs():  # the errors below say what RDKit writes to stderr
-        mol = rdkit.Chem.AddHs(_parse(smiles))
+        mol = rdkit.Chem.AddHs(parse_smiles(smiles))
         if mol.GetNumAtoms() == 0:
             raise ValueError(f"smiles must hold at least one atom; got {smiles!r}. Skip empty entries.")
         refuse_dummies(mol)
@@ -70,8 +70,14 @@ def from_smiles(smiles: str, seed: int = 0, optimize: bool = True) -> Data:
     return data
 
 
-def _parse(smiles: str) -> Any:
-    chem = import_rdkit("from_smiles").Chem
+def parse_smiles(smiles: str) -> Any:
+    """Return the RDKit molecule of a SMILES.
+
+    Raises:
+        ImportError: RDKit is not installed.
+        ValueError: the SMILES cannot be parsed.
+    """
+    chem = import_rdkit("parse_smiles").Chem
     mol = chem.MolFromSmiles(smiles)
     if mol is not None:
         return mol
