@@ -98,5 +98,12 @@ def test_pooling():
 
 @pytest.mark.usefixtures("no_shape_checks")
 def test_pooling_by_something_else_is_refused():
-    with pytest.raises(ValueError, match='reduce must be "sum" or "mean"'):
-        AtomFeatures(torch.zeros(1, 1)).pool(None, "max")
+    with pytest.raises(ValueError, match='reduce must be "sum", "mean" or "max"'):
+        AtomFeatures(torch.zeros(1, 1)).pool(None, "median")
+
+
+def test_maximum_over_the_atoms_of_each_molecule():
+    scalars, batch = torch.randn(7, 4), torch.tensor([0, 0, 0, 1, 2, 2, 2])
+    expected = torch.stack([scalars[batch == molecule].amax(dim=0) for molecule in range(3)])
+    assert torch.equal(AtomFeatures(scalars).pool(batch, "max"), expected)
+    assert torch.equal(AtomFeatures(scalars[:3]).pool(None, "max"), expected[:1])
