@@ -53,7 +53,7 @@ def blocks(tensor: Tensor, rows: int | None = None) -> Iterator[tuple[int, Tenso
 
 def inverse_norms(embeddings: Float[Tensor, "rows channels"]) -> Float[Tensor, " rows"]:
     """Return 1 / |x| of each row in float32, and 0 for zero vectors (shorter than 1e-30), which then match nothing."""
-    inverse = torch.empty(embeddings.shape[0], device=embeddings.device)
+    inverse = torch.empty(embeddings.shape[0], dtype=torch.float32, device=embeddings.device)
     for first, block in blocks(embeddings):
         norm = torch.linalg.vector_norm(block, dim=1, dtype=torch.float64)  # squares of float32 may overflow float32
         inverse[first : first + block.shape[0]] = torch.where(norm > 1e-30, 1 / norm, 0.0)
