@@ -1,5 +1,6 @@
-"""Spectra → features: axes, broadening, resampling and scaling, patches and masks, SpecFormer and CNN-AM."""
+"""Spectra → features: axes, broadening, resampling, scaling, augmentation, patches, masks, SpecFormer and CNN-AM."""
 
+from molspectra.spectra import augment
 from molspectra.spectra.axis import IR, RAMAN, UV_VIS, UV_VIS_QM9S, SpectrumAxis
 from molspectra.spectra.broadening import broaden
 from molspectra.spectra.cnn_am import CNNAM
@@ -42,6 +43,7 @@ __all__ = [
     "SpectrumFeatures",
     "SpectrumPatcher",
     "StandardScaling",
+    "augment",
     "broaden",
     "mask_largest",
     "resample",

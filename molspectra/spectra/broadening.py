@@ -20,7 +20,7 @@ def broaden(
     positions: Float[Tensor, " sticks"],
     intensities: Float[Tensor, " sticks"],
     axis: SpectrumAxis,
-    fwhm: float,
+    fwhm: float | Float[Tensor, " sticks"],
     shape: str = "gaussian",
     index: Int[Tensor, " sticks"] | None = None,
     num_spectra: int | None = None,
@@ -32,13 +32,13 @@ def broaden(
     ends of the axis. For a Lorentzian that part falls only as 1/distance. Lines beyond the ends contribute their tails.
 
     Memory is that of the result plus a bounded amount, in the backward pass too. The result is differentiable in
-    positions and intensities.
+    positions and intensities, and in widths given as a tensor.
 
     Args:
         positions: Line positions x_k, in the unit of `axis`, (K,) float32 or float64.
         intensities: Line intensities I_k, (K,), of either sign.
         axis: Grid of the spectra.
-        fwhm: Full width at half maximum, in the unit of `axis`.
+        fwhm: Full width at half maximum, in the unit of `axis`, of all lines or of each, (K,) of their dtype.
         shape: "gaussian" or "lorentzian".
         index: Spectrum each line belongs to, (K,) int64, in any order. By default all lines belong to one spectrum.
         num_spectra: Number of spectra M, by default the largest index + 1. Spectra without lines are zero.
@@ -47,7 +47,8 @@ def broaden(
         The spectra, (M, L), in units of intensity per unit of `axis`.
 
     Warns:
-        UserWarning: fwhm < step of the axis. A line then falls between the samples, or on one with more than its area.
+        UserWarning: fwhm, given as a number, < step of the axis. A line then falls between the samples, or on one with
+            more than its area.
 
     Raises:
         TypeError: the lines are not tensors of float32 or float64, or `axis` is no SpectrumAxis.
@@ -62,9 +63,13 @@ def broaden(
     check_tensor("positions", positions)
     check_tensor("intensities", intensities)
     check_choice("shape", shape, ("gaussian", "lorentzian"))
-    if not (fwhm > 0 and math.isfinite(fwhm)):
+    if isinstance(fwhm, Tensor) and fwhm.dim() == 0:
+        fwhm = float(fwhm)
+    if isinstance(fwhm, Tensor):
+        _check_widths(fwhm, positions, axis)
+    elif not (fwhm > 0 and math.isfinite(fwhm)):
         raise ValueError(f"fwhm must be positive and finite ({axis.unit}); got {fwhm}.")
-    if fwhm < axis.step:
+    elif fwhm < axis.step:
         warnings.warn(
             f"fwhm must be at least the step of the axis for samples to show a line as it is; got {fwhm:g} for a step "
             f"of {axis.step:g} {axis.unit}. Heights and areas are wrong. Take a finer axis and average it with "
@@ -76,9 +81,10 @@ def broaden(
     # All lines count everywhere, as tails are not cut off: blocks of samples bound the memory of the line shapes.
     samples_at_once = max(1, _VALUES_AT_ONCE // max(1, positions.shape[0]))
     blocks = axis.grid.to(positions).split(samples_at_once)
+    widths = fwhm[:, None] if isinstance(fwhm, Tensor) else float(fwhm)
     columns = []
     for grid in blocks:
-        arguments = (positions, intensities, index, num_spectra, grid, float(fwhm), shape)
+        arguments = (positions, intensities, index, num_spectra, grid, widths, shape)
         if len(blocks) > 1 and torch.is_grad_enabled() and not is_transformed():
             # Recompute the block in the backward pass: to keep all of them would take (sticks × samples) memory.
             columns.append(checkpoint(_sum_of_lines, *arguments, use_reentrant=False))
@@ -88,19 +94,39 @@ def broaden(
 
 
 def _sum_of_lines(
-    positions: Tensor, intensities: Tensor, index: Tensor, num_spectra: int, grid: Tensor, fwhm: float, shape: str
+    positions: Tensor,
+    intensities: Tensor,
+    index: Tensor,
+    num_spectra: int,
+    grid: Tensor,
+    fwhm: float | Tensor,
+    shape: str,
 ) -> Tensor:
-    """Return the spectra on a part of the grid, (M, l), from the shape of each line there, (K, l)."""
+    """Return the spectra on a part of the grid, (M, l), from the shape of each line there, (K, l).
+
+    `fwhm` is one number or the width of each line, (K, 1).
+    """
     offset = grid - positions[:, None]
     if shape == "gaussian":
         # Inhomogeneous broadening: molecules in different surroundings absorb at slightly different energies.
         sigma = fwhm / math.sqrt(8 * math.log(2))
-        lines = torch.exp(-0.5 * (offset / sigma).square()) * (intensities / (sigma * math.sqrt(2 * math.pi)))[:, None]
+        lines = torch.exp(-0.5 * (offset / sigma).square()) * (intensities[:, None] / (sigma * math.sqrt(2 * math.pi)))
     else:
         # Lifetime broadening: the Fourier transform of the exponential decay of the excited state.
         gamma = fwhm / 2
-        lines = (intensities * (gamma / math.pi))[:, None] / (offset.square() + gamma * gamma)
+        lines = (intensities[:, None] * (gamma / math.pi)) / (offset.square() + gamma * gamma)
     return lines.new_zeros(num_spectra, grid.shape[0]).index_add(0, index, lines)
+
+
+def _check_widths(fwhm: Tensor, positions: Tensor, axis: SpectrumAxis) -> None:
+    """Refuse widths that fit no lines."""
+    if fwhm.shape != positions.shape or fwhm.dtype != positions.dtype:
+        raise ValueError(
+            f"fwhm must be a number, or have one entry per line: {positions.dtype} of shape {tuple(positions.shape)}; "
+            f"got {fwhm.dtype} of shape {tuple(fwhm.shape)}."
+        )
+    if values_are_free(fwhm) and not bool((fwhm.isfinite() & (fwhm > 0)).all()):
+        raise ValueError(f"fwhm must be positive and finite ({axis.unit}) for every line.")
 
 
 def _check_sticks(
