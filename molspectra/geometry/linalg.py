@@ -201,7 +201,7 @@ def _rotation(app: Tensor, aqq: Tensor, apq: Tensor) -> tuple[Tensor, Tensor, Te
     difference = aqq - app
     # tan θ = sign(d)·2a / (|d| + √(d² + 4a²)), with hypot against overflow of the squares.
     denominator = difference.abs() + torch.hypot(difference, twice)
-    sign = torch.where(difference < 0, -1.0, 1.0)
+    sign = torch.ones_like(difference).masked_fill(difference < 0, -1.0)
     tan = torch.where(denominator > 0, sign * twice / torch.where(denominator > 0, denominator, 1.0), 0.0)
     cos = torch.rsqrt(1 + tan * tan)
     return cos, tan * cos, tan

@@ -5,12 +5,14 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from molspectra._signature import unwrap
 from molspectra.pretrained.configuration import build, class_name
+from molspectra.pretrained.construction_dtype import construction_dtype
 from molspectra.pretrained.rebuilding import describe_module
 from molspectra.pretrained.strict_loading import load_strictly
 
@@ -67,7 +69,6 @@ def load_directory(directory: Path, classes: Iterable[type] = ()) -> nn.Module:
             raise FileNotFoundError(
                 f"{directory} holds no {name}; expected a directory written by molspectra.pretrained.save."
             )
-    module = _rebuild(directory / CONFIG_FILE, classes)
     try:
         weights = load_file(directory / WEIGHTS_FILE)
     except SafetensorError as error:
@@ -75,6 +76,9 @@ def load_directory(directory: Path, classes: Iterable[type] = ()) -> nn.Module:
             f"{directory / WEIGHTS_FILE} is damaged or no safetensors file: {error}. Copy or fetch it again."
         ) from error
     floating = {tensor.dtype for tensor in weights.values() if tensor.is_floating_point()}
+    # Constants, which are not saved, are computed in float32 or better.
+    with construction_dtype(torch.float64 if floating == {torch.float64} else torch.float32):
+        module = _rebuild(directory / CONFIG_FILE, classes)
     if len(floating) == 1:
         module.to(floating.pop())  # the dtype in which it was saved, so that nothing is rounded
     load_strictly(module, weights, str(directory))

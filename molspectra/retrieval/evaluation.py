@@ -154,7 +154,8 @@ def _tanimoto_of_first(smiles: Sequence[str], true: list[int], first: list[int])
     rows = sorted({row for row in [*true, *first] if row >= 0})
     prints = dict(zip(rows, morgan_fingerprints(parse_all("smiles", [smiles[row] for row in rows])), strict=True))
     pairs = zip(true, first, strict=True)
-    return torch.tensor([tanimoto(prints[row], [prints[hit]])[0] if hit >= 0 else 0.0 for row, hit in pairs])
+    scores = [tanimoto(prints[row], [prints[hit]])[0] if hit >= 0 else 0.0 for row, hit in pairs]
+    return torch.tensor(scores, dtype=torch.float64)
 
 
 def _mces_of_first(
@@ -163,4 +164,4 @@ def _mces_of_first(
     """Return the MCES distance of each first hit to the right molecule."""
     pairs = [(smiles[row], smiles[hit]) if hit >= 0 else None for row, hit in zip(true, first, strict=True)]
     distances = {pair: mces_distance(*pair, threshold) if pair[0] != pair[1] else 0.0 for pair in set(pairs) if pair}
-    return torch.tensor([distances[pair] if pair else threshold for pair in pairs])
+    return torch.tensor([distances[pair] if pair else threshold for pair in pairs], dtype=torch.float64)

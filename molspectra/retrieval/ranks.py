@@ -95,7 +95,7 @@ class _Block(NamedTuple):
             here = as_best.sum(dim=1)
             tied += here
             # Each of the equals is kept with the same probability, whichever block it lies in.
-            draw = torch.rand(len(here), device=own.device, generator=generator) * tied < here
+            draw = torch.rand(len(here), dtype=torch.float64, device=own.device, generator=generator) * tied < here
             if bool(draw.any()):
                 first[draw] = row[torch.multinomial(as_best[draw].float(), 1, generator=generator).squeeze(1)]
         return Ranks(better, equal.clamp(min=0), found, candidates, first)

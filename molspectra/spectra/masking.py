@@ -92,7 +92,9 @@ class PatchMask:
     def _patches(self, patcher: SpectrumPatcher, spectrum: Tensor, generator: torch.Generator | None) -> Tensor:
         """Draw whole patches to hide, (B, n)."""
         size = (spectrum.shape[0], patcher.num_patches)
-        return mask_largest(torch.rand(size, generator=generator, device=spectrum.device), self.mask_ratio)
+        return mask_largest(
+            torch.rand(size, generator=generator, dtype=torch.float32, device=spectrum.device), self.mask_ratio
+        )
 
     def _intervals(self, patcher: SpectrumPatcher, spectrum: Tensor, generator: torch.Generator | None) -> Tensor:
         """Draw intervals of one patch length to hide, (B, L)."""
@@ -105,7 +107,9 @@ class PatchMask:
         # keeps the edges of intervals from always falling at the same energies.
         shift = torch.randint(width, (batch_size, 1), generator=generator, device=device)
         tile = (torch.arange(length, device=device) + shift) // width
-        draws = torch.rand((batch_size, (length + width - 2) // width + 1), generator=generator, device=device)
+        draws = torch.rand(
+            (batch_size, (length + width - 2) // width + 1), generator=generator, dtype=torch.float32, device=device
+        )
         # The shift decides how many tiles reach the axis. Those beyond its end must not use up hidden intervals.
         draws = draws.masked_fill(torch.arange(draws.shape[1], device=device) > tile[:, -1:], -1.0)
         rank = draws.argsort(dim=1, descending=True).argsort(dim=1)

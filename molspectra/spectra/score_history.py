@@ -60,7 +60,7 @@ class ScoreHistory:
             padding = _ACCELERATOR_CHANNELS - used % _ACCELERATOR_CHANNELS
             # The kernel multiplies the channel by s. In float16 the quotient has to stay finite.
             missing = max(_MISSING / self.scale, torch.finfo(key.dtype).min / 2)
-        bias = torch.where(self.valid, 0.0, missing).to(key.dtype)[:, None, :, None]
+        bias = _bias(self.valid, missing, key.dtype)[:, None, :, None]
         carrier = query.new_zeros(padding)
         if not self.as_mask:
             carrier[:1].fill_(1)  # not = 1, a copy from the host
@@ -79,4 +79,9 @@ class ScoreHistory:
     def attention_map(self) -> Float[Tensor, "batch heads tokens tokens"]:
         """Return the softmax weights of the last layer added, formed explicitly: quadratic in memory, for figures."""
         scores = torch.cat(self.queries, dim=-1) @ torch.cat(self.keys, dim=-1).mT * self.scale
-        return (scores + torch.where(self.valid, 0.0, _MISSING)[:, None, None, :]).softmax(dim=-1)
+        return (scores + _bias(self.valid, _MISSING, scores.dtype)[:, None, None, :]).softmax(dim=-1)
+
+
+def _bias(valid: Tensor, missing: float, dtype: torch.dtype) -> Tensor:
+    """Return 0 for valid tokens and `missing` for the others, (B, n)."""
+    return torch.zeros_like(valid, dtype=dtype).masked_fill(~valid, missing)

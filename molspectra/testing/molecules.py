@@ -41,4 +41,4 @@ def random_molecules(
     # Distinct points of a 1.2 Å grid, shaken a little: no two atoms come close to each other.
     grid = torch.cartesian_prod(*[torch.arange(3)] * 3)
     points = torch.cat([grid[torch.randperm(27)[:size]] for size in sizes])
-    return z, (1.2 * points + 0.3 * torch.rand(points.shape)).to(dtype), batch
+    return z, (1.2 * points + 0.3 * torch.rand(points.shape, dtype=torch.float32)).to(dtype), batch

@@ -120,7 +120,7 @@ def guess_orders(
         `bond_order` (B,) and the source of the orders.
     """
     if bond_index.shape[1] == 0:
-        return torch.empty(0), "none"
+        return torch.empty(0, dtype=torch.float32), "none"
     try:
         return torch.tensor(_orders_by_rdkit(z, bond_index, charge), dtype=torch.float32), "RDKit"
     except ImportError:

@@ -65,7 +65,7 @@ def _edge_orders(edge_attr: Tensor, num_edges: int) -> Tensor:
             f"of edge_index, or ({num_edges},), bond orders; got {tuple(edge_attr.shape)}. Build other encodings into "
             "one of these first."
         )
-    orders = torch.tensor([1.0, 2.0, 3.0, 1.5], device=edge_attr.device)
+    orders = torch.tensor([1.0, 2.0, 3.0, 1.5], dtype=torch.float32, device=edge_attr.device)
     if one_hot:
         types = edge_attr[:, :4].float()
         wrong = ((types != 0) & (types != 1)).any(dim=1) | (types.sum(dim=1) != 1)

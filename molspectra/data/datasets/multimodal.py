@@ -207,7 +207,7 @@ def bin_peaks(peaks: Sequence[Sequence[float]] | np.ndarray, axis: SpectrumAxis)
 def _spectrum(kind: str, values: Any, axis: SpectrumAxis) -> Tensor:
     numbers = None if values is None else _floats(values, _COLUMNS[kind])
     if numbers is None or numbers.size == 0:
-        return torch.full((1, axis.length), torch.nan)
+        return torch.full((1, axis.length), torch.nan, dtype=torch.float32)
     if kind in _PEAKS:
         return bin_peaks(numbers, axis)
     spectrum = torch.as_tensor(numbers).float()

@@ -69,7 +69,7 @@ def numbers_of(fields: Mapping[str, Any], name: str) -> Tensor:
     """
     value = fields[name]
     if isinstance(value, bool | int | float):
-        return torch.tensor(value)
+        return torch.tensor(value, dtype=torch.float32 if isinstance(value, float) else None)
     if not isinstance(value, Tensor) or value.is_complex():
         raise ValueError(f"{name} must be a tensor of numbers; got a {type(value).__name__}.")
     return value

@@ -85,7 +85,7 @@ def cut_batch(columns: Mapping[str, Column], indices: np.ndarray, exclude_keys: 
             fields[name], slices[name], increments[name] = _texts(value, starts), one_each, None
             continue
         if kind == "float":
-            value = value.to(torch.get_default_dtype())  # torch.tensor of Python floats has this dtype
+            value = value.to(torch.float32)  # as PyG makes tensors of Python floats
         slices[name], increments[name] = starts, no_increments
         if "index" in name:
             increments[name] = _increments(name, atoms)

@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import torch
+
+from molspectra.pretrained.construction_dtype import construction_dtype
 from molspectra.pretrained.reference.checkpoint import ReferenceCheckpoint
 from molspectra.pretrained.reference.emgp import emgp_state, import_emgp
 from molspectra.pretrained.reference.lightning import import_lightning, is_lightning
@@ -31,11 +34,12 @@ def load_reference(path: str | Path) -> ReferenceCheckpoint:
             fit. All missing, unexpected and mis-shaped keys are listed.
     """
     checkpoint = read_checkpoint(path)
-    if is_lightning(checkpoint):
-        return import_lightning(checkpoint, str(path))
-    state = emgp_state(checkpoint)
-    if state is not None:
-        return import_emgp(state, str(path))
+    with construction_dtype(torch.float32):  # that of all published files
+        if is_lightning(checkpoint):
+            return import_lightning(checkpoint, str(path))
+        state = emgp_state(checkpoint)
+        if state is not None:
+            return import_emgp(state, str(path))
     names = sorted(map(str, checkpoint))
     raise ValueError(
         f"{path} is no Lightning checkpoint (a dict with state_dict and hyper_parameters), and none of 3D-EMGP "

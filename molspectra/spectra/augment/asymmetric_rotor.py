@@ -63,7 +63,7 @@ def band(
     for j in range(max_j + 1):
         below = levels(j, ground)
         ortho = (j + torch.arange(2 * j + 1)) % 2 == 1  # Ka + Kc = J + n mod 2
-        population = torch.where(ortho, 3.0, 1.0) * torch.exp(-below.energy / (BOLTZMANN * temperature))
+        population = (1 + 2 * ortho) * torch.exp(-below.energy / (BOLTZMANN * temperature))
         for j_above in range(max(0, j - 1), min(max_j, j + 1) + 1):
             line = origin + above[j_above].energy[:, None] - below.energy
             strength = line_strengths(j, below, j_above, above[j_above], dipole)
