@@ -24,6 +24,10 @@ _UNITS = {
     "m^-1": r"1 ?/ ?m|m ?(?:\^|\*\*)? ?[{(]?-1[)}]?",
     "mm": r"mm|millimet(?:er|re)s?",
     "angstrom": r"angstr[oö]ms?|å",
+    "kJ/mol": r"kj ?(?:/|\*)? ?mol(?:\^?-1)?",
+    "kcal/mol": r"kcal ?(?:/|\*)? ?mol(?:\^?-1)?",
+    "Hartree": r"hartrees?",
+    "kK": r"kk|kilokaysers?",
 }
 _UNITS = {unit: rf"(?<![a-z])(?:{spellings})(?![a-z])" for unit, spellings in _UNITS.items()}
 # A quantity that is always given in one unit.
@@ -42,6 +46,7 @@ _BARE_WORDS = {
 _ROW_NUMBER = r"#|no\.?|nr\.?|n|i|idx|index|row|point|points|number|unnamed: ?0"
 
 _UNCONVERTED = (
+    r"(?<![a-z])f ?\(r|single ?beam|ellipticity|dichroism|mdeg|(?<![a-z])mod(?![a-z])|"
     r"reflect|kubelka|remission|% ?r(?![a-z])|(?<![a-z])r ?[(\[]? ?%|1 ?/ ?r(?![a-z])|absorptance"
     r"|(?<![a-z])(?:log|ln|lg|logarithm)(?![a-z])|log10|(?<![a-z])db(?![a-z])|derivative|(?<![a-z])m(?:au|abs|a\.u\.)(?![a-z])"
 )

@@ -73,12 +73,14 @@ def check_label_names(labels: Sequence[str]) -> tuple[str, ...]:
     """Return the names of labels, which become fields of molecules.
 
     Raises:
-        TypeError: `labels` is a single string.
+        TypeError: `labels` is a single string, or a name is no text.
         ValueError: a name is taken.
     """
     if isinstance(labels, str):
         raise TypeError(f"labels must be a list of columns; got {labels!r}. Write labels=[{labels!r}].")
     for name in labels:
+        if not isinstance(name, str):
+            raise TypeError(f"labels must be names of columns as text; got {name!r}. Write {str(name)!r}.")
         if is_reserved(name):
             raise ValueError(
                 f"labels must be free names of fields; got {name!r}, which torch_geometric or the molecule itself "
@@ -158,8 +160,12 @@ def check_columns(table: str, names: Sequence[str], smiles: str | None, labels: 
     """Check that a table has each requested column once.
 
     Raises:
+        TypeError: a name is no text.
         ValueError: a column is missing or is there twice, or the column of SMILES is not named.
     """
+    for name in (smiles, *labels):
+        if not isinstance(name, str | None):
+            raise TypeError(f"Columns must be named as text; got {name!r}. Write {str(name)!r}.")
     if smiles is None:
         raise ValueError(f'{table} is a table with the columns {list(names)}. Name the one of SMILES: smiles="...".')
     for name in (smiles, *labels):
@@ -184,7 +190,9 @@ def _cells(line: str, delimiter: str) -> list[str]:
 
 
 def _column(table: Any, name: str) -> list[Any]:
-    column = table[name]
+    # Names of data frames and dictionaries may be numbers, or tuples.
+    keys = table if isinstance(table, Mapping) else getattr(table, "columns", ())
+    column = table[next((key for key in keys if isinstance(key, int | tuple) and str(key) == name), name)]
     if isinstance(column, str):
         return [column]  # a dictionary of one row
     if hasattr(column, "to_pylist"):  # PyArrow, whose entries are objects of its own

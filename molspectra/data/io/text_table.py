@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from molspectra.data.io.measured_spectrum import MeasuredSpectrum
-from molspectra.data.io.text import read_lines
+from molspectra.data.io.text import read_lines, to_float
 
 _COMMENT = re.compile(r"\s*(?:#|%(?![A-Za-z ]*T)|!|//)")
 # ">>>>>End Processed Spectral Data<<<<<" and "[Comments]" end the data of some instruments.
@@ -59,7 +59,7 @@ class TableFormat:
             # A point would separate thousands.
             cell = "?" if "." in cell else cell.replace(",", ".")
         try:
-            return float(cell.replace("_", "?"))  # Python accepts underscores in numbers, tables do not
+            return to_float(cell.replace("\u2212", "-"))  # the minus sign of typesetting
         except ValueError:
             return None
 

@@ -218,3 +218,9 @@ def test_an_existing_file_of_another_ending_is_no_smiles(tmp_path, monkeypatch):
     (tmp_path / "LIGAND.MOL2").write_text("")
     with pytest.raises(ValueError, match="A file must end in"):
         list(read_molecules("LIGAND.MOL2"))
+
+
+def test_columns_named_by_numbers():
+    table = {0: ["C"], ("a", "b"): [1.5]}
+    (read,) = read_molecules(table, smiles="0", labels=["('a', 'b')"])
+    assert read.molecule["('a', 'b')"].item() == 1.5

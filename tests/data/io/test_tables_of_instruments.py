@@ -219,3 +219,30 @@ def test_curves_with_uneven_points_are_no_peaks(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert read_spectrum_table(tmp_path / "profile.csv", MASS).max() > 9e4
+
+
+@pytest.mark.parametrize(
+    ("header", "match"),
+    [
+        ("nm,F(R)\n", r"got 'F\(R\)'"),
+        ("nm,Single Beam\n", "got 'Single Beam'"),
+        ("nm,Logarithm epsilon\n", "got 'Logarithm epsilon'"),
+        ("nm,CD [mdeg]\n", r"got 'CD \[mdeg\]'"),
+        ("nm,mOD\n", "got 'mOD'"),
+        ("kJ/mol,Abs\n", "got 'kJ/mol'"),
+        ("energy_hartree,Abs\n", "got 'Hartree'"),
+        ("kK,Abs\n", "got 'kK'"),
+    ],
+)
+def test_other_quantities_are_refused(tmp_path, header, match):
+    (tmp_path / "uv.csv").write_text(header + rows(NM, UV))
+    with pytest.raises(ValueError, match=match):
+        read_spectrum_table(tmp_path / "uv.csv", UV_VIS)
+
+
+def test_numbers_of_fortran_and_typesetting(tmp_path):
+    (tmp_path / "ir.txt").write_text("cm-1\tA\n" + rows(X, A - 0.1, "{:.9E}\t{:.9E}").replace("E", "D"))
+    (tmp_path / "minus.txt").write_text("cm-1\tA\n" + rows(X, A - 0.1, TAB).replace("\t-", "\t\u2212"))
+    for name in ("ir.txt", "minus.txt"):
+        read = read_spectrum_table(tmp_path / name, IR)[0]
+        np.testing.assert_allclose(read.numpy(), interpolated(X, A - 0.1, IR), atol=2e-6)
