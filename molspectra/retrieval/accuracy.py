@@ -52,7 +52,7 @@ def topk_accuracy(
         check_sizes(k=k)
     queries, library = as_embeddings("queries", queries), as_embeddings("library", library)
     given = None if targets is None else torch.as_tensor(targets, device=queries.device)
-    ranks = rank(queries, library, checked_targets(queries, library, given), similarity)
+    ranks = rank(queries, library, checked_targets(queries, library, given), similarity, seed=None)
     return {k: ranks.hits(k).mean(dtype=torch.float64).item() for k in ks}
 
 

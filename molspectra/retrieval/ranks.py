@@ -27,7 +27,7 @@ class Ranks(NamedTuple):
     candidates: Int[Tensor, " queries"]
     """Numbers of candidates."""
     first: Int[Tensor, " queries"]
-    """The most similar candidate, drawn from those that are equally similar, or -1 without candidates."""
+    """The most similar candidate, drawn from those that are equally similar, or -1 without candidates or a draw."""
 
     def hits(self, k: int) -> Float[Tensor, " queries"]:
         """Return the probability that a random order of equal rows puts the right one among the first k."""
@@ -48,7 +48,7 @@ def rank(
     targets: Int[Tensor, " queries"],
     similarity: Similarity,
     mask: BlockMask | None = None,
-    seed: int = 0,
+    seed: int | None = 0,
 ) -> Ranks:
     """Rank the right row of each query among its candidates, by matrix products in blocks of queries and library.
 
@@ -58,9 +58,9 @@ def rank(
         targets: The right row of each query, (Q,) int64.
         similarity: "cosine" or "dot".
         mask: Candidates of each query, by default the whole library.
-        seed: Seed of the draw among equally similar first hits.
+        seed: Seed of the draw among equally similar first hits. None leaves the first hits out, which saves time.
     """
-    generator = torch.Generator(queries.device).manual_seed(seed)
+    generator = None if seed is None else torch.Generator(queries.device).manual_seed(seed)
     asked = normalized(queries) if similarity == "cosine" else queries.float()
     parts = []
     for first, block in blocks(asked, QUERIES):
@@ -79,7 +79,7 @@ class _Block(NamedTuple):
     similarity: Similarity
     mask: BlockMask | None
 
-    def rank(self, generator: torch.Generator) -> Ranks:
+    def rank(self, generator: torch.Generator | None) -> Ranks:
         """Rank in two passes: similarities of the right and of the best rows, then counts of those above them."""
         own, best, rounding, found, candidates = self._similarities()
         # From -found, as the right row itself is among the equals.
@@ -90,6 +90,8 @@ class _Block(NamedTuple):
             larger, close = above > rounding.unsqueeze(1), above.abs() <= rounding.unsqueeze(1)
             better += (larger if allowed is None else larger & allowed).sum(dim=1)
             equal += (close if allowed is None else close & allowed).sum(dim=1)
+            if generator is None:
+                continue
             as_best = scores >= (best - rounding).unsqueeze(1)
             as_best = as_best if allowed is None else as_best & allowed
             here = as_best.sum(dim=1)
