@@ -457,3 +457,11 @@ def test_a_pooling_module_follows_the_encoder(encoder):
     rows = ms.embed(encoder.double(), "O", pool=pool.double())
     assert rows.dtype == np.float64
     assert pool.training
+
+
+def test_chemaxon_extensions_belong_to_the_smiles(tmp_path):
+    path = tmp_path / "some.smi"
+    path.write_text("C[CH2] |^1:1| ethyl radical\nC[C@H](O)F |&1:1|\nCCO ethanol\n")
+    reads = list(read_molecules(path))
+    assert [read.name for read in reads] == ["ethyl radical", "C[C@H](O)F |&1:1|", "ethanol"]
+    assert [read.molecule and len(read.molecule.z) for read in reads] == [7, 9, 9]

@@ -56,10 +56,19 @@ def _read_smiles(path: Path, seed: int) -> Iterator[Entry]:
         for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue
-            smiles, *title = line.split(maxsplit=1)
-            name = title[0].strip() if title else smiles
+            smiles, name = _smiles_and_name(line)
             place = f"{path.name}, line {number}"
             yield SmilesEntry(TableRow(place, smiles, {}), seed, name, f"{place}: {name}")
+
+
+def _smiles_and_name(line: str) -> tuple[str, str]:
+    """Split a line into a SMILES, with its ChemAxon extension (|^1:1|) if it has one, and a name."""
+    smiles, *others = line.split(maxsplit=1)
+    rest = others[0].strip() if others else ""
+    if rest.startswith("|") and "|" in rest[1:]:
+        extension, _, rest = rest[1:].partition("|")
+        smiles, rest = f"{smiles} |{extension}|", rest.strip()
+    return smiles, rest or smiles
 
 
 def _read_sdf(path: Path, labels: Sequence[str] | None) -> Iterator[Entry]:

@@ -15,6 +15,12 @@ from molspectra.data.io.xyz_lines import parse_count, parse_xyz
 # Keys of an extended comment that decide what the columns mean, or give labels.
 _EXTENDED = re.compile(r"\b(Properties|Lattice|pbc|energy)\s*=")
 
+# A comment that names another unit of length. "au" alone may be gold.
+_OTHER_UNIT = re.compile(
+    r"\b(bohrs?|nanomet(er|re)s?|picomet(er|re)s?|atomic[ _]units?)\b|\bunits?\s*[:=]?\s*\"?(a\.?u\.?|nm|pm)(?![a-z])",
+    re.IGNORECASE,
+)
+
 
 class XYZFrame(NamedTuple):
     """Lines of one frame."""
@@ -34,8 +40,13 @@ class XYZFrame(NamedTuple):
 
         Raises:
             ImportError: the comment is an extended one, and ASE is not installed.
-            ValueError: the frame is damaged or periodic.
+            ValueError: the frame is damaged or periodic, or its comment names a unit of positions other than Å.
         """
+        if unit := _OTHER_UNIT.search(self.lines[1]):
+            raise ValueError(
+                f"Positions of XYZ files are in Å; the comment of this frame says {unit[0].strip()!r}. Convert the "
+                "positions (1 Bohr is 0.529177 Å) and the comment."
+            )
         if is_qm9(self.lines[1]) and self.has_tail:
             return parse_qm9_xyz(self.lines)
         return _parse_extended(self.lines) if _EXTENDED.search(self.lines[1]) else parse_xyz(self.lines)

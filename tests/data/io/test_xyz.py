@@ -145,3 +145,21 @@ def test_impossible_counts_are_refused(tmp_path, count):
     path.write_text(PLAIN.replace("3", count, 1), encoding="utf-8")
     (read,) = read_molecules(path)
     assert "Line 1 must hold the number of atoms" in read.problem
+
+
+@pytest.mark.parametrize(
+    "comment", ["water, in Bohr", "units: au", "unit=a.u.", 'Properties=species:S:1:pos:R:3 units="nm"', "atomic units"]
+)
+def test_positions_in_another_unit_are_refused(tmp_path, comment):
+    path = tmp_path / "some.xyz"
+    path.write_text(f"1\n{comment}\nO 0 0 0\n")
+    [read] = read_molecules(path)
+    assert "Positions of XYZ files are in Å; the comment of this frame says" in read.problem
+
+
+@pytest.mark.parametrize("comment", ["Au cluster", "gold, au", "units: angstrom", "energy -1.2 au", "nm = 3", ""])
+def test_comments_that_name_no_other_unit_of_length(tmp_path, comment):
+    path = tmp_path / "some.xyz"
+    path.write_text(f"1\n{comment}\nO 0 0 0\n")
+    [read] = read_molecules(path)
+    assert read.problem is None
