@@ -195,14 +195,16 @@ class MeasuredSpectrum:
     def _refuse_peaks(self, x_unit: str, positions: Tensor, axis: SpectrumAxis) -> None:
         """Refuse points that are peaks: between them the spectrum is empty, and must not be interpolated."""
         distance = torch.tensor(self.positions, dtype=torch.float64).diff().abs()
-        if len(distance) < 2:
+        if len(distance) == 0:
             return
         ratio = distance[1:] / distance[:-1]
         uneven = (ratio > _UNEVEN) | (ratio < 1 / _UNEVEN)
         mean_distance = float(positions[-1] - positions[0]) / len(distance)
-        peaks = abs(mean_distance) > axis.step and float(uneven.double().mean()) > 1 / 3
+        peaks = len(ratio) > 0 and abs(mean_distance) > axis.step and float(uneven.double().mean()) > 1 / 3
         if x_unit == "m/z" and float(distance.median()) > _CENTROID_DISTANCE:
-            peaks = float(distance.max()) > min(_UNEVEN * float(distance.min()), _UNEVEN * max(axis.step, 1.0))
+            peaks = len(ratio) == 0 or float(distance.max()) > min(
+                _UNEVEN * float(distance.min()), _UNEVEN * max(axis.step, 1.0)
+            )
         if peaks:
             raise ValueError(
                 f"{self.path} must hold a curve to be interpolated; its {len(self.positions)} positions from "

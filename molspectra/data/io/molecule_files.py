@@ -72,10 +72,14 @@ def _smiles_and_name(line: str) -> tuple[str, str]:
 
 
 def _read_sdf(path: Path, labels: Sequence[str] | None) -> Iterator[Entry]:
+    found: set[str] = set()
+
     def convert(record: SDFRecord) -> Data:
         molecule = convert_record(record)
         if labels != ():
-            for name, value in property_fields(parse_properties(record.lines), labels).items():
+            stated = parse_properties(record.lines)
+            found.update(stated)
+            for name, value in property_fields(stated, labels).items():
                 molecule[name] = value
         return molecule
 
@@ -85,6 +89,8 @@ def _read_sdf(path: Path, labels: Sequence[str] | None) -> Iterator[Entry]:
             place, title = f"{path.name}, record {record.number}", record.title
             read = attempt(title or place, partial(convert, record))
             yield read if read.problem is None else read._replace(name=f"{place}: {title}" if title else place)
+    if unknown := [name for name in labels or () if name not in found]:
+        raise ValueError(f"No record of {path} has the properties {unknown}; the file has {sorted(found)}.")
 
 
 def _read_xyz(path: Path) -> Iterator[Entry]:

@@ -153,3 +153,14 @@ def test_positions_that_are_no_numbers_are_refused(tmp_path, old, new):
 def test_records_that_have_run_together_are_refused(tmp_path):
     (read,) = read_molecules(write(tmp_path, block("O") + "\n" + block("CO")))
     assert "a line of $$$$ between molecules is lost" in read.problem
+
+
+def test_a_label_that_no_record_has_is_refused(tmp_path):
+    path = tmp_path / "some.sdf"
+    block = Chem.MolToMolBlock(to_rdkit(from_smiles("O")))
+    path.write_text(f"{block}> <logP>\n-1.38\n\n$$$$\n")
+    assert next(read_molecules(path, labels=["logP"])).molecule.logP.item() == -1.38
+    with pytest.raises(
+        ValueError, match=r"No record of .*some.sdf has the properties \['logp'\]; the file has \['logP'\]"
+    ):
+        list(read_molecules(path, labels=["logp"]))

@@ -166,6 +166,7 @@ def test_arbitrary_intensities_need_no_name(tmp_path):
         ),
         ("15 10\n27 20\n29 30\n31 100\n43 5\n45 40\n46 20\n", MASS, "its 7 positions from 15 to 46 are 1 to 12 apart"),
         ("26 1\n27 2\n28 3\n29 3\n30 1\n31 9\n41 1\n42 1\n43 2\n44 1\n45 3\n46 1\n", MASS, "are 1 to 10 apart"),
+        ("43 10\n58 100\n", MASS, "as peaks are"),
         ("1050 1\n1715 2\n2950 1\n2980 1\n3400 3\n", IR, "are 30 to 1235 apart, as peaks are"),
     ],
 )
