@@ -22,7 +22,7 @@ ENCODERS = {
     ),
     "checkpoint": lambda: ms.encoders.EquivariantTransformer(8, num_layers=2, num_heads=2, num_rbf=4, checkpoint=True),
     "painn": lambda: ms.encoders.PaiNN(8, num_layers=2),
-    "egnn": lambda: ms.encoders.EGNN(8, num_layers=2),
+    "egnn": lambda: ms.encoders.EGNN(8, num_layers=2, layer_norm=True),
     "irreps": lambda: ms.encoders.IrrepsTransformer(4, num_layers=1, num_heads=2),
     "schnet": lambda: ms.encoders.Adapter(SchNet(8, 8, 1)),
 }
@@ -67,6 +67,8 @@ def test_derivatives_by_positions(energy, batch):
     close(jvp(energy, (pos,), (tangent,))[1], (gradient * tangent).sum())
     close(hessian(energy)(pos), second)
     close(jacrev(jacrev(energy))(pos), second)
+    close(jacfwd(jacfwd(energy))(pos), second)
+    close(jacrev(jacfwd(energy))(pos), second)
     close(torch.autograd.functional.hessian(energy, pos, vectorize=True), second)
     close(jvp(grad(energy), (pos,), (tangent,))[1], torch.einsum("iajb,jb->ia", second, tangent))
     with forward_ad.dual_level():

@@ -9,6 +9,7 @@ from molspectra._config import Configurable
 from molspectra._validation import check_channels
 from molspectra.features import AtomFeatures
 from molspectra.heads.pooling import MoleculePooling, check_data
+from molspectra.layers.layer_norm import LayerNorm
 from molspectra.layers.precision import at_least_float32
 
 
@@ -38,7 +39,7 @@ class FusionHead(Configurable, nn.Module):
         hidden = hidden_channels or channels
         self.spectrum_channels = spectrum_channels
         self.pool = MoleculePooling(channels)
-        self.molecule_norm, self.spectrum_norm = nn.LayerNorm(channels), nn.LayerNorm(spectrum_channels)
+        self.molecule_norm, self.spectrum_norm = LayerNorm(channels), LayerNorm(spectrum_channels)
         self.mlp = nn.Sequential(nn.Linear(channels + spectrum_channels, hidden), nn.SiLU(), nn.Linear(hidden, 1))
         self.mean = mean
         self.std = std

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from molspectra._config import Configurable
 from molspectra._validation import check_channels
+from molspectra.layers.layer_norm import LayerNorm
 
 
 class ProjectionMLP(Configurable, nn.Module):
@@ -24,7 +25,7 @@ class ProjectionMLP(Configurable, nn.Module):
         hidden = hidden_channels or in_channels
         self.in_channels = in_channels
         self.layers = nn.Sequential(
-            nn.LayerNorm(in_channels), nn.Linear(in_channels, hidden), nn.SiLU(), nn.Linear(hidden, out_channels)
+            LayerNorm(in_channels), nn.Linear(in_channels, hidden), nn.SiLU(), nn.Linear(hidden, out_channels)
         )
 
     def forward(self, features: Float[Tensor, "batch in_channels"]) -> Float[Tensor, "batch out_channels"]:

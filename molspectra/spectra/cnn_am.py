@@ -12,6 +12,7 @@ from torch_geometric.data import Data
 
 from molspectra._config import Configurable
 from molspectra._validation import check_sizes
+from molspectra.layers.layer_norm import LayerNorm
 from molspectra.spectra.attentive_convolution import AttentiveConvolution
 from molspectra.spectra.axis import SpectrumAxis
 from molspectra.spectra.encoder import SpectrumEncoder
@@ -102,7 +103,7 @@ class CNNAM(Configurable, SpectrumEncoder):
             nn.Dropout(dropout),
             nn.Linear(out_channels, out_channels),
         )
-        self.out_norm = nn.LayerNorm(out_channels)
+        self.out_norm = LayerNorm(out_channels)
 
     @property
     def num_tokens(self) -> dict[str, int]:

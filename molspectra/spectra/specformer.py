@@ -11,6 +11,7 @@ from torch_geometric.data import Data
 
 from molspectra._config import Configurable
 from molspectra._validation import check_choice, check_heads, values_are_free
+from molspectra.layers.layer_norm import LayerNorm
 from molspectra.spectra.axis import SpectrumAxis
 from molspectra.spectra.encoder import SpectrumEncoder
 from molspectra.spectra.features import SpectrumFeatures
@@ -119,7 +120,7 @@ class SpecFormer(Configurable, SpectrumEncoder):
         )
         num_tokens = sum(self.num_patches.values())
         self.out_proj = nn.Linear(hidden_channels * (num_tokens if pool == "flatten" else 1), out_channels)
-        self.out_norm = nn.LayerNorm(out_channels)
+        self.out_norm = LayerNorm(out_channels)
         # Small beside the projected patches, so that intensities dominate the tokens at first.
         for position in self.positions.values():
             nn.init.uniform_(position, -0.02, 0.02)

@@ -8,6 +8,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from molspectra._validation import values_are_free
 from molspectra.distributed import merge_moments, world_size
+from molspectra.layers.layer_norm import LayerNorm
 
 
 class TokenBatchNorm(_BatchNorm):
@@ -91,7 +92,7 @@ class TokenBatchNorm(_BatchNorm):
             running.add_(factor * (value - running))
 
 
-class TokenLayerNorm(nn.LayerNorm):
+class TokenLayerNorm(LayerNorm):
     """Layer normalization of each token by itself."""
 
     def forward(  # type: ignore[override]

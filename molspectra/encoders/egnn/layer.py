@@ -8,6 +8,7 @@ from torch_geometric.utils import scatter
 
 from molspectra.encoders.egnn.neighborhood import Neighborhood
 from molspectra.layers.initialization import init_linears
+from molspectra.layers.layer_norm import LayerNorm
 from molspectra.layers.plain_linear import is_plain_linear
 
 
@@ -41,8 +42,8 @@ class EGNNLayer(nn.Module):
         self.edge_mlp = nn.Sequential(nn.SiLU(), nn.Linear(channels, channels), nn.SiLU())
         self.node_mlp = nn.Sequential(nn.Linear(2 * channels, channels), nn.SiLU(), nn.Linear(channels, channels))
         self.attention = nn.Sequential(nn.Linear(channels, 1), nn.Sigmoid()) if attention else None
-        self.norm = nn.LayerNorm(channels) if layer_norm else nn.Identity()
-        self.message_norm = nn.LayerNorm(channels) if layer_norm else nn.Identity()
+        self.norm = LayerNorm(channels) if layer_norm else nn.Identity()
+        self.message_norm = LayerNorm(channels) if layer_norm else nn.Identity()
         last = nn.Linear(channels, 1, bias=False)
         self.coord_mlp = nn.Sequential(nn.Linear(channels, channels), nn.SiLU(), last) if moves else None
         if not as_released:

@@ -17,6 +17,7 @@ from molspectra.encoders.egnn.neighborhood import Neighborhood, make_neighborhoo
 from molspectra.features import AtomFeatures
 from molspectra.geometry.hops import hop_counts
 from molspectra.geometry.neighbors import edge_geometry
+from molspectra.layers.layer_norm import LayerNorm
 from molspectra.layers.radial import CosineCutoff
 
 
@@ -120,7 +121,7 @@ class EGNN(BaseEncoder):
             )
             for moves in self.moves
         )
-        self.out_norm = nn.LayerNorm(hidden_channels) if layer_norm else nn.Identity()
+        self.out_norm = LayerNorm(hidden_channels) if layer_norm else nn.Identity()
 
     def encode(self, molecules: Molecules) -> AtomFeatures:
         """Compute scalars (N, F) and vectors (N, 3, F)."""

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from molspectra.encoders.equivariant_transformer.inputs import Neighborhood
 from molspectra.encoders.equivariant_transformer.messages import pair_messages
 from molspectra.layers.initialization import init_linears
+from molspectra.layers.layer_norm import LayerNorm
 from molspectra.layers.plain_linear import is_plain_linear
 
 
@@ -27,7 +28,7 @@ class EquivariantAttention(nn.Module):
         super().__init__()
         self.num_heads = num_heads
         self.as_released = as_released
-        self.norm = nn.LayerNorm(hidden_channels)
+        self.norm = LayerNorm(hidden_channels)
         self.q_proj = nn.Linear(hidden_channels, hidden_channels)
         self.k_proj = nn.Linear(hidden_channels, hidden_channels)
         self.v_proj = nn.Linear(hidden_channels, 3 * hidden_channels)

@@ -16,6 +16,7 @@ from molspectra.encoders.equivariant_transformer.neighbor_embedding import Neigh
 from molspectra.encoders.equivariant_transformer.norms import make_vector_norm
 from molspectra.features import AtomFeatures
 from molspectra.geometry.neighbors import edge_geometry, half_neighbor_list
+from molspectra.layers.layer_norm import LayerNorm
 from molspectra.layers.radial import ExpNormalBasis
 
 
@@ -97,11 +98,11 @@ class EquivariantTransformer(BaseEncoder):
         # ε = 1 bounds the gain of the norms between layers by 1. The vectors of an atom at a center of symmetry are
         # rounding noise, and the gains of all layers multiply.
         inner_eps = None if as_released else 1.0
-        self.scalar_norms = nn.ModuleList(nn.LayerNorm(hidden_channels) for _ in range(num_inner))
+        self.scalar_norms = nn.ModuleList(LayerNorm(hidden_channels) for _ in range(num_inner))
         self.vector_norms = nn.ModuleList(
             make_vector_norm(vector_norm, hidden_channels, inner_eps, as_released) for _ in range(num_inner)
         )
-        self.out_norm = nn.LayerNorm(hidden_channels)
+        self.out_norm = LayerNorm(hidden_channels)
         self.out_vector_norm = make_vector_norm(vector_norm, hidden_channels, as_released=as_released)
 
     def encode(self, molecules: Molecules) -> AtomFeatures:

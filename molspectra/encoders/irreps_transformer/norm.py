@@ -5,6 +5,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from molspectra.encoders.irreps_transformer.degrees import split_degrees
+from molspectra.layers.layer_norm import LayerNorm
 
 
 class IrrepsNorm(nn.Module):
@@ -24,7 +25,7 @@ class IrrepsNorm(nn.Module):
         super().__init__()
         self.l_max = l_max
         self.eps = eps
-        self.scalar_norm = nn.LayerNorm(channels)
+        self.scalar_norm = LayerNorm(channels)
         self.weight = nn.Parameter(torch.ones(l_max, channels))
 
     def forward(
