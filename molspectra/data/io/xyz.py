@@ -45,7 +45,7 @@ class XYZFrame(NamedTuple):
         if unit := _OTHER_UNIT.search(self.lines[1]):
             raise ValueError(
                 f"Positions of XYZ files are in Å; the comment of this frame says {unit[0].strip()!r}. Convert the "
-                "positions (1 Bohr is 0.529177 Å) and the comment."
+                "positions and the comment."
             )
         if is_qm9(self.lines[1]) and self.has_tail:
             return parse_qm9_xyz(self.lines)
