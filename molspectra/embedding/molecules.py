@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
+from molspectra._evaluation import evaluating
 from molspectra._validation import check_choice, check_sizes
 from molspectra.data.io.molecules import read_molecules
 from molspectra.data.io.smiles_entries import ReadMolecule
@@ -155,7 +156,7 @@ def embed_molecules(
         problems[row] = problem
 
     modules = [encoder, pool] if isinstance(pool, nn.Module) else [encoder]
-    with _evaluating(modules, device) as used:
+    with evaluating(*modules), _on_device(modules, device) as used:
         batches = BatchEncoder(encoder, pooling, layers, used)
         stream = iter(reads)
         while chunk := list(islice(stream, batch_size)):
@@ -182,17 +183,14 @@ def embed_molecules(
 
 
 @contextmanager
-def _evaluating(modules: Sequence[nn.Module], device: torch.device | str | None) -> Iterator[torch.device]:
-    """Put modules into evaluation mode and on a device, by default that of the first, and all back afterwards."""
+def _on_device(modules: Sequence[nn.Module], device: torch.device | str | None) -> Iterator[torch.device]:
+    """Put modules on a device, by default that of the first, and all back afterwards."""
     homes = [next((p.device for p in module.parameters()), torch.device("cpu")) for module in modules]
     used = torch.device(device or homes[0])
-    modes = {part: part.training for module in modules for part in module.modules()}
     for module in modules:
-        module.eval().to(used)
+        module.to(used)
     try:
         yield used
     finally:
-        for part, mode in modes.items():
-            part.training = mode
         for module, home in zip(modules, homes, strict=True):
             module.to(home)

@@ -7,9 +7,9 @@ from typing import Any, Literal
 import numpy as np
 from torch import Tensor, nn
 
+from molspectra._evaluation import evaluating
 from molspectra._signature import unwrap
 from molspectra.plots.arrays import as_array
-from molspectra.plots.modes import evaluating
 from molspectra.plots.style import one_panel, style
 from molspectra.plots.units import kind_name, unit_name
 from molspectra.spectra import SpecFormer, SpectrumAxis, SpectrumFeatures

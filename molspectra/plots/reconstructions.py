@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from molspectra._evaluation import evaluating
 from molspectra._signature import unwrap
 from molspectra.plots.arrays import as_array
-from molspectra.plots.modes import evaluating
 from molspectra.plots.style import color, style
 from molspectra.plots.units import axis_label, customary_direction, kind_name
 from molspectra.spectra import PreparedSpectra, SpecFormer, SpectrumAxis, SpectrumPatcher
