@@ -101,9 +101,9 @@ def expected_length(first: int, second: int, order: float, polar: bool = True) -
         polar: Shorten the bond by the difference of electronegativities.
     """
     lower = min(max(int(order), 1), 3)
-    length = _radius(first, lower) + _radius(second, lower)
+    length = covalent_radius(first, lower) + covalent_radius(second, lower)
     if order > lower and lower < 3:
-        longer, shorter = length, _radius(first, lower + 1) + _radius(second, lower + 1)
+        longer, shorter = length, covalent_radius(first, lower + 1) + covalent_radius(second, lower + 1)
         length = longer + (order - lower) * (shorter - longer)
     chi = [_CHI[number] if number < len(_CHI) else 0.0 for number in (first, second)]
     if polar and all(chi) and 1 not in (first, second):
@@ -147,8 +147,8 @@ def _is_dative(bond: Any) -> bool:
     return str(bond.GetBondType()) == "DATIVE" or (charges[0] < 0 < charges[1] and bond.GetBondTypeAsDouble() == 1)
 
 
-def _radius(number: int, order: int) -> float:
-    """Return the radius at a whole order, in Å, or at the next lower order that the element has."""
+def covalent_radius(number: int, order: int) -> float:
+    """Return the radius of an element at a whole order, in Å, or at the next lower order that it has."""
     while order > 1 and not (number < len(_RADII[order - 1]) and _RADII[order - 1][number]):
         order -= 1
     return _RADII[order - 1][number] / 100

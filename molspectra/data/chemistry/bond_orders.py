@@ -9,21 +9,13 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from molspectra.data.chemistry._rdkit import assemble, import_rdkit
+from molspectra.data.chemistry.bond_lengths import covalent_radius
 from molspectra.data.molecule import validate
 
-# Atomic number → radii in single, double and triple bonds, Å (Pyykkö and Atsumi 2009, Chem. Eur. J. 15, 186 and 12770;
-# triple: Pyykkö, Riedel and Patzschke 2005, Chem. Eur. J. 11, 3511), and usual valence. All other elements, such as
-# hydrogen and the halogens, form single bonds.
-_MULTIPLE_BONDS = {
-    5: ((0.85, 0.78, 0.73), 3),
-    6: ((0.75, 0.67, 0.60), 4),
-    7: ((0.71, 0.60, 0.54), 3),
-    8: ((0.63, 0.57, 0.53), 2),
-    14: ((1.16, 1.07, 1.02), 4),
-    15: ((1.11, 1.02, 0.94), 5),
-    16: ((1.03, 0.94, 0.95), 6),
-    34: ((1.16, 1.07, 1.07), 6),
-}
+# Atomic number → usual valence of the elements that form multiple bonds. All others, such as hydrogen and the halogens,
+# form single ones.
+_VALENCES = {5: 3, 6: 4, 7: 3, 8: 2, 14: 4, 15: 5, 16: 6, 34: 6}
+_ORDERS = (1, 2, 3)
 
 # RDKit's search grows exponentially with the number of atoms that may be charged, and runs for hours if nothing stops
 # it. It mostly succeeds within a hundred steps. This many take about a second.
@@ -147,12 +139,12 @@ def _orders_by_length(z: Tensor, pos: Tensor, bond_index: Tensor) -> list[float]
     elements = z.tolist()
     orders = []
     for (i, j), length in zip(bond_index.t().tolist(), lengths, strict=True):
-        if elements[i] not in _MULTIPLE_BONDS or elements[j] not in _MULTIPLE_BONDS:
+        ends = elements[i], elements[j]
+        if not all(number in _VALENCES for number in ends):
             orders.append(1.0)
             continue
-        (radii_i, valence_i), (radii_j, valence_j) = _MULTIPLE_BONDS[elements[i]], _MULTIPLE_BONDS[elements[j]]
-        misfits = [abs(length - r_i - r_j) for r_i, r_j in zip(radii_i, radii_j, strict=True)]
+        misfits = [abs(length - sum(covalent_radius(number, order) for number in ends)) for order in _ORDERS]
         # Every other bond of the two atoms takes at least one of their valences.
-        room = 1 + min(valence_i - degree[i], valence_j - degree[j])
+        room = 1 + min(_VALENCES[ends[0]] - degree[i], _VALENCES[ends[1]] - degree[j])
         orders.append(float(max(1, min(1 + misfits.index(min(misfits)), room))))
     return orders

@@ -19,6 +19,20 @@ SYMBOLS = (
 ATOMIC_NUMBERS: Mapping[str, int] = MappingProxyType({symbol: number for number, symbol in enumerate(SYMBOLS, 1)})
 """Symbol → atomic number."""
 
+_GROUPS = {
+    1: (1, 3, 11, 19, 37, 55),
+    2: (4, 12, 20, 30, 38, 48, 56, 80),
+    3: (5, 13, 31, 49, 81),
+    4: (6, 14, 32, 50, 82),
+    5: (7, 15, 33, 51, 83),
+    6: (8, 16, 34, 52),
+    7: (9, 17, 35, 53),
+}
+VALENCE_ELECTRONS: Mapping[int, int] = MappingProxyType(
+    {number: electrons for electrons, numbers in _GROUPS.items() for number in numbers}
+)
+"""Atomic number → valence electrons of main-group elements but noble gases. Group 12 behaves like group 2."""
+
 # In brackets: an isotope, then the symbol. Outside: the organic subset, lower case if aromatic.
 _ATOM = re.compile(r"\[\d*([A-Z][a-z]?|[a-z][a-z]?)[^\]]*\]|(Cl|Br|[BCNOPSFI]|[bcnops])")
 

@@ -12,18 +12,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from molspectra.data.chemistry._rdkit import AROMATIC, assemble, import_rdkit
+from molspectra.data.chemistry.elements import VALENCE_ELECTRONS
 
-# Valence electrons → main-group elements. Group 12 behaves like group 2.
-_ELEMENTS = {
-    1: (1, 3, 11, 19, 37, 55),
-    2: (4, 12, 20, 30, 38, 48, 56, 80),
-    3: (5, 13, 31, 49, 81),
-    4: (6, 14, 32, 50, 82),
-    5: (7, 15, 33, 51, 83),
-    6: (8, 16, 34, 52),
-    7: (9, 17, 35, 53),
-}
-_ELECTRONS = {number: electrons for electrons, numbers in _ELEMENTS.items() for number in numbers}
 # Aromatic atoms whose charge changes how many double bonds the ring needs: (valence electrons, neighbors) → charges.
 _ALTERNATIVES = {(5, 3): (1, 0), (6, 2): (1,), (5, 2): (-1,), (4, 3): (-1, 1)}
 _CARBON_GROUP = 4
@@ -77,7 +67,7 @@ def infer_formal_charges(numbers: Sequence[int], bonds: Sequence[Bond]) -> list[
 
 
 def _closed_shell_charge(number: int, valence: int) -> int:
-    electrons = _ELECTRONS.get(number)
+    electrons = VALENCE_ELECTRONS.get(number)
     if electrons is None:
         return 0
     if electrons < _CARBON_GROUP:
@@ -114,9 +104,9 @@ def _aromatic_charges(
         for kind, alternatives in _ALTERNATIVES.items()
         for charge in alternatives
         for atom in system
-        if (_ELECTRONS.get(numbers[atom]), len(neighbors[atom])) == kind and base[atom] != charge
+        if (VALENCE_ELECTRONS.get(numbers[atom]), len(neighbors[atom])) == kind and base[atom] != charge
     ]
-    on_heteroatoms = [change for change in changes if _ELECTRONS[numbers[change[0]]] != _CARBON_GROUP]
+    on_heteroatoms = [change for change in changes if VALENCE_ELECTRONS[numbers[change[0]]] != _CARBON_GROUP]
     # No change, then one, then two: the fewest charges win.
     trials = itertools.chain([()], ((change,) for change in changes), itertools.combinations(on_heteroatoms, 2))
     fragment = _fragment(system, numbers, neighbors)
@@ -133,7 +123,7 @@ def _aromatic_charges(
 
 def _aromatic_base(atom: int, numbers: Sequence[int], neighbors: _Neighbors, charges: list[int]) -> int:
     """Return the charge of an aromatic atom that its substituents imply."""
-    kind = _ELECTRONS.get(numbers[atom]), len(neighbors[atom])
+    kind = VALENCE_ELECTRONS.get(numbers[atom]), len(neighbors[atom])
     substituents = [other for other, order in neighbors[atom].items() if order != AROMATIC]
     if kind == (4, 2):
         return -1  # phenyl anion

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-_MAIN_GROUP = {
-    **dict.fromkeys((5, 13, 31, 49, 81), 3),
-    **dict.fromkeys((14, 32, 50, 82), 4),
-    **dict.fromkeys((15, 33, 51, 83), 5),
-    **dict.fromkeys((16, 34, 52), 6),
-    **dict.fromkeys((17, 35, 53), 7),
+from molspectra.data.chemistry.elements import VALENCE_ELECTRONS
+
+# Carbon to fluorine have no room for more than four electron pairs, and metals of groups 1 and 2 no fixed shape. Of the
+# noble gases, Kr, Xe and Rn form bonds.
+_ELECTRONS = {
+    **{number: count for number, count in VALENCE_ELECTRONS.items() if count >= 3 and number not in range(6, 10)},
     **dict.fromkeys((36, 54, 86), 8),
 }
 _EQUATOR = [(math.cos(angle), math.sin(angle), 0.0) for angle in (0, 2 * math.pi / 3, 4 * math.pi / 3)]
@@ -61,7 +61,7 @@ def centers(mol: Any) -> set[int]:
 
 def _directions(atom: Any) -> list[tuple[float, float, float]] | None:
     """Return one direction for each ligand, or None for atoms with fewer or more electron pairs."""
-    degree, electrons = atom.GetDegree(), _MAIN_GROUP.get(atom.GetAtomicNum())
+    degree, electrons = atom.GetDegree(), _ELECTRONS.get(atom.GetAtomicNum())
     if electrons is None:
         if atom.GetAtomicNum() <= 20 or degree not in (5, 6):
             return None
