@@ -6,6 +6,7 @@ from typing import Any
 
 from torch_geometric.data import Batch, Data
 
+from molspectra.data.io.file_names import SDF_FILES, SMILES_FILES, XYZ_FILES
 from molspectra.data.io.sdf import read_records
 from molspectra.data.io.smiles_entries import ReadMolecule
 from molspectra.data.io.tables import TABLE_FILES, read_table_file
@@ -51,11 +52,11 @@ def _count_in_file(path: Path, smiles: str | None) -> int | None:
     if suffix in TABLE_FILES:
         return sum(1 for _ in read_table_file(path, smiles, ()))
     with open_text(path) as lines:
-        if suffix in (".smi", ".smiles"):
+        if suffix in SMILES_FILES:
             return sum(bool(line.strip()) for line in lines)
-        if suffix in (".sdf", ".sd", ".mol"):
+        if suffix in SDF_FILES:
             return sum(1 for _ in read_records(lines, path, open_ended=True))
-        if suffix not in (".xyz", ".extxyz"):
+        if suffix not in XYZ_FILES:
             return None
         count = 0
         try:

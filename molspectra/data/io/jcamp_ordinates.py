@@ -10,6 +10,8 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from molspectra.data.io.text import are_decimal_commas
+
 _SQUEEZED = {"@": "0"} | {letter: str(digit) for digit, letter in enumerate("ABCDEFGHI", start=1)}
 _SQUEEZED |= {letter: f"-{digit}" for digit, letter in enumerate("abcdefghi", start=1)}
 _DIFFERENCE = {"%": "0"} | {letter: str(digit) for digit, letter in enumerate("JKLMNOPQR", start=1)}
@@ -24,9 +26,7 @@ _POSITION = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]\d+)?")
 _TOKEN = re.compile(r"([@A-Ia-i%J-Rj-rS-Zs])(\d*)|([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]\d+)?)|([\s,]+)")
 
 
-# "1000,5 0,12" and "1000,5A0J1": a position, or all numbers, with a decimal comma.
-_COMMA_NUMBER = r"[+-]?\d+,\d+(?:[eE][+-]?\d+)?"
-_ANY_NUMBER = r"[+-]?(?:\d+[.,]?\d*|[.,]\d+)(?:[eE][+-]?\d+)?"
+# "1000,5A0J1": a position with a decimal comma.
 _SQUEEZED_AFTER_COMMA = re.compile(r"\s*[+-]?\d+,\d+(?:[@A-Ia-i%J-Rj-r]|[+-]\d)")
 
 
@@ -45,11 +45,7 @@ def is_affn(cells: Sequence[str]) -> bool:
 
 def has_decimal_commas(text: str) -> bool:
     """Check that the numbers of a line can only be meant with decimal commas, or its position can."""
-    cells = re.split(r"[;\s]+", text.strip(" ;\t"))
-    in_cells = len(cells) > 1 and any(re.fullmatch(_COMMA_NUMBER, cell) for cell in cells)
-    return (in_cells and all(re.fullmatch(_ANY_NUMBER, cell) for cell in cells)) or (
-        _SQUEEZED_AFTER_COMMA.match(text) is not None
-    )
+    return are_decimal_commas(text) or _SQUEEZED_AFTER_COMMA.match(text) is not None
 
 
 def parse_line(text: str) -> Ordinates:

@@ -7,6 +7,9 @@ from typing import IO
 # Python's float also takes digits of other scripts, and 1_000.
 _NUMBER = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|nan|inf(inity)?)", re.ASCII | re.IGNORECASE)
 
+_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+(?:[eE][+-]?\d+)?")
+_EITHER_DECIMAL = re.compile(r"[+-]?(?:\d+[.,]?\d*|[.,]\d+)(?:[eE][+-]?\d+)?")
+
 
 def to_float(text: str) -> float:
     """Convert a number of a text file, whose exponent Mathematica (1.5*^-6) or Fortran (1.5D-06) may have written.
@@ -20,6 +23,17 @@ def to_float(text: str) -> float:
     if not _NUMBER.fullmatch(plain):
         raise ValueError(f"could not convert {text.strip()!r} to a number")
     return float(plain)
+
+
+def is_decimal(cell: str) -> bool:
+    """Return True for a number, with a decimal point or a decimal comma."""
+    return _EITHER_DECIMAL.fullmatch(cell) is not None
+
+
+def are_decimal_commas(text: str) -> bool:
+    """Return True for several numbers, separated by blanks or semicolons, of which one has a decimal comma."""
+    cells = [cell for cell in re.split(r"[;\s]+", text) if cell]
+    return len(cells) > 1 and any(_DECIMAL_COMMA.fullmatch(cell) for cell in cells) and all(map(is_decimal, cells))
 
 
 def to_int(text: str) -> int:

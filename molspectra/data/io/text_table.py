@@ -6,13 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from molspectra.data.io.measured_spectrum import MeasuredSpectrum
-from molspectra.data.io.text import read_lines, to_float
+from molspectra.data.io.text import are_decimal_commas, is_decimal, read_lines, to_float
 
 _COMMENT = re.compile(r"\s*(?:#|%(?![A-Za-z ]*T)|!|//)")
 # ">>>>>End Processed Spectral Data<<<<<" and "[Comments]" end the data of some instruments.
 _FOOTER = re.compile(r"\s*(?:>{3,}|\[[^\]]*\]\s*$)")
-# A cell that is one number with a decimal comma.
-_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+(?:[eE][+-]?\d+)?")
 # A cell that was meant to be a number: with separators of thousands, blanks, or letters in place of digits.
 _DAMAGED_NUMBER = re.compile(r"[+-]?[.,]?\d[\d.,' oOlI]*(?:[eEdD][+-]?\d+)?")
 
@@ -139,7 +137,7 @@ def _is_nearly_number(cell: str) -> bool:
     if _DAMAGED_NUMBER.fullmatch(cell):
         return True
     # Shorter ones may be names, such as "T1".
-    return 4 <= len(cell) <= 30 and any(_is_number(cell[:i] + cell[i + 1 :]) for i in range(len(cell)))
+    return 4 <= len(cell) <= 30 and any(is_decimal(cell[:i] + cell[i + 1 :]) for i in range(len(cell)))
 
 
 def _is_nearly_numbers(line: str) -> bool:
@@ -200,8 +198,7 @@ def _refuse_points(path: Path, lines: list[str], footer: int, form: TableFormat)
 
 
 def _refuse_decimal_commas(path: Path, number: int, line: str) -> None:
-    cells = [cell for cell in re.split(r"[;\s]+", line.strip()) if cell]
-    if len(cells) > 1 and any(_DECIMAL_COMMA.fullmatch(cell) for cell in cells) and all(map(_is_number, cells)):
+    if are_decimal_commas(line):
         raise ValueError(
             f"{path}, line {number}: numbers must have decimal points; got decimal commas in {line.strip()!r}. Pass "
             'decimal=",", or replace them: text.replace(",", ".").'
@@ -220,8 +217,3 @@ def _refuse_commas_of_either_kind(table: TextTable, lines: list[str], form: Tabl
             f"{points[0].strip()!r}, which may be either. Pass delimiter=',', or replace the commas that separate "
             'columns by semicolons and pass decimal=",".'
         )
-
-
-def _is_number(cell: str) -> bool:
-    """Check that a cell is a number, with a decimal point or a decimal comma."""
-    return re.fullmatch(r"[+-]?(?:\d+[.,]?\d*|[.,]\d+)(?:[eE][+-]?\d+)?", cell) is not None
