@@ -97,8 +97,11 @@ def _check_values(kind: str, spectrum: Tensor, partial: bool) -> None:
             f"spectra[{kind!r}] row {row} mixes NaN or infinite values with finite ones; infinite values are no "
             "intensities. Set them to NaN where nothing was measured."
         )
-    mixed = spectrum.isnan().any(dim=1) & ~spectrum.isnan().all(dim=1)
-    if not partial and bool(mixed.any()):
+    if partial:
+        return
+    missing = spectrum.isnan()
+    mixed = missing.any(dim=1) & ~missing.all(dim=1)
+    if bool(mixed.any()):
         raise ValueError(
             f"spectra[{kind!r}] row {int(mixed.nonzero()[0])} mixes NaN or infinite values with finite ones; expected "
             "all finite, or all NaN for a missing spectrum. Fill the gaps, set the whole row to NaN, or use "

@@ -33,10 +33,7 @@ class Log10Scaling(Configurable, nn.Module):
 
     def __init__(self, unit: float = 1.0) -> None:
         super().__init__()
-        _refuse_infinite(unit=unit)
-        if unit <= 0:
-            raise ValueError(f"unit must be positive; got {unit}.")
-        self.unit = float(unit)
+        self.unit = _checked_unit(unit)
 
     def forward(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """Scale intensities `x` ≥ 0, of any shape."""
@@ -68,10 +65,7 @@ class ArcsinhScaling(Configurable, nn.Module):
 
     def __init__(self, unit: float = 1.0) -> None:
         super().__init__()
-        _refuse_infinite(unit=unit)
-        if unit <= 0:
-            raise ValueError(f"unit must be positive; got {unit}.")
-        self.unit = float(unit)
+        self.unit = _checked_unit(unit)
 
     def forward(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """Scale intensities `x` of either sign, of any shape."""
@@ -202,6 +196,18 @@ def _refuse_negative(x: Tensor) -> None:
             f"the lowest {float(x[negative].min()):g}. Correct the baseline, clamp with x.clamp(min=0), or, for "
             "spectra of both signs, use ArcsinhScaling, PerSpectrumScaling or StandardScaling."
         )
+
+
+def _checked_unit(unit: float) -> float:
+    """Return the intensity that counts as 1.
+
+    Raises:
+        ValueError: it is not positive and finite.
+    """
+    _refuse_infinite(unit=unit)
+    if unit <= 0:
+        raise ValueError(f"unit must be positive; got {unit}.")
+    return float(unit)
 
 
 def _refuse_infinite(**values: float) -> None:

@@ -1,5 +1,6 @@
 """Base classes of augmentations, which check what they are given."""
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from molspectra._validation import check_tensor
 from molspectra.spectra.axis import SpectrumAxis, check_axis
 
 
-class Augmentation(Configurable):
+class Augmentation(Configurable, ABC):
     """Random change of spectra, called as `augmentation(spectra, axis, generator=None)`.
 
     It returns new spectra on the device and in the dtype of those given, and draws every parameter anew for each
@@ -18,6 +19,7 @@ class Augmentation(Configurable):
     The result is differentiable in the intensities.
     """
 
+    @abstractmethod
     def __call__(
         self, spectra: Tensor, axis: SpectrumAxis | None = None, generator: torch.Generator | None = None
     ) -> Tensor:
@@ -28,7 +30,6 @@ class Augmentation(Configurable):
             axis: Grid of the intensities. Augmentations of peaks do not use it.
             generator: Random state, on the device of `spectra`.
         """
-        raise NotImplementedError
 
     def _check_dtype(self, name: str, spectra: Tensor) -> None:
         check_tensor(name, spectra)
@@ -67,9 +68,9 @@ class GridAugmentation(Augmentation):
         missing = spectra.isnan().all(dim=1, keepdim=True)
         return self.apply(spectra, axis, generator).masked_fill(missing, torch.nan)
 
+    @abstractmethod
     def apply(self, spectra: Tensor, axis: SpectrumAxis, generator: torch.Generator | None) -> Tensor:
         """Return augmented spectra, whatever the values of missing ones."""
-        raise NotImplementedError
 
 
 class PeakAugmentation(Augmentation):
@@ -98,9 +99,9 @@ class PeakAugmentation(Augmentation):
             )
         return self.apply(spectra, axis, generator)
 
+    @abstractmethod
     def apply(self, peaks: Tensor, axis: SpectrumAxis | None, generator: torch.Generator | None) -> Tensor:
         """Return augmented peaks."""
-        raise NotImplementedError
 
 
 def check_augmentation(name: str, value: Any) -> None:
