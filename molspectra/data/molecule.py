@@ -14,6 +14,7 @@ field                  shape, dtype        meaning
 `bond_k`               (B,) float          } force constants of these terms, by `transforms.ForceConstants`
 `angle_k` `torsion_k`  (A,) (T,) float     }
 `uv_vis` `ir` `raman`  (1, L) float        one field for each kind of spectrum, a missing one being a row of NaN
+`msms` `h_nmr_peaks`   (1, K, d+1) float   a list of K peaks, d positions and an intensity each
 `y` `energy` `forces`                      labels, in the units that the data set states
 =====================  ==================  =====================================================================
 

@@ -35,6 +35,9 @@ class _Gather:
     def take(self, name: str, column: Column, one_each: Tensor) -> tuple[Tensor, np.ndarray, Tensor] | None:
         """Copy a field of all molecules: value, rows per molecule, boundaries, or None if all of them lack it."""
         present = column.present(self.indices)
+        if column.layout.kind == "table":
+            rows = self.rows(column)
+            return (column.take_tables(rows), np.ones_like(self.indices), one_each) if _any(present) else None
         if present is None:
             rows = self.rows(column)
             return column.take(rows), rows.lengths, rows.slices
@@ -126,6 +129,10 @@ def _atom_boundaries(columns: Mapping[str, Column], gather: _Gather) -> Tensor |
     rows = gather.rows(column)
     is_number = column.layout.kind == "int"  # num_nodes
     return torch.from_numpy(boundaries(column.take(rows).numpy())) if is_number else rows.slices
+
+
+def _any(present: np.ndarray | None) -> bool:
+    return present is None or bool(present.any())
 
 
 def _texts(characters: Tensor, slices: Tensor) -> list[str]:

@@ -15,7 +15,8 @@ class Collate:
     From a :class:`MoleculeStore`, or a :class:`StoredDataset` without `transform`, or a `torch.utils.data.Subset` of
     one, a batch is cut without a Python object per molecule (:meth:`MoleculeStore.batch`). Molecules of any other data
     set are put together by `Batch.from_data_list`. The batches are equal. Molecules with and without a spectrum or a
-    label share a batch: those without get a row of NaN. Any other field that only part of a batch has is refused.
+    label share a batch: those without get a row of NaN. Lists of peaks, (1, K, d + 1), are padded with rows of NaN to
+    the longest of the batch. Any other field that only part of a batch has is refused.
 
     Args:
         transform: Called with each batch, in the worker if the loader has workers, for example a noise, which perturbs

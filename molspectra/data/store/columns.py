@@ -83,6 +83,18 @@ class Column:
         """Copy the rows of molecules, end to end."""
         return self._copied(slice(rows.start, rows.start + rows.total) if rows.numbers is None else rows.numbers)
 
+    def take_tables(self, rows: "Rows") -> Tensor:
+        """Copy lists of peaks from a "table", (M, K, d + 1), with rows of NaN below those with fewer peaks than others.
+
+        Molecules that lack the field have no rows.
+        """
+        peaks = self.take(rows)
+        lengths = torch.from_numpy(rows.lengths)
+        longest = int(lengths.max()) if len(lengths) else 0
+        padded = peaks.new_full((len(lengths), longest, *peaks.shape[1:]), torch.nan)
+        padded[torch.arange(longest) < lengths[:, None]] = peaks
+        return padded
+
     def take_or_nan(self, indices: np.ndarray, present: np.ndarray) -> Tensor:
         """Copy one row per molecule from a column that `is_one_float_row`, NaN for molecules that lack the field."""
         assert self.offsets is not None

@@ -28,6 +28,18 @@ class _File:
         self.size += len(chunk)
         self.checksum = zlib.crc32(chunk, self.checksum)
 
+    def replace(self, content: bytes) -> None:
+        """Replace everything that has been written."""
+        self._stream.seek(0)
+        self._stream.truncate()
+        self.size = self.checksum = 0
+        self.append(content)
+
+    def read(self) -> bytes:
+        """Read everything that has been written."""
+        self._stream.flush()
+        return self.path.read_bytes()
+
     def close(self) -> None:
         self._stream.close()
 
@@ -41,8 +53,33 @@ class FieldWriter:
         self._end = 0
         self._lengths: set[int] = set()  # stops at two, which show already that offsets are needed
         self._missing = num_before > 0
+        self._single_rows = True  # of each molecule that has the field
         self.files["offsets"].append(bytes(_OFFSET * (num_before + 1)))
         self.files["present"].append(bytes(num_before))
+
+    def takes_as_table(self, rows: Tensor) -> bool:
+        """Return True if rows (M, K, d + 1) are lists of peaks, as all before, but not all lists have the same K."""
+        _, peaks, width = rows.shape
+        if self.layout.dtype != str(rows.dtype).removeprefix("torch."):
+            return False
+        if self.layout.kind == "table":
+            return self.layout.shape == [width]
+        is_other = self._single_rows and len(self.layout.shape) == 2 and self.layout.shape[1] == width
+        if is_other and self.layout.shape[0] != peaks:
+            self._become_table()
+        return self.layout.kind == "table"
+
+    def _become_table(self) -> None:
+        """Take the rows (K, d + 1) so far for lists of K peaks.
+
+        The data stay as they are. Boundaries count peaks from now on.
+        """
+        peaks, width = self.layout.shape
+        offsets = np.frombuffer(self.files["offsets"].read(), dtype=np.int64) * peaks
+        self.files["offsets"].replace(offsets.tobytes())
+        self.layout = self.layout._replace(kind="table", shape=[width])
+        self._end *= peaks
+        self._lengths = {length * peaks for length in self._lengths}
 
     def append(self, rows: Tensor | None) -> None:
         """Append the rows of a molecule, or None if it lacks the field."""
@@ -52,6 +89,7 @@ class FieldWriter:
             self._lengths.add(length)
         self._missing |= rows is None
         if rows is not None:
+            self._single_rows &= length == 1
             self.files["data"].append(_bytes(rows))
         self.files["offsets"].append(self._end.to_bytes(_OFFSET, sys.byteorder))
         self.files["present"].append(bytes([rows is not None]))
@@ -62,6 +100,7 @@ class FieldWriter:
             self._lengths.update(np.unique(lengths)[:2].tolist())
         self._missing |= rows is None
         if rows is not None:
+            self._single_rows &= bool((lengths == 1).all())
             self.files["data"].append(_bytes(rows))
         ends = self._end + np.cumsum(lengths, dtype=np.int64)
         self._end = int(ends[-1])

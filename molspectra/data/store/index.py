@@ -11,7 +11,7 @@ from typing import Any
 
 from molspectra.data.store.layout import Layout
 
-_FORMAT = 1
+_FORMATS = (1, 2)  # since 2, a field may be a "table"
 _FILE = "index.json"
 _CHUNK = 1 << 20  # bytes
 
@@ -38,7 +38,7 @@ def write_index(
 ) -> None:
     """Write the index of a store whose other files are complete."""
     index = {
-        "format": _FORMAT,
+        "format": 2 if any(layout.kind == "table" for layout in layouts.values()) else 1,
         "byteorder": sys.byteorder,
         "id": uuid.uuid4().hex,
         "num_molecules": num_molecules,
@@ -63,7 +63,7 @@ def read_index(directory: Path) -> StoreIndex:
     try:
         index: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         form = index["format"], index["byteorder"]
-        if form != (_FORMAT, sys.byteorder):
+        if form not in [(known, sys.byteorder) for known in _FORMATS]:
             raise _other_format(path, form)
         layouts = {name: Layout(**layout) for name, layout in index["fields"].items()}
         files = {name: {key: int(file[key]) for key in ("bytes", "crc32")} for name, file in index["files"].items()}
@@ -94,8 +94,8 @@ def verify_checksums(directory: Path, index: StoreIndex) -> None:
 
 def _other_format(path: Path, form: tuple[object, object]) -> ValueError:
     return ValueError(
-        f"{path} has format {form[0]!r}, {form[1]!r}-endian; this version reads {_FORMAT}, {sys.byteorder!r}-endian. "
-        "Update molspectra, or write the store again here."
+        f"{path} has format {form[0]!r}, {form[1]!r}-endian; this version reads {_FORMATS[-1]}, "
+        f"{sys.byteorder!r}-endian. Update molspectra, or write the store again here."
     )
 
 

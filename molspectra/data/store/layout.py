@@ -16,7 +16,8 @@ class Layout(NamedTuple):
     file: str
     """Name of its files, without the suffix."""
     kind: str
-    """Concatenation along the "first" or the "last" axis, or a "scalar" (no axes), "text", "bool", "int", "float"."""
+    """Concatenation along the "first" or the "last" axis, a "table" (1, K, d + 1) of peaks whose number K differs
+    between molecules, or a "scalar" (no axes), "text", "bool", "int", "float"."""
     dtype: str
     shape: list[int]
     """Shape of one row."""
@@ -53,12 +54,19 @@ def to_rows(name: str, value: Any) -> tuple[str, Tensor]:
     )
 
 
+def is_table(value: Tensor) -> bool:
+    """Return True for a tensor of the form of a list of peaks, (1, K, d + 1)."""
+    return value.is_floating_point() and value.dim() == 3 and value.shape[0] == 1
+
+
 def from_rows(kind: str, rows: Tensor) -> Tensor | str | bool | int | float:
     """Convert rows back to the field: the inverse of `to_rows`."""
     if kind == "text":
         return bytes(rows.tolist()).decode()
     if kind == "first":
         return rows
+    if kind == "table":
+        return rows.unsqueeze(0)
     if kind == "last":
         return rows.movedim(0, -1).contiguous()
     return rows[0] if kind == "scalar" else rows[0].item()

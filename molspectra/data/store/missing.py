@@ -1,4 +1,4 @@
-"""Fields that only part of the molecules of a batch have: rows of NaN for spectra and labels."""
+"""Fields that differ within a batch: rows of NaN for missing spectra and labels, and for shorter lists of peaks."""
 
 import copy
 import itertools
@@ -7,7 +7,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 from torch_geometric.data import Data
+
+from molspectra.data.store.layout import is_table
 
 # Fields with a row per atom, which a molecule of one atom cannot be told from one row per molecule.
 _PER_ATOM = ("z", "pos", "x", "forces", "formal_charge")
@@ -24,17 +27,23 @@ def fill_missing(molecules: Sequence[Data], exclude_keys: Collection[str] = ()) 
         exclude_keys: Fields that the batch leaves out.
 
     Returns:
-        The molecules, where need be as shallow copies with NaN for a spectrum or a label.
+        The molecules, where need be as shallow copies with NaN for a spectrum or a label, and with rows of NaN below a
+        list of peaks, (1, K, d + 1), that is shorter than another one.
 
     Raises:
         ValueError: a field is missing in part of them and no value can stand for it, or spectra differ in length.
     """
     # Sorted, because the order of the keys of a Data changes from process to process.
     names = sorted(set(itertools.chain.from_iterable(molecule.keys() for molecule in molecules)) - set(exclude_keys))
-    filled = list(molecules)
+    filled = [_Copied(molecule) for molecule in molecules]
     for name in names:
         present = [molecule[name] for molecule in molecules if name in molecule]
         _check_lengths(name, present)
+        padded = _padded(name, present)
+        if padded is not None:
+            present = padded
+            for molecule, value in zip((each for each in filled if name in each.data), padded, strict=True):
+                molecule.set(name, value)
         if len(present) == len(molecules):
             continue
         nan = _nan_like(name, present)
@@ -46,12 +55,33 @@ def fill_missing(molecules: Sequence[Data], exclude_keys: Collection[str] = ()) 
                 "per molecule (a spectrum, a label) can be NaN instead. Leave it out with "
                 f"exclude_keys=[{name!r}], or set it in all."
             )
-        for index, molecule in enumerate(molecules):
-            if name not in molecule:
-                if filled[index] is molecule:
-                    filled[index] = copy.copy(molecule)
-                filled[index][name] = nan
-    return filled
+        for molecule in filled:
+            if name not in molecule.data:
+                molecule.set(name, nan)
+    return [molecule.data for molecule in filled]
+
+
+class _Copied:
+    """Molecule that is copied, shallowly, before its first change."""
+
+    def __init__(self, data: Data) -> None:
+        self._given = self.data = data
+
+    def set(self, name: str, value: Any) -> None:
+        if self.data is self._given:
+            self.data = copy.copy(self._given)
+        self.data[name] = value
+
+
+def _padded(name: str, present: Sequence[Any]) -> list[Tensor] | None:
+    """Pad lists of peaks to the longest by rows of NaN, or return None if the values are no lists of unequal length."""
+    if "index" in name or not all(isinstance(value, Tensor) and is_table(value) for value in present):
+        return None
+    lengths, widths = {value.shape[1] for value in present}, {(value.shape[2], value.dtype) for value in present}
+    if len(lengths) < 2 or len(widths) > 1:
+        return None
+    longest = max(lengths)
+    return [pad(value, (0, 0, 0, longest - value.shape[1]), value=torch.nan) for value in present]
 
 
 def _nan_like(name: str, present: Sequence[Any]) -> Any:

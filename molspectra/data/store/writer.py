@@ -13,7 +13,7 @@ from torch_geometric.data import Batch, Data
 from molspectra.data.store.batch_rows import rows_of_batch
 from molspectra.data.store.field_writer import FieldWriter
 from molspectra.data.store.index import write_index
-from molspectra.data.store.layout import Layout, to_rows
+from molspectra.data.store.layout import Layout, is_table, to_rows
 
 
 def write_store(directory: str | Path, molecules: Iterable[Data]) -> int:
@@ -21,7 +21,8 @@ def write_store(directory: str | Path, molecules: Iterable[Data]) -> int:
 
     A field may be a tensor, a string, or a Python int, float or bool. Tensors are concatenated along the axis on which
     PyG batches them: the last one if the name contains "index", otherwise the first. All other axes and the dtype must
-    be the same in every molecule. A field may be missing in some molecules.
+    be the same in every molecule. A field may be missing in some molecules. Lists of peaks, (1, K, d + 1),
+    may differ in their number of peaks K.
 
     A `Batch` stands for the molecules of `batch.to_data_list()` and is written as a whole, which is many times faster.
     To copy a store, in part or in another order, write its `store.batch(indices)`.
@@ -87,7 +88,8 @@ class _Writer:
         values = {name: value for name, value in data.to_dict().items() if value is not None}
         for name, value in values.items():
             kind, rows = to_rows(name, value)
-            self._field(name, kind, rows).append(rows)
+            field = self._field(name, kind, rows, np.array([len(rows)]))
+            field.append(rows[0] if field.layout.kind == "table" else rows)
         for name, field in self._fields.items():
             if name not in values:
                 field.append(None)
@@ -103,7 +105,10 @@ class _Writer:
                 self.append(data)
             return
         for name, (kind, rows, lengths) in fields.items():
-            self._field(name, kind, rows).extend(rows, lengths)
+            field = self._field(name, kind, rows, lengths)
+            if field.layout.kind == "table":
+                rows, lengths = rows.flatten(0, 1), lengths * rows.shape[1]
+            field.extend(rows, lengths)
         for name, field in self._fields.items():
             if name not in fields:
                 field.extend(None, np.zeros(len(batch), dtype=np.int64))
@@ -121,8 +126,8 @@ class _Writer:
             for file in field.files.values():
                 file.close()
 
-    def _field(self, name: str, kind: str, rows: Tensor) -> FieldWriter:
-        """Return the writer of a field, and check that rows of this kind fit it."""
+    def _field(self, name: str, kind: str, rows: Tensor, lengths: np.ndarray) -> FieldWriter:
+        """Return the writer of a field, and check that rows of this kind, so many for each molecule, fit it."""
         dtype, shape = str(rows.dtype).removeprefix("torch."), list(rows.shape[1:])
         if name not in self._fields:
             if not re.fullmatch(r"\w+", name):
@@ -131,7 +136,10 @@ class _Writer:
                 )
             layout = Layout(f"{len(self._fields):02d}_{name}", kind, dtype, shape)
             self._fields[name] = FieldWriter(self.directory, layout, self.num_molecules)
-        known = self._fields[name].layout
+        field = self._fields[name]
+        if kind == "first" and is_table(rows[:1]) and bool((lengths == 1).all()) and field.takes_as_table(rows):
+            return field
+        known = field.layout
         if (kind, dtype, shape) != (known.kind, known.dtype, known.shape):
             error = ValueError if (kind, dtype) == (known.kind, known.dtype) else TypeError
             raise error(
@@ -139,4 +147,4 @@ class _Writer:
                 f"the molecules before it is {known.kind}, {known.dtype}, {tuple(known.shape)}. Make them alike; only "
                 f"the {'last' if 'index' in name else 'first'} axis may differ in length."
             )
-        return self._fields[name]
+        return field
