@@ -34,10 +34,12 @@ except ValueError as error:
     print(error)
 
 # %%
-# Transmittance becomes absorbance, on the axis.
+# Transmittance becomes absorbance, on the axis. Below 600 cm⁻¹ the instrument measured nothing: the samples are NaN, a
+# gap that the encoder leaves out.
 
 ir = ms.data.read_jcamp(samples / "ethanol2.jdx", axes["ir"], y_unit="percent_transmittance")
 ms.plots.spectrum(ir, axes["ir"])
+print(f"{ir.isnan().sum()} samples were not measured")
 
 # %%
 # UV-Vis, a table
@@ -52,7 +54,7 @@ lines = [f"{x:.0f},{y:.5f}" for x, y in zip(wavelengths.tolist(), band.tolist(),
 (folder / "uv.csv").write_text("\n".join(["Wavelength (nm),Abs", *lines]))
 uv_vis = ms.data.read_spectrum_table(folder / "uv.csv", axes["uv_vis"])
 ms.plots.spectrum(uv_vis, axes["uv_vis"])
-print(f"maximum at {axes['uv_vis'].grid[uv_vis.argmax()]:.2f} eV; 340 nm are {1239.84 / 340:.2f} eV")
+print(f"maximum at {axes['uv_vis'].grid[uv_vis.nan_to_num().argmax()]:.2f} eV; 340 nm are {1239.84 / 340:.2f} eV")
 
 # %%
 # NMR, JCAMP-DX

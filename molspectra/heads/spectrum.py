@@ -82,23 +82,28 @@ class SpectrumHead(Configurable, nn.Module):
         """Initialize the prediction as the mean spectrum per atom times the number of atoms, up to the bands.
 
         Args:
-            spectra: Kind → intensities of the training molecules, (B, L); a row of NaN is a missing spectrum. Kinds
-                that are left out keep their state.
+            spectra: Kind → intensities of the training molecules, (B, L); a row of NaN is a missing spectrum, some
+                samples of NaN a gap. Kinds that are left out keep their state.
             num_atoms: Atoms of each of these molecules, (B,).
 
         Raises:
             ValueError: The spectra do not fit the head, or all spectra of a kind are missing or 0, or a linear layer of
                 the head is wrapped, quantized or parametrized.
         """
-        check_spectra(spectra, self.lengths)
+        check_spectra(spectra, self.lengths, partial=True)
         for kind, of_kind in spectra.items():
-            valid = ~of_kind.isnan().any(dim=1)  # a missing spectrum is a row of NaN
-            total = of_kind[valid].sum(dim=0)
+            measured = ~of_kind.isnan()
+            total = of_kind.nan_to_num(0.0).sum(dim=0)
             if not bool((total > 0).any()):
-                raise ValueError(f"spectra[{kind!r}] must hold an intensity above 0; got {int(valid.sum())} spectra.")
+                count = int(measured.any(dim=1).sum())
+                raise ValueError(f"spectra[{kind!r}] must hold an intensity above 0; got {count} spectra.")
+            atoms = (measured * num_atoms.unsqueeze(1)).sum(dim=0)  # in the molecules that were measured there
+            per_atom = total / atoms.clamp(min=1)
+            # Where nothing was measured, the mean is the best guess.
+            per_atom = torch.where(atoms > 0, per_atom, per_atom[atoms > 0].mean())
             bands = self.bands[kind]
             assert isinstance(bands, _Bands)
-            bands.start_from(total / num_atoms[valid].sum(), kind)
+            bands.start_from(per_atom, kind)
 
     def _items(self) -> list[tuple[str, "_Bands"]]:
         return [(kind, bands) for kind, bands in self.bands.items() if isinstance(bands, _Bands)]

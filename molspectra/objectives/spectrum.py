@@ -22,7 +22,8 @@ class SpectrumLoss(Objective):
     units of the mean square of the batch, bounds the weight of spectra that are nearly or completely zero (the infrared
     spectrum of O2). With a large floor the loss is, up to a factor, the mean squared error.
 
-    Missing spectra, which are rows of NaN, and kinds that the target lacks are left out.
+    Missing spectra, which are rows of NaN, and kinds that the target lacks are left out. In a spectrum with gaps, some
+    samples of NaN, |·|² is the mean over the measured samples.
 
     Args:
         floor: Floor in units of the mean square of the batch.
@@ -47,16 +48,17 @@ class SpectrumLoss(Objective):
 
         Args:
             predicted: Kind → intensities (B, L).
-            target: Kind → intensities (B, L), of some of these kinds. A row of NaN is a missing spectrum.
+            target: Kind → intensities (B, L), of some of these kinds. A row of NaN is a missing spectrum, some
+                samples of NaN a gap.
 
         Returns:
             The loss, a scalar, or 0 if all spectra are missing.
 
         Raises:
             ValueError: the target has no kinds, a kind that was not predicted or has another shape, or (checked for CPU
-                tensors) a row that mixes NaN or infinite values with finite ones.
+                tensors) an infinite value.
         """
-        check_spectra(target, {kind: spectrum.shape[1] for kind, spectrum in predicted.items()})
+        check_spectra(target, {kind: spectrum.shape[1] for kind, spectrum in predicted.items()}, partial=True)
         errors = [self._of_kind(kind, predicted[kind], target[kind]) for kind in target]
         return torch.stack(errors).sum()
 
@@ -66,20 +68,25 @@ class SpectrumLoss(Objective):
                 f"predicted[{kind!r}] must have shape {tuple(target.shape)}, as the target has; got "
                 f"{tuple(predicted.shape)}. Predict on the axis of the target."
             )
-        valid = ~target.isnan().any(dim=1, keepdim=True)
+        measured = ~target.isnan()
         # Fill before taking the difference: masking a NaN afterwards would still leave its gradient NaN.
         predicted = at_least_float32(predicted)
-        target = torch.where(valid, target, 0.0).to(predicted.dtype)
+        target = torch.where(measured, target, 0.0).to(predicted.dtype)
         # Scale to a largest value of 1: squares in small units, such as those of cross-sections, underflow in float32.
         largest = target.abs().amax()
         largest = torch.where(largest > 0, largest, 1.0)
         predicted, target = predicted / largest, target / largest
-        error = torch.where(valid, predicted - target, 0.0).square().mean(dim=1)
-        square = target.square().mean(dim=1)
-        count = valid.sum()
+        error = self._mean(torch.where(measured, predicted - target, 0.0).square(), measured)
+        square = self._mean(target.square(), measured)
+        count = measured.any(dim=1).sum()
         unit = square + self.floor * self._mean_of_batch(square.sum(), count, largest)
         # The unit is 0 for missing spectra, whose error is 0, and if all spectra are 0, when any unit will do.
         return self.mean((error / torch.where(unit > 0, unit, 1.0)).sum(), count)
+
+    def _mean(self, squares: Tensor, measured: Tensor) -> Tensor:
+        """Return the mean of each row over its measured samples, 0 without any."""
+        # A factor of exactly 1 for whole spectra.
+        return squares.mean(dim=1) * (squares.shape[1] / measured.sum(dim=1).clamp(min=1).to(squares.dtype))
 
     def _mean_of_batch(self, squares: Tensor, count: Tensor, largest: Tensor) -> Tensor:
         """Return the mean square over all processes, in units of the largest value of this process."""

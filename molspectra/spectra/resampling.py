@@ -9,7 +9,7 @@ from torch import Tensor
 from molspectra._validation import check_choice, check_tensor
 from molspectra.spectra.axis import SpectrumAxis, check_axis
 
-OUTSIDE = ("zero", "nan", "raise")
+OUTSIDE = ("nan", "zero", "raise")
 """Treatments of samples beyond the source grid."""
 _ROUNDING = 1e-9  # part of a step by which a position may be wrong
 
@@ -18,7 +18,7 @@ def resample(
     spectrum: Float[Tensor, "*batch points"],
     source: SpectrumAxis | Float[Tensor, " points"],
     target: SpectrumAxis,
-    outside: str = "zero",
+    outside: str = "nan",
     conserve_area: bool = False,
 ) -> Float[Tensor, "*batch length"]:
     """Bring spectra from any grid onto an axis, along the last dimension.
@@ -38,9 +38,10 @@ def resample(
             or strictly descending (as measured infrared spectra often are), not necessarily uniform. Units are not
             converted: for wavelengths λ in nm pass 1239.84 / λ to get eV.
         target: Axis of the result.
-        outside: Value where `target` reaches beyond the source grid (by more than 1/1000 step): "zero", "nan", which
-            shows the place, or "raise", a ValueError.
-        conserve_area: Average over bins rather than interpolate. Beyond its grid the source counts as zero.
+        outside: Value where `target` reaches beyond the source grid (by more than 1/1000 step): "nan", a gap, since
+            nothing is known there, "zero", for a spectrum that is empty beyond its grid, or "raise", a ValueError.
+        conserve_area: Average over bins rather than interpolate. Only the part of a bin within the source grid is
+            averaged. With `outside="zero"` the rest counts as zero.
 
     Returns:
         Intensities on `target`, (..., L), of the dtype of `spectrum`.
@@ -53,7 +54,7 @@ def resample(
     Example:
         >>> measured = torch.tensor([3.0, 2.0, 1.0])  # on a descending grid
         >>> resample(measured, torch.tensor([30.0, 20.0, 10.0]), SpectrumAxis("ir", 10, 40, 5, "cm^-1"))
-        tensor([1.0000, 1.5000, 2.0000, 2.5000, 3.0000, 0.0000, 0.0000])
+        tensor([1.0000, 1.5000, 2.0000, 2.5000, 3.0000,    nan,    nan])
     """
     check_axis("target", target)
     check_choice("outside", outside, OUTSIDE)
@@ -84,10 +85,13 @@ def resample(
     if outside == "raise" and bool(beyond.any()):
         raise ValueError(
             f"source must cover {target.start:g} to {target.stop:g} {target.unit} ({target.name}); got "
-            f'{float(grid[0]):g} to {float(grid[-1]):g}. Pass outside="zero" or outside="nan", or a shorter target.'
+            f'{float(grid[0]):g} to {float(grid[-1]):g}. Pass outside="nan" or outside="zero", or a shorter target.'
         )
-    resampled = _average(values, grid, points, target.step) if conserve_area else _interpolate(values, grid, points)
-    resampled = resampled.masked_fill(beyond, math.nan if outside == "nan" else 0.0)
+    if conserve_area:
+        resampled = _average(values, grid, points, target.step, whole_bins=outside == "zero")
+    else:
+        resampled = _interpolate(values, grid, points)
+    resampled = resampled.masked_fill(beyond, 0.0 if outside == "zero" else math.nan)
     missing = spectrum.isnan().all(dim=-1, keepdim=True)
     return resampled.masked_fill(missing, math.nan).to(spectrum.dtype)
 
@@ -111,15 +115,20 @@ def _interpolate(values: Tensor, grid: Tensor, points: Tensor) -> Tensor:
     return torch.lerp(left, right, fraction)
 
 
-def _average(values: Tensor, grid: Tensor, points: Tensor, step: float) -> Tensor:
-    """Return the mean of the piecewise linear spectrum over the bin of each point, NaN where the bin touches a gap."""
+def _average(values: Tensor, grid: Tensor, points: Tensor, step: float, whole_bins: bool) -> Tensor:
+    """Return the mean of the piecewise linear spectrum over the bin of each point, NaN where the bin touches a gap.
+
+    The parts of bins beyond the grid count as zero with `whole_bins`, and otherwise not at all.
+    """
     edges = torch.cat([points[:1], points[1:] - step / 2, points[-1:]])
     known = values.isfinite()
     # A running sum would carry one NaN into all bins above it.
     integral = _integral(values.masked_fill(~known, 0.0), grid, edges)
     gap = (~(known[..., 1:] & known[..., :-1])).to(grid.dtype)  # 1 in each source interval with an unknown end
     missing = _integral_of_steps(gap, grid, edges).diff(dim=-1) > _ROUNDING * step
-    return (integral.diff(dim=-1) / edges.diff()).masked_fill(missing, math.nan)
+    widths = edges.diff() if whole_bins else edges.clamp(grid[0], grid[-1]).diff()
+    widths = widths.masked_fill(widths == 0, 1.0)  # of bins that are beyond as a whole
+    return (integral.diff(dim=-1) / widths).masked_fill(missing, math.nan)
 
 
 def _integral(values: Tensor, grid: Tensor, edges: Tensor) -> Tensor:

@@ -25,6 +25,19 @@ def test_against_a_loop(floor):
     torch.testing.assert_close(SpectrumLoss(floor)(predicted, target), torch.tensor(expected, dtype=torch.float64))
 
 
+def test_gaps_are_left_out():
+    """As a spectrum without those samples. The mean square of the batch is over measured samples, too."""
+    predicted, target = spectra(), spectra()
+    target["ir"][:, 2:4] = torch.nan
+    predicted["ir"].requires_grad_()
+    kept = [0, 1, 4, 5]
+    loss = SpectrumLoss()(predicted, target)
+    loss.backward()
+    cut = [{kind: s[:, kept] if kind == "ir" else s for kind, s in of.items()} for of in (predicted, target)]
+    torch.testing.assert_close(loss, SpectrumLoss()(*cut))
+    assert torch.equal((predicted["ir"].grad != 0).all(dim=0), ~target["ir"][0].isnan())
+
+
 def test_a_large_floor_is_the_mean_squared_error():
     predicted, target = spectra(), spectra()
     expected = sum((predicted[k] - target[k]).square().mean() / target[k].square().mean() for k in target)
@@ -84,7 +97,7 @@ def test_half_precision_is_compared_in_float32():
         ({"ir": torch.ones(2, 3)}, {"uv": torch.ones(2, 3)}, "Unknown kind of spectrum 'uv'"),
         ({"ir": torch.ones(2, 3)}, {"ir": torch.ones(2, 4)}, r"must have shape \(B, 3\)"),
         ({"ir": torch.ones(1, 3)}, {"ir": torch.ones(2, 3)}, r"predicted\['ir'\] must have shape \(2, 3\)"),
-        ({"ir": torch.ones(1, 2)}, {"ir": torch.tensor([[1.0, torch.nan]])}, "mixes NaN"),
+        ({"ir": torch.ones(1, 2)}, {"ir": torch.tensor([[1.0, torch.inf]])}, "infinite values are no intensities"),
     ],
 )
 def test_bad_input_is_refused(predicted, target, message):

@@ -27,7 +27,7 @@ def test_equals_numpy(dtype, descending):
     expected = np.array([np.interp(AXIS.grid, grid, s, left=0, right=0) for s in spectra.reshape(6, 57).numpy()])
     if descending:
         grid, spectra = grid.flip(0), spectra.flip(-1)
-    resampled = resample(spectra, grid, AXIS)
+    resampled = resample(spectra, grid, AXIS, "zero")
     assert resampled.dtype == dtype
     assert resampled.shape == (2, 3, AXIS.length)
     np.testing.assert_allclose(
@@ -56,7 +56,7 @@ def test_same_axis_changes_nothing():
 def test_from_axis_to_axis():
     spectrum = torch.rand(3, 701, **f64)  # 1 to 15 eV, step 0.02: the 601 samples from 1.5 eV on are 25 to 626
     torch.testing.assert_close(resample(spectrum, UV_VIS_QM9S, UV_VIS), spectrum[:, 25:626])
-    back = resample(resample(spectrum, UV_VIS_QM9S, UV_VIS), UV_VIS, UV_VIS_QM9S)
+    back = resample(resample(spectrum, UV_VIS_QM9S, UV_VIS), UV_VIS, UV_VIS_QM9S, "zero")
     torch.testing.assert_close(back[:, 25:626], spectrum[:, 25:626])
     assert back[:, :25].eq(0).all()
     assert back[:, 626:].eq(0).all()
@@ -68,9 +68,8 @@ def test_outside():
     inside = (AXIS.grid >= 12) & (AXIS.grid <= 15)
     assert zero.eq(inside).all()
     assert torch.equal(nan.isnan(), ~inside)
-    with pytest.raises(
-        ValueError, match=r'source must cover 10 to 20 cm\^-1 \(ir\); got 12 to 15. Pass outside="zero"'
-    ):
+    assert torch.equal(resample(torch.ones(2), grid, AXIS).isnan(), ~inside)  # nothing is known there
+    with pytest.raises(ValueError, match=r'source must cover 10 to 20 cm\^-1 \(ir\); got 12 to 15. Pass outside="nan"'):
         resample(torch.ones(2), grid, AXIS, "raise")
     assert resample(torch.ones(2), torch.tensor([10.0, 20.0]), AXIS, "raise").eq(1).all()
 
@@ -136,14 +135,18 @@ def exact_integral(grid: np.ndarray, values: np.ndarray, low: float, high: float
 @pytest.mark.parametrize(("points", "low", "high"), [(2000, 5.0, 25.0), (300, 9.0, 16.3), (7, 12.1, 13.4)])
 def test_averages_are_exact_integrals_over_bins(points, low, high):
     grid, spectrum = irregular_grid(points, low, high), torch.rand(points, **f64)
-    resampled = resample(spectrum, grid, AXIS, conserve_area=True)
+    resampled = resample(spectrum, grid, AXIS, "zero", conserve_area=True)
+    measured = resample(spectrum, grid, AXIS, conserve_area=True)
     for k, (x, value) in enumerate(zip(AXIS.grid.tolist(), resampled.tolist(), strict=True)):
         left, right = max(x - 0.25, 10.0), min(x + 0.25, 20.0)
         if grid[0] <= x <= grid[-1]:
             expected = exact_integral(grid.numpy(), spectrum.numpy(), left, right) / (right - left)
             assert value == pytest.approx(expected, abs=1e-12), k
+            within = min(right, float(grid[-1])) - max(left, float(grid[0]))
+            assert float(measured[k]) == pytest.approx(expected * (right - left) / within, abs=1e-12), k
         else:
             assert value == 0
+            assert measured[k].isnan()
 
 
 def test_conserves_the_area_of_lines_narrower_than_a_step():
@@ -159,13 +162,19 @@ def test_conserves_the_area_of_lines_narrower_than_a_step():
 def test_gradients(conserve_area):
     spectrum = torch.rand(2, 9, **f64, requires_grad=True)
     grid = torch.linspace(11, 18, 9, **f64)
-    assert torch.autograd.gradcheck(lambda s: resample(s, grid, AXIS, conserve_area=conserve_area), spectrum)
+    inside = (AXIS.grid >= 11) & (AXIS.grid <= 18)
+    for outside in ("zero", "nan"):
+
+        def resampled(values, outside=outside):
+            return resample(values, grid, AXIS, outside, conserve_area)[:, inside]
+
+        assert torch.autograd.gradcheck(resampled, spectrum)
 
 
 @pytest.mark.parametrize(
     ("spectrum", "grid", "outside", "match"),
     [
-        (torch.ones(3), torch.arange(3.0), "drop", 'outside must be "zero", "nan" or "raise"; got .drop.'),
+        (torch.ones(3), torch.arange(3.0), "drop", 'outside must be "nan", "zero" or "raise"; got .drop.'),
         (torch.ones(1), torch.ones(1), "zero", "source must have at least two points"),
         (torch.ones(3), torch.tensor([0.0, 2.0, 1.0]), "zero", "strictly ascending or strictly descending"),
         (torch.ones(3), torch.tensor([0.0, 1.0, 1.0]), "zero", "merge samples at equal positions"),

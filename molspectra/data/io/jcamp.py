@@ -23,7 +23,7 @@ def read_jcamp(
     x_unit: str | None = None,
     y_unit: str | None = None,
     min_transmittance: float | None = None,
-    outside: str = "zero",
+    outside: str = "nan",
     conserve_area: bool = False,
 ) -> Float32[Tensor, "1 length"]:
     """Read a spectrum from a JCAMP-DX file, and resample it to an axis.
@@ -44,7 +44,8 @@ def read_jcamp(
             "intensity", instead of the file's YUNITS. Many files call percents TRANSMITTANCE: they are refused with
             the advice to pass "percent_transmittance".
         min_transmittance: Raise transmittances below this fraction to it, instead of refusing those of 0 or less.
-        outside: Value beyond the measured range: "zero", "nan" or "raise". See :func:`molspectra.data.resample`.
+        outside: Value where nothing was measured: "nan", a gap that :class:`~molspectra.spectra.SpecFormer` leaves out,
+            "zero", or "raise", an error. See :func:`~molspectra.data.read_spectrum_table`.
         conserve_area: Average over the bins of the axis instead of interpolating. See there, too.
 
     Returns:
@@ -76,7 +77,7 @@ def read_jcamp(
         ... ##END=
         ... ''')
         >>> read_jcamp(file, ms.data.SpectrumAxis("ir", 1000, 1003, 1, "cm^-1"))
-        tensor([[0.1000, 0.2000, 0.0000, 0.0000]])
+        tensor([[0.1000, 0.2000, 0.0000,    nan]])
     """
     check_axis("axis", axis)
     check_choice("outside", outside, OUTSIDE)

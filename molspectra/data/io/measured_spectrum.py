@@ -31,6 +31,7 @@ _LARGEST_TRANSMITTANCE = 2.0  # a baseline may lie above 1, but not above 2
 
 # A curve has points at even distances, or at distances that change gradually. Peaks have not.
 _UNEVEN = 1.5  # ratio of neighboring distances
+_GAP = 10.0  # ratio of a distance to both of its neighbors, as where the band of a solvent was cut out
 _CENTROID_DISTANCE = 0.3  # m/z. Peaks of singly charged ions are about 1 apart, points of a profile far less
 
 
@@ -142,7 +143,7 @@ class MeasuredSpectrum:
         x_unit: str,
         y_unit: str,
         min_transmittance: float | None = None,
-        outside: str = "zero",
+        outside: str = "nan",
         conserve_area: bool = False,
     ) -> Float32[Tensor, "1 length"]:
         """Resample absorbances or intensities of checked points to an axis.
@@ -152,7 +153,8 @@ class MeasuredSpectrum:
             x_unit: Unit of the positions.
             y_unit: One of `Y_UNITS`.
             min_transmittance: Raise transmittances below this fraction to it.
-            outside: Value beyond the measured range. See :func:`molspectra.data.resample`.
+            outside: Value beyond the measured range, and in gaps ten times as wide as the distances of points beside
+                them. See :func:`molspectra.data.resample`.
             conserve_area: Average over the bins of the axis. See there, too.
 
         Returns:
@@ -169,8 +171,30 @@ class MeasuredSpectrum:
             values = self._absorbance(values, y_unit, min_transmittance)
         if self._coverage(x_unit, axis)[0] == 0:
             self._refuse_beyond(x_unit, axis, self._fitting_unit(axis, x_unit))
+        gaps = self._gaps(positions, outside)
+        # A value of NaN in the middle of a gap makes it one, to its ends.
+        values = _insert(values, torch.full_like(values[gaps], torch.nan), gaps)
+        positions = _insert(positions, (positions[gaps] + positions[gaps + 1]) / 2, gaps)
         row = resample(values.unsqueeze(0), positions, axis, outside, conserve_area)
+        if outside == "zero":
+            row = row.nan_to_num(0.0)
         return row.to(torch.float32)
+
+    def _gaps(self, positions: Tensor, outside: str) -> Tensor:
+        """Find the points before gaps, which nobody measured and no line connects."""
+        distance = positions.diff().abs()
+        beside = torch.nn.functional.pad(distance, (1, 1))
+        gaps = (distance > _GAP * torch.maximum(beside[:-2], beside[2:])).nonzero()[:, 0]
+        if len(distance) < 3:
+            return gaps[:0]
+        if outside == "raise" and len(gaps):
+            point = int(gaps[0]) + 1
+            self.refuse(
+                point,
+                f"there must be no gap between points; got none from {self.positions[point - 1]:g} to "
+                f'{self.positions[point]:g}. Pass outside="nan" or outside="zero".',
+            )
+        return gaps
 
     def converted(self, x_unit: str, axis: SpectrumAxis) -> Tensor:
         """Convert the positions to the unit of an axis, (K,) float64.
@@ -273,3 +297,9 @@ class MeasuredSpectrum:
         if bool(wrong.any()):
             point = int(wrong.nonzero()[0])
             self.refuse(point, f"{problem} {float(values[point]):g}.")
+
+
+def _insert(values: Tensor, new: Tensor, after: Tensor) -> Tensor:
+    """Insert values after some places."""
+    places = torch.cat([torch.arange(len(values), dtype=torch.float64), after + 0.5])
+    return torch.cat([values, new])[places.argsort()]

@@ -27,7 +27,7 @@ def read_spectrum_table(
     delimiter: str | None = None,
     decimal: str = ".",
     min_transmittance: float | None = None,
-    outside: str = "zero",
+    outside: str = "nan",
     conserve_area: bool = False,
 ) -> Float32[Tensor, "1 length"]:
     r"""Read a spectrum from a text file with one point per line, and resample it to an axis.
@@ -57,8 +57,9 @@ def read_spectrum_table(
         decimal: Decimal mark of numbers, "." or ",".
         min_transmittance: Transmittances below are raised to this one (a fraction, also for percents), rather than
             refused when they are 0 or less. It limits the absorbance: 1e-3 to 3.
-        outside: Value where the axis reaches beyond the measured range: "zero", "nan", a gap that
-            :class:`~molspectra.spectra.SpecFormer` leaves out, or "raise", an error.
+        outside: Value where nothing was measured, beyond the first and last point and between points ten times as far
+            apart as their neighbors: "nan", a gap that :class:`~molspectra.spectra.SpecFormer` leaves out, "zero", or
+            "raise", an error.
         conserve_area: Average over the bins of the axis instead of interpolating: for spectra much finer than the axis.
             See :func:`molspectra.data.resample`.
 

@@ -76,7 +76,11 @@ def interpolated(points: list[tuple[float, float]], axis: SpectrumAxis) -> np.nd
     x, y = np.array(sorted(points)).T
     grid = axis.grid.numpy()
     inside = (grid >= x[0] - 1e-3 * axis.step) & (grid <= x[-1] + 1e-3 * axis.step)
-    return np.where(inside, np.interp(grid, x, y), 0)
+    for i in range(len(x) - 1 if len(x) > 3 else 0):
+        beside = [x[j + 1] - x[j] for j in (i - 1, i + 1) if 0 <= j < len(x) - 1]
+        if x[i + 1] - x[i] > 10 * max(beside):  # nobody measured there
+            inside &= (grid <= x[i]) | (grid >= x[i + 1])
+    return np.where(inside, np.interp(grid, x, y), np.nan)
 
 
 def check(read: np.ndarray | None, points: list[tuple[float, float]] | None, axis: SpectrumAxis, text: str) -> None:
@@ -201,7 +205,7 @@ def test_jcamp(outcome):
         assert k % 4 or read is not None, text
         if read is not None:
             # A digit may have changed: of one value, where no difference to the next one shows it.
-            wrong = int((np.abs(read - interpolated(points, AXIS)) > 1e-5).sum())
+            wrong = int((~np.isclose(read, interpolated(points, AXIS), 0, 1e-5, equal_nan=True)).sum())
             assert wrong <= (k % 4 != 0 and form in ("AFFN", "PAC", "SQZ")), text
 
 

@@ -110,7 +110,7 @@ def test_lines_of_nmr_programs_count_points(write, first_number, falling, unit):
         ".SHIFT REFERENCE": "INTERNAL, CDCl3, 1, 11.0",
     }
     path = write(jcamp(lines(y=PEAK, per_line=9, position=position), 500, **labels))
-    expected = np.interp(NMR.grid.numpy(), SHIFTS[::-1], PEAK[::-1], left=0, right=0)
+    expected = np.interp(NMR.grid.numpy(), SHIFTS[::-1], PEAK[::-1], left=np.nan, right=np.nan)
     np.testing.assert_allclose(read_jcamp(path, NMR)[0].numpy(), expected, atol=0.05)
 
 

@@ -35,7 +35,7 @@ def table(x, y, delimiter: str = ",", header: str = "") -> str:
 
 def interpolated(x, y, axis: SpectrumAxis = AXIS) -> np.ndarray:
     order = np.argsort(x)
-    return np.interp(axis.grid.numpy(), np.asarray(x)[order], np.asarray(y)[order], left=0, right=0)
+    return np.interp(axis.grid.numpy(), np.asarray(x)[order], np.asarray(y)[order], left=np.nan, right=np.nan)
 
 
 @pytest.mark.parametrize("delimiter", [",", ", ", "\t", ";", " ", "   "])
@@ -93,8 +93,8 @@ def test_saturated_transmittance(write, unit, scale):
 def test_outside_and_area(write):
     file = write(table([1020, 1040], [1, 1]))
     inside = (AXIS.grid >= 1020) & (AXIS.grid <= 1040)
-    assert read_spectrum_table(file, AXIS)[0].eq(inside).all()
-    assert torch.equal(read_spectrum_table(file, AXIS, outside="nan")[0].isnan(), ~inside)
+    assert read_spectrum_table(file, AXIS, outside="zero")[0].eq(inside).all()
+    assert torch.equal(read_spectrum_table(file, AXIS)[0].isnan(), ~inside)
     with pytest.raises(ValueError, match="source must cover 1000 to 1100"):
         read_spectrum_table(file, AXIS, outside="raise")
     fine = np.linspace(1000, 1100, 20001)
@@ -136,7 +136,7 @@ def test_damaged_tables(write, content, match):
         ({"delimiter": ""}, "delimiter must not be empty"),
         ({"x_unit": "THz"}, r"x_unit must be the unit of the axis \('cm\^-1' of 'ir'\), or both must be among"),
         ({"y_unit": "reflectance"}, 'y_unit must be "absorbance", .* or "intensity"; got \'reflectance\''),
-        ({"outside": "drop"}, 'outside must be "zero", "nan" or "raise"'),
+        ({"outside": "drop"}, 'outside must be "nan", "zero" or "raise"'),
         ({"y_unit": "transmittance"}, r"line 3: values in transmittance must not exceed 2: pass y_unit=\"percent_tr"),
     ],
 )

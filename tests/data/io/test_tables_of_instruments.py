@@ -25,7 +25,7 @@ def rows(x=X, y=A, form="{:.10g},{:.10g}", comma=False) -> str:
 
 def interpolated(x, y, axis) -> np.ndarray:
     order = np.argsort(x)
-    return np.interp(axis.grid.numpy(), np.asarray(x)[order], np.asarray(y)[order], left=0, right=0)
+    return np.interp(axis.grid.numpy(), np.asarray(x)[order], np.asarray(y)[order], left=np.nan, right=np.nan)
 
 
 INFRARED = interpolated(X, A, IR)
@@ -210,8 +210,8 @@ def test_warnings_where_the_file_is_mute(tmp_path, text, match):
 
 
 def test_curves_with_uneven_points_are_no_peaks(tmp_path):
-    """Uniform wavelengths, a change of the step, and a band cut out stay curves."""
-    for x in (1e4 / np.arange(2.5, 20, 0.01), np.r_[500:1000:1, 1000:4001:4], np.r_[500:2300:2, 2400:4001:2]):
+    """Uniform wavelengths, a change of the step, and some points left out stay curves."""
+    for x in (1e4 / np.arange(2.5, 20, 0.01), np.r_[500:1000:1, 1000:4001:4], np.r_[500:2300:2, 2310:4001:2]):
         (tmp_path / "curve.csv").write_text(rows(x, np.cos(x / 100)))
         read = read_spectrum_table(tmp_path / "curve.csv", IR)[0]
         np.testing.assert_allclose(read.numpy(), interpolated(x, np.cos(x / 100), IR), atol=1e-5)
@@ -219,7 +219,26 @@ def test_curves_with_uneven_points_are_no_peaks(tmp_path):
     (tmp_path / "profile.csv").write_text("m/z,counts\n" + rows(profile, 1e5 * np.cos(profile) ** 2))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert read_spectrum_table(tmp_path / "profile.csv", MASS).max() > 9e4
+        assert read_spectrum_table(tmp_path / "profile.csv", MASS).nan_to_num().max() > 9e4
+
+
+@pytest.mark.parametrize("conserve_area", [False, True])
+@pytest.mark.parametrize("descending", [False, True])
+def test_a_band_cut_out_is_a_gap(tmp_path, descending, conserve_area):
+    """No line across the band of a solvent, which nobody measured."""
+    x = np.r_[480:2300:2, 2400:4021:2]
+    (tmp_path / "curve.csv").write_text(rows(x[::-1] if descending else x, np.ones_like(x)))
+    arguments = {"conserve_area": conserve_area, "y_unit": "absorbance"}
+    read = read_spectrum_table(tmp_path / "curve.csv", IR, **arguments)[0].numpy()
+    inside = (IR.grid.numpy() > 2298) & (IR.grid.numpy() < 2400)
+    at_end = np.isin(IR.grid.numpy(), (2298, 2400))  # a bin reaches into the gap, a sample does not
+    assert np.isnan(read[inside]).all()
+    assert np.isnan(read[at_end]).all() == conserve_area
+    np.testing.assert_allclose(read[~inside & ~at_end], 1, rtol=1e-6)
+    zero = read_spectrum_table(tmp_path / "curve.csv", IR, outside="zero", **arguments)[0].numpy()
+    np.testing.assert_allclose(zero, np.nan_to_num(read), rtol=1e-6)
+    with pytest.raises(ValueError, match=r"no gap between points; got none from .* Pass outside="):
+        read_spectrum_table(tmp_path / "curve.csv", IR, outside="raise", **arguments)
 
 
 @pytest.mark.parametrize(
