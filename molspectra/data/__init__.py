@@ -30,6 +30,7 @@ from molspectra.data.molecule import validate
 from molspectra.data.store import AtomBudgetSampler, Collate, MoleculeStore, ShardedBatchSampler, write_store
 from molspectra.spectra.axis import IR, RAMAN, UV_VIS, UV_VIS_QM9S, SpectrumAxis
 from molspectra.spectra.broadening import broaden
+from molspectra.spectra.peak_axis import PeakAxis
 from molspectra.spectra.per_spectrum_scaling import PerSpectrumScaling
 from molspectra.spectra.resampling import resample
 from molspectra.spectra.scaling import (
@@ -62,6 +63,7 @@ __all__ = [
     "MoleculeStore",
     "MultimodalSpectra",
     "PCQM4Mv2",
+    "PeakAxis",
     "PerSpectrumScaling",
     "ReadMolecule",
     "ShardedBatchSampler",

@@ -7,7 +7,7 @@ from typing import Any
 
 from molspectra._config import Configurable
 from molspectra._plain import as_plain
-from molspectra.spectra import SpectrumAxis
+from molspectra.spectra import PeakAxis, SpectrumAxis
 
 _PACKAGES = {
     f"molspectra.{name}"
@@ -30,8 +30,8 @@ def describe(value: Any, name: str) -> Any:
         return value
     if isinstance(value, Mapping):
         return {str(key): describe(item, f"{name}[{key!r}]") for key, item in value.items()}
-    if isinstance(value, SpectrumAxis):
-        return {"class": class_name(SpectrumAxis), "arguments": dataclasses.asdict(value)}
+    if isinstance(value, SpectrumAxis | PeakAxis):
+        return {"class": class_name(type(value)), "arguments": describe(dataclasses.asdict(value), name)}
     if isinstance(value, list | tuple):
         return [describe(item, f"{name}[{index}]") for index, item in enumerate(value)]
     if isinstance(value, Configurable):
@@ -85,7 +85,7 @@ def _find_class(name: str, classes: Mapping[str, type]) -> type:
     package, _, short = name.rpartition(".")
     if package in _PACKAGES:
         cls = getattr(importlib.import_module(package), short, None)
-        if isinstance(cls, type) and issubclass(cls, Configurable | SpectrumAxis):
+        if isinstance(cls, type) and issubclass(cls, Configurable | SpectrumAxis | PeakAxis):
             return cls
     raise ValueError(
         f"The configuration names the unknown class {name!r}. If it is yours, pass load(..., classes=[it])."

@@ -6,9 +6,12 @@ from molspectra.spectra.broadening import broaden
 from molspectra.spectra.cnn_am import CNNAM
 from molspectra.spectra.encoder import SpectrumEncoder
 from molspectra.spectra.features import SpectrumFeatures
+from molspectra.spectra.fourier_features import FourierFeatures
 from molspectra.spectra.masking import PatchMask, mask_largest
 from molspectra.spectra.patch_decoder import PatchDecoder
 from molspectra.spectra.patching import SpectrumPatcher
+from molspectra.spectra.peak_axis import PeakAxis
+from molspectra.spectra.peak_tokens import PeakTokens
 from molspectra.spectra.per_spectrum_scaling import PerSpectrumScaling
 from molspectra.spectra.prepared import PreparedSpectra
 from molspectra.spectra.resampling import resample
@@ -29,12 +32,15 @@ __all__ = [
     "UV_VIS",
     "UV_VIS_QM9S",
     "ArcsinhScaling",
+    "FourierFeatures",
     "IdentityScaling",
     "Log10Scaling",
     "LogScaling",
     "MinMaxScaling",
     "PatchDecoder",
     "PatchMask",
+    "PeakAxis",
+    "PeakTokens",
     "PerSpectrumScaling",
     "PreparedSpectra",
     "SpecFormer",
