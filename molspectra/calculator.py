@@ -37,7 +37,7 @@ def ase_calculator(
 
     Raises:
         ImportError: ASE is not installed.
-        ValueError: The unit is unknown.
+        ValueError: The unit is unknown, or the regression is of a property of atoms.
 
     Warns:
         UserWarning: Bonds were perceived, once for the same atoms.
@@ -57,6 +57,11 @@ def ase_calculator(
         raise ImportError("ase_calculator needs ASE; install it with `pip install molspectra[ase]`.") from error
     if unit not in ENERGY:
         raise ValueError(f"unit must be one of {', '.join(ENERGY)}; got {unit!r}. Convert the labels to one of these.")
+    if regression.level != "molecule":
+        raise ValueError(
+            f"regression must predict an energy of molecules; got level={regression.level!r}. Read properties of atoms "
+            "with regression.predict(encoder, data)."
+        )
     encoder.eval()
     regression.eval()
 

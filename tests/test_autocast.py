@@ -30,6 +30,7 @@ METHODS = {
     "EMPP": lambda: ms.methods.EMPP(F, label="gap", label_mean=8.0, label_std=2.0),
     "MolSpectra": lambda: ms.methods.MolSpectra(ms.methods.Coord(F), specformer()),
     "NoisyNodes": lambda: ms.methods.NoisyNodes(ms.methods.Coord(F), ms.heads.ScalarHead(F), label="gap"),
+    "Regression, atoms": lambda: ms.methods.Regression(ms.heads.AtomHead(F), label="mulliken_charge", level="atom"),
     "Regression, dipole": lambda: ms.methods.Regression(ms.heads.DipoleHead(F), label="mu"),
     "Regression, extent": lambda: ms.methods.Regression(ms.heads.SpatialExtentHead(F), label="pbe0_r2"),
     "Regression, forces": lambda: ms.methods.Regression(ms.heads.ScalarHead(F), label="gap", forces="forces"),

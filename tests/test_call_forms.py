@@ -10,7 +10,7 @@ import molspectra as ms
 
 # Public names of molspectra.methods that are no methods.
 PARTS = {"MaskedAtomEmbedding", "NoiseScaleClassifier", "TrainingModule"}
-RESULTS = {"Predicted", "PredictedPosition", "TaskOutput"}
+RESULTS = {"Errors", "Predicted", "PredictedPosition", "TaskOutput"}
 FUNCTIONS = {"encode", "locate", "predict_vectors"}
 
 HEADS = list(ms.heads.__all__)

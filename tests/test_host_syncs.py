@@ -146,6 +146,11 @@ METHODS = {
     "MaskedReconstruction": lambda: ms.methods.MaskedReconstruction(specformer()),
     "Combined": lambda: ms.methods.Combined({"coord": (ms.methods.Coord(F), 1.0), "emgp": (ms.methods.EMGP(F), 0.5)}),
     "NoisyNodes": lambda: ms.methods.NoisyNodes(ms.methods.Coord(F), ms.heads.ScalarHead(F), label="gap"),
+    "Regression, atoms": lambda: ms.methods.Regression(
+        ms.heads.AtomHead(F, scale=ms.heads.ElementScale([1, 6, 7, 8, 9], [0.0] * 5, [1.0] * 5)),
+        label="mulliken_charge",
+        level="atom",
+    ),
     "Regression, dipole": lambda: ms.methods.Regression(ms.heads.DipoleHead(F), label="mu"),
     "Regression, extent": lambda: ms.methods.Regression(ms.heads.SpatialExtentHead(F), label="pbe0_r2"),
     "Regression, forces": lambda: ms.methods.Regression(

@@ -12,6 +12,7 @@ WIDTH, OTHER = 16, 24
 REFUSED = rf"was made for features of {WIDTH} channels; got {OTHER}.*{OTHER} channels \(encoder.out_channels\)"
 
 HEADS = {
+    "AtomHead": ms.heads.AtomHead(WIDTH),
     "DipoleHead": ms.heads.DipoleHead(WIDTH),
     "EnergyHead": ms.heads.EnergyHead(WIDTH),
     "FusionHead": ms.heads.FusionHead(WIDTH, OTHER),
@@ -48,7 +49,7 @@ def encoder():
 
 
 def test_every_head_that_reads_features_is_here():
-    assert set(HEADS) == set(ms.heads.__all__) - {"AtomicReferenceEnergies"}
+    assert set(HEADS) == set(ms.heads.__all__) - {"AtomicReferenceEnergies", "ElementScale"}
 
 
 @pytest.mark.parametrize("name", HEADS)

@@ -1,6 +1,8 @@
 """Features → predictions: every head is a callable `head(atoms, data)`."""
 
+from molspectra.heads.atom import AtomHead
 from molspectra.heads.dipole import DipoleHead
+from molspectra.heads.element_scale import ElementScale
 from molspectra.heads.energy import EnergyHead, GradientHead
 from molspectra.heads.fusion import FusionHead
 from molspectra.heads.pooling import MoleculePooling
@@ -12,8 +14,10 @@ from molspectra.heads.spectrum import SpectrumHead
 from molspectra.heads.vector import VectorHead
 
 __all__ = [
+    "AtomHead",
     "AtomicReferenceEnergies",
     "DipoleHead",
+    "ElementScale",
     "EnergyHead",
     "FusionHead",
     "GradientHead",

@@ -6,6 +6,7 @@ from molspectra.methods.denoising import Denoising, predict_vectors
 from molspectra.methods.emgp import EMGP
 from molspectra.methods.empp import EMPP, PredictedPosition
 from molspectra.methods.encoding import encode
+from molspectra.methods.evaluation import Errors
 from molspectra.methods.frad import Frad
 from molspectra.methods.masked_atom_embedding import MaskedAtomEmbedding
 from molspectra.methods.masked_reconstruction import MaskedReconstruction
@@ -26,6 +27,7 @@ __all__ = [
     "Combined",
     "Coord",
     "Denoising",
+    "Errors",
     "Frad",
     "MaskedAtomEmbedding",
     "MaskedReconstruction",

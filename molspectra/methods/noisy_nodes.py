@@ -10,7 +10,7 @@ from molspectra._config import Configurable
 from molspectra._validation import check_weights
 from molspectra.encoders.protocol import Encoder
 from molspectra.methods.pretext_task import PretextTask
-from molspectra.methods.regression import Loss, Regression
+from molspectra.methods.regression import Level, Loss, Regression
 from molspectra.objectives.weighted_sum import WeightedSum
 
 
@@ -33,6 +33,8 @@ class NoisyNodes(Configurable, nn.Module):
         task: The pretext task.
         head: Property head, `head(atoms, data) -> (B, 1)`.
         label: Field with the property, (B,) or (B, 1), an energy if there are forces.
+        level: "molecule", or "atom" for a property of each atom, see :class:`Regression`.
+        mask: Field of booleans, in the shape of the label. Labels where it is False are left out.
         forces: Field with forces (N, 3), in units of the label per Å; None for no forces.
         separate: Denoise in a separate pass.
         weights: Weights of "property", "denoising" and, with forces, "forces".
@@ -54,6 +56,8 @@ class NoisyNodes(Configurable, nn.Module):
         head: nn.Module,
         *,
         label: str = "y",
+        level: Level = "molecule",
+        mask: str | None = None,
         forces: str | None = None,
         separate: bool = False,
         weights: Mapping[str, float] | None = None,
@@ -68,7 +72,7 @@ class NoisyNodes(Configurable, nn.Module):
                 "separate pass."
             )
         self.task = task
-        self.regression = Regression(head, label=label, forces=forces, loss=loss)
+        self.regression = Regression(head, label=label, level=level, mask=mask, forces=forces, loss=loss)
         self.separate = separate
         self.total = WeightedSum(check_weights(weights, {**self.regression.total.weights, "denoising": 0.1}))
 
@@ -95,7 +99,7 @@ class NoisyNodes(Configurable, nn.Module):
                     f"task must preserve the atoms of the batch, for which the labels hold; got {noisy.pos.shape[0]} "
                     f"atoms for {batch.pos.shape[0]}. Pass separate=True, and set preserves_atoms = False in the task."
                 )
-            losses = {"property": regression.error(regression.read(atoms, noisy), batch, regression.label)}
+            losses = {"property": regression.error(regression.read(atoms, noisy), batch)}
         else:
             losses = regression.losses(encoder, batch)
             # An energy and its forces hold at exact positions, so the denoising gets a pass of its own.

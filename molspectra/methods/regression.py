@@ -1,6 +1,6 @@
-"""Fine-tuning on labels: a property of each molecule, and forces."""
+"""Fine-tuning on labels: a property of each molecule or of each atom, and forces."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple
 
 import torch
@@ -10,17 +10,22 @@ from torch.profiler import record_function
 from torch_geometric.data import Data
 
 from molspectra._config import Configurable
+from molspectra._evaluation import evaluating
 from molspectra._repr import fields_repr
 from molspectra._validation import check_choice, check_weights
 from molspectra.distributed import global_mean
 from molspectra.encoders.protocol import Encoder
 from molspectra.features import AtomFeatures
+from molspectra.heads.element_scale import ElementScale
 from molspectra.heads.energy import differentiable, forces_of
 from molspectra.layers.precision import at_least_float32
 from molspectra.methods.encoding import encode
+from molspectra.methods.evaluation import Errors, join_errors
+from molspectra.methods.labels import labels_of, mask_of
 from molspectra.objectives.weighted_sum import WeightedSum
 
 Loss = Literal["mse", "l1", "smooth_l1"]
+Level = Literal["molecule", "atom"]
 _COMPARE = {"mse": F.mse_loss, "l1": F.l1_loss, "smooth_l1": F.smooth_l1_loss}
 
 
@@ -28,7 +33,7 @@ class Predicted(NamedTuple):
     """Predictions for a batch of molecules."""
 
     property: Tensor
-    """Property (B, 1), or (B, 3) of a vector head."""
+    """Property (B, 1), or (B, 3) of a vector head. With `level="atom"`, (N, 1) or (N, 3)."""
     forces: Tensor | None
     """Forces (N, 3) in units of the property per Å, None without forces."""
 
@@ -37,14 +42,18 @@ class Predicted(NamedTuple):
 
 
 class Regression(Configurable, nn.Module):
-    """Regression of a property of each molecule, and of forces, from an encoder's features.
+    """Regression of a property of each molecule or of each atom, and of forces, from an encoder's features.
 
     Forces are the negative gradient of the property, an energy, which conserves it. With `force_head` they are read
     from features, which is faster and does not conserve energy. Labels of NaN are unknown and left out.
 
     Args:
-        head: Property head, `head(atoms, data) -> (B, 1)`.
-        label: Field with the property, (B,) or (B, 1), or as the head predicts.
+        head: Property head, `head(atoms, data) -> (B, 1)`. With `level="atom"` one value per atom, (N, 1), from
+            :class:`~molspectra.heads.AtomHead`, or a vector, (N, 3), from :class:`~molspectra.heads.VectorHead`.
+        label: Field with the property, (B,) or (B, 1), or as the head predicts. With `level="atom"` (N,) or (N, 1).
+        level: "molecule", or "atom" for a property of each atom: chemical shifts, charges. Every atom with a label then
+            counts alike.
+        mask: Field of booleans, in the shape of the label. Labels where it is False are left out.
         forces: Field with forces (N, 3), in units of the label per Å; None for no forces.
         force_head: Head `head(atoms, data) -> (N, 3)` that replaces the gradient.
         weights: Weights of "property" and, with forces, "forces". Default: 1, or 0.2 and 0.8, the values of Coord and
@@ -52,8 +61,8 @@ class Regression(Configurable, nn.Module):
         loss: Comparison of predictions and labels.
 
     Raises:
-        ValueError: A force head comes without a label for forces, the loss is unknown, or the weights are of other
-            losses.
+        ValueError: A force head comes without a label for forces, forces are to be the gradient of a property of atoms,
+            the loss or the level is unknown, or the weights are of other losses.
 
     Example:
         >>> encoder = ms.encoders.EquivariantTransformer(32, num_layers=2, num_heads=4)
@@ -70,6 +79,8 @@ class Regression(Configurable, nn.Module):
         head: nn.Module,
         *,
         label: str = "y",
+        level: Level = "molecule",
+        mask: str | None = None,
         forces: str | None = None,
         force_head: nn.Module | None = None,
         weights: Mapping[str, float] | None = None,
@@ -78,8 +89,16 @@ class Regression(Configurable, nn.Module):
         super().__init__()
         if force_head is not None and forces is None:
             raise ValueError('force_head needs forces=, the field with their labels; got None. Say forces="forces".')
+        check_choice("level", level, ("molecule", "atom"))
+        if level == "atom" and forces is not None and force_head is None:
+            raise ValueError(
+                f'forces={forces!r} are the gradient of an energy of molecules; got level="atom". Leave forces out, or '
+                "read them from features with force_head=VectorHead(channels)."
+            )
         self.head = head
         self.label = label
+        self.level = level
+        self.mask = mask
         self.forces = forces
         self.force_head = force_head
         check_choice("loss", loss, tuple(_COMPARE))
@@ -107,14 +126,14 @@ class Regression(Configurable, nn.Module):
         """Compute the losses by name, without their sum."""
         predicted = self.predict(encoder, batch)
         with record_function("molspectra::loss"):
-            losses = {"property": self.error(predicted.property, batch, self.label)}
+            losses = {"property": self.error(predicted.property, batch)}
             if self.forces is not None:
                 assert predicted.forces is not None
-                losses["forces"] = self.error(predicted.forces, batch, self.forces)
+                losses["forces"] = self._mean_error(predicted.forces, labels_of(batch, self.forces, predicted.forces))
         return losses
 
     def predict(self, encoder: Encoder, batch: Data) -> Predicted:
-        """Predict the property of each molecule and, on request, forces.
+        """Predict the property of each molecule, or of each atom, and, on request, forces.
 
         Forces as a gradient work under `torch.no_grad()` as well. In evaluation mode they carry no graph.
         """
@@ -132,22 +151,61 @@ class Regression(Configurable, nn.Module):
                 # A loss of forces differentiates them by the weights: training needs the graph of the gradient.
                 return Predicted(energy, forces_of(energy, batch.pos, create_graph=self.training))
 
+    def evaluate(self, encoder: Encoder, batches: Iterable[Data]) -> Errors:
+        """Compare predictions with the labels of all batches, in evaluation mode, and leave both in their mode.
+
+        Args:
+            encoder: Encoder `(z, pos, batch) -> AtomFeatures`.
+            batches: Batches with labels, on the device of the encoder. NaN, and labels that the mask leaves out, do not
+                count. Put batches of a loader on a device as `(batch.to(device) for batch in loader)`.
+
+        Returns:
+            Predictions and labels, with their mean absolute error `mae`, `rmse` and `r2`.
+
+        Raises:
+            ValueError: There is no label, or labels are missing or have a wrong shape.
+        """
+        modules = [part for part in (encoder, self) if isinstance(part, nn.Module)]
+        with evaluating(*modules):
+            parts = []
+            for batch in batches:
+                predicted = self.predict(encoder, batch).property
+                parts.append((predicted, self.labels(predicted, batch)))
+        return join_errors(parts)
+
     def read(self, atoms: AtomFeatures, data: Data) -> Tensor:
         """Predict the property from the features of molecules."""
         return self.head(atoms, data)
 
-    def error(self, predicted: Tensor, batch: Data, label: str) -> Tensor:
-        """Compute the mean loss over all known labels."""
-        target = batch.get(label)
-        if target is None or target.numel() != predicted.numel():
-            got = "none" if target is None else f"{tuple(target.shape)}"
+    def error(self, predicted: Tensor, batch: Data) -> Tensor:
+        """Compute the mean loss over all known labels of the property.
+
+        Raises:
+            ValueError: The labels are missing or have another shape than the predictions, the head predicts no value
+                per atom where the level is "atom", or an atom with a label is of an element that the head's scale lacks
+                (checked for CPU tensors).
+        """
+        return self._mean_error(predicted, self.labels(predicted, batch))
+
+    def labels(self, predicted: Tensor, batch: Data) -> Tensor:
+        """Return the labels of the property in the shape and dtype of its predictions, NaN where not known."""
+        if self.level == "atom" and predicted.shape[0] != batch.pos.shape[0]:
             raise ValueError(
-                f"The batch must have the field {label!r} of shape {tuple(predicted.shape)}; got {got}. Its fields are "
-                f"{list(batch.keys())}; name another with label= or forces=."
+                f'level="atom" needs a head that predicts a value for each of {batch.pos.shape[0]} atoms; '
+                f"{type(self.head).__name__} gave {tuple(predicted.shape)}. Use heads.AtomHead or heads.VectorHead, or "
+                'level="molecule".'
             )
+        target = labels_of(batch, self.label, predicted)
+        if self.mask is not None:
+            target = target.masked_fill(~mask_of(batch, self.mask, target), torch.nan)
+        scale = getattr(self.head, "scale", None)
+        if isinstance(scale, ElementScale):
+            scale.check(batch.z, (~target.isnan()).flatten(1).any(dim=1))
+        return target
+
+    def _mean_error(self, predicted: Tensor, target: Tensor) -> Tensor:
+        known = ~target.isnan()
         predicted = at_least_float32(predicted)
-        target = target.reshape(predicted.shape).to(predicted.dtype)
-        # An unknown label takes the value of the prediction: its error and gradient are 0, without a dynamic shape.
-        unknown = target.isnan()
-        each = self.compare(predicted, torch.where(unknown, predicted.detach(), target), reduction="none")
-        return global_mean(each.sum(), (~unknown).sum(), self.training)
+        # 0 in place of both is an error and a gradient of 0, without a dynamic shape.
+        predicted, target = torch.where(known, predicted, 0.0), torch.where(known, target, 0.0)
+        return global_mean(self.compare(predicted, target, reduction="none").sum(), known.sum(), self.training)
