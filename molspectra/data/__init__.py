@@ -13,6 +13,7 @@ from molspectra.data.chemistry import (
     to_ase,
     to_rdkit,
 )
+from molspectra.data.conformer_store import Conformers, conformers
 from molspectra.data.datasets import (
     GEOM,
     MD17,
@@ -24,6 +25,7 @@ from molspectra.data.datasets import (
     PCQM4Mv2,
     StoredDataset,
     Trajectory,
+    XTBVibrations,
 )
 from molspectra.data.io import ReadMolecule, read_jcamp, read_molecules, read_peak_list, read_spectrum_table
 from molspectra.data.molecule import validate
@@ -55,6 +57,7 @@ __all__ = [
     "ArcsinhScaling",
     "AtomBudgetSampler",
     "Collate",
+    "Conformers",
     "IdentityScaling",
     "Log10Scaling",
     "LogScaling",
@@ -71,8 +74,10 @@ __all__ = [
     "StandardScaling",
     "StoredDataset",
     "Trajectory",
+    "XTBVibrations",
     "bonds_from_edges",
     "broaden",
+    "conformers",
     "from_ase",
     "from_rdkit",
     "from_smiles",

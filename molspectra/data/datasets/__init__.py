@@ -10,6 +10,7 @@ from molspectra.data.datasets.qm9s import QM9S
 from molspectra.data.datasets.qm9sp import QM9SP
 from molspectra.data.datasets.stored import Skipped, StoredDataset
 from molspectra.data.datasets.trajectory import Trajectory
+from molspectra.data.datasets.xtb_vibrations import XTBVibrations
 
 __all__ = [
     "GEOM",
@@ -23,6 +24,7 @@ __all__ = [
     "Skipped",
     "StoredDataset",
     "Trajectory",
+    "XTBVibrations",
     "read_uncharacterized",
 ]
 

@@ -1,12 +1,10 @@
 """MiniSpectra: the sample data set that is shipped with the package."""
 
-import copy
 import functools
 import operator
-from collections.abc import Callable, Mapping, Sequence
-from importlib import resources
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, ClassVar, overload
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -14,20 +12,20 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from molspectra._validation import check_choice
-from molspectra.data._html import dataset_html
+from molspectra.data.datasets.archive import MoleculeArchive
+from molspectra.data.datasets.bundled import BundledDataset
 from molspectra.spectra.axis import IR, RAMAN, UV_VIS, SpectrumAxis
 
-_SPLITS: Mapping[str, tuple[int, ...]] = MappingProxyType(
-    {"train": (0,), "validation": (1,), "val": (1,), "test": (2,), "all": (0, 1, 2)}
-)
-_SPECTRA = {"uv_vis": "uv", "ir": "ir", "raman": "raman"}  # field → key in the file
-_STICKS = {"uv_vis": ("exc", "energy", "f"), "ir": ("vib", "freq", "ir"), "raman": ("vib", "freq", "raman")}
+_ARCHIVE = MoleculeArchive("minispectra", "minispec.npz")
+_VIB = "vib", "vib_freq"
+_STICKS = {"uv_vis": ("exc", "exc_energy", "exc_f"), "ir": (*_VIB, "vib_ir"), "raman": (*_VIB, "vib_raman")}
+_SHAPES = {"uv_vis": (0.35, "gaussian"), "ir": (16.0, "lorentzian"), "raman": (16.0, "lorentzian")}
 _LABELS = ("homo", "lumo", "gap", "mu", "alpha", "zpve", "cv")
 _PBE0_LABELS = ("pbe0_homo", "pbe0_lumo", "pbe0_gap", "pbe0_mu", "pbe0_alpha", "pbe0_r2")
 _TOTALS = ("energy", "u0", "u298", "h298", "g298")  # float64: float32 resolves no more than 0.06 meV of a total energy
 
 
-class MiniSpectra(Sequence[Data]):
+class MiniSpectra(BundledDataset):
     """735 small organic molecules with computed 3D structures, UV-Vis, IR and Raman spectra and properties.
 
     1 to 9 heavy atoms of C, N, O and F, neutral, closed shell, one conformer each. Structures, vibrations and most
@@ -95,49 +93,12 @@ class MiniSpectra(Sequence[Data]):
     license: ClassVar[str] = "CC0 1.0"
     """Terms under which the data are published."""
 
-    def __init__(
-        self,
-        split: str = "train",
-        transform: Callable[[Data], Any] | None = None,
-        pre_transform: Callable[[Data], Data] | None = None,
-        pre_filter: Callable[[Data], bool] | None = None,
-    ) -> None:
-        check_choice("split", split, list(_SPLITS))
-        self.split = split
-        self.transform = transform
-        self.pre_transform = pre_transform
-        self._pre_transformed: dict[Any, Data] = {}  # shared with the views of this data set
-        self._rows = np.flatnonzero(np.isin(_arrays()["split"], _SPLITS[split]))
-        if pre_filter is not None:
-            self._rows = np.array([row for row in self._rows if pre_filter(_molecule(int(row)))], dtype=np.int64)
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    @overload
-    def __getitem__(self, index: int) -> Data: ...
-
-    @overload
-    def __getitem__(self, index: slice | Sequence[int] | Sequence[bool] | Tensor | np.ndarray) -> "MiniSpectra": ...
-
-    def __getitem__(self, index: Any) -> "Data | MiniSpectra":
-        if isinstance(index, slice):
-            return self._view(self._rows[index])
-        if isinstance(index, (list, tuple, Tensor, np.ndarray)) and np.ndim(index) > 0:
-            return self._view(self._select(np.asarray(index)))
-        try:
-            row = self._row(operator.index(index))
-        except TypeError as error:
-            raise TypeError(
-                f"index must be an integer, a slice, or a list or tensor of integers or booleans; got {index!r}."
-            ) from error
-        data = self._molecule(row)
-        return data if self.transform is None else self.transform(data)
+    archive: ClassVar[MoleculeArchive] = _ARCHIVE
 
     def sticks(self, index: int, kind: str) -> tuple[Tensor, Tensor]:
         """Return the calculated lines of a spectrum, which :func:`molspectra.data.broaden` turns into one of any width.
 
-        The stored spectra are Gaussian, fwhm 0.35 eV ("uv_vis") and Lorentzian, fwhm 16 cm^-1 ("ir", "raman").
+        The spectra of the molecules are Gaussian of fwhm 0.35 eV ("uv_vis") or Lorentzian of fwhm 16 cm^-1.
 
         Args:
             index: Position of the molecule in this view.
@@ -151,77 +112,28 @@ class MiniSpectra(Sequence[Data]):
             ValueError: `kind` is unknown.
         """
         check_choice("kind", kind, list(_STICKS))
-        table, positions, intensities = _STICKS[kind]
-        lines = _slice(table, self._row(operator.index(index)))
-        return _tensor(f"{table}_{positions}", lines), _tensor(f"{table}_{intensities}", lines)
+        return _ARCHIVE.sticks(*_STICKS[kind], self._row(operator.index(index)))
 
-    def __repr__(self) -> str:
-        functions = {"transform": self.transform, "pre_transform": self.pre_transform}
-        given = "".join(f", {name}={function}" for name, function in functions.items() if function is not None)
-        return f"MiniSpectra({self.split!r}{given}): {len(self)} molecules"
-
-    def _repr_html_(self) -> str:
-        return dataset_html(self)
-
-    def _molecule(self, row: int) -> Data:
-        if self.pre_transform is None:
-            return _molecule(row)
-        key = self.pre_transform, row
-        if key not in self._pre_transformed:
-            self._pre_transformed[key] = self.pre_transform(_molecule(row))
-        return self._pre_transformed[key].clone()
-
-    def _row(self, index: int) -> int:
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"index must lie in 0..{len(self) - 1} (or count from the end, as -1); got {index}.")
-        return int(self._rows[index])
-
-    def _select(self, index: np.ndarray) -> np.ndarray:
-        if index.size == 0:
-            return self._rows[:0]
-        if index.ndim != 1 or index.dtype.kind not in "biu":
-            raise TypeError(f"index must be one-dimensional, of integers or booleans; got {index.dtype} {index.shape}.")
-        if index.dtype.kind == "b" and len(index) != len(self):
-            raise IndexError(f"A mask must have {len(self)} entries, one per molecule; got {len(index)}.")
-        return self._rows[index] if index.dtype.kind == "b" else np.array([self._row(int(i)) for i in index])
-
-    def _view(self, rows: np.ndarray) -> "MiniSpectra":
-        view = copy.copy(self)
-        view._rows = rows
-        return view
+    def _make(self, row: int) -> Data:
+        atoms, bonds, one = _ARCHIVE.rows_of("atom", row), _ARCHIVE.rows_of("bond", row), slice(row, row + 1)
+        tensor = _ARCHIVE.tensor
+        # The file has some bonds as (j, i).
+        pairs = tensor("bond_index", bonds, torch.int64).sort(dim=1).values
+        return Data(
+            z=tensor("z", atoms, torch.int64),
+            pos=tensor("pos", atoms),
+            bond_index=pairs.t().contiguous(),
+            bond_order=tensor("bond_order", bonds),
+            mulliken_charge=tensor("charge", atoms),
+            dipole=tensor("dipole", one),
+            smiles=str(_ARCHIVE.arrays["smiles"][row]),
+            **{kind: torch.tensor(_spectrum(row, kind), dtype=torch.float32) for kind in self.axes},
+            **{key: tensor(key, one, torch.float64) for key in _TOTALS},
+            **{key: tensor(key, one) for key in (*_LABELS, *_PBE0_LABELS)},
+        )
 
 
-@functools.lru_cache(maxsize=1)
-def _arrays() -> dict[str, np.ndarray]:
-    """Read the whole file, about 20 MB, which all data sets of a process share and never change."""
-    file = resources.files(__package__) / "minispectra" / "minispec.npz"
-    with file.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-        return dict(archive)
-
-
-def _slice(table: str, row: int) -> slice:
-    """Locate the part of a ragged array that belongs to a molecule."""
-    offset = _arrays()[f"{table}_offset"]
-    return slice(int(offset[row]), int(offset[row + 1]))
-
-
-def _tensor(key: str, part: slice, dtype: torch.dtype = torch.float32) -> Tensor:
-    return torch.tensor(_arrays()[key][part], dtype=dtype)  # a copy, which a user may change
-
-
-def _molecule(row: int) -> Data:
-    atoms, bonds, one = _slice("atom", row), _slice("bond", row), slice(row, row + 1)
-    # The file has some bonds as (j, i).
-    pairs = _tensor("bond_index", bonds, torch.int64).sort(dim=1).values
-    return Data(
-        z=_tensor("z", atoms, torch.int64),
-        pos=_tensor("pos", atoms),
-        bond_index=pairs.t().contiguous(),
-        bond_order=_tensor("bond_order", bonds),
-        mulliken_charge=_tensor("charge", atoms),
-        dipole=_tensor("dipole", one),
-        smiles=str(_arrays()["smiles"][row]),
-        **{field: _tensor(key, one) for field, key in _SPECTRA.items()},
-        **{key: _tensor(key, one, torch.float64) for key in _TOTALS},
-        **{key: _tensor(key, one) for key in (*_LABELS, *_PBE0_LABELS)},
-    )
+@functools.cache  # 22 MB for all molecules, and 1 to 3 ms for each at its first access
+def _spectrum(row: int, kind: str) -> np.ndarray:
+    """Broaden the lines of a molecule, in float64, to a spectrum (1, L) float32."""
+    return _ARCHIVE.spectrum(*_STICKS[kind], row, MiniSpectra.axes[kind], *_SHAPES[kind]).numpy()
