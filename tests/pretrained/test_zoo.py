@@ -40,7 +40,7 @@ def offered(server, cache, published, monkeypatch):
 def test_the_table_is_complete():
     assert len(list_checkpoints()) == len(set(list_checkpoints())) >= 8
     methods = {checkpoint_info(name).method for name in list_checkpoints()}
-    assert {"Coord", "Frad", "SliDe", "3D-EMGP", "MolSpectra", "EMPP"} == methods
+    assert methods >= {"Coord", "Frad", "SliDe", "3D-EMGP", "MolSpectra", "EMPP"}
     for name in list_checkpoints():
         known = checkpoint_info(name)
         assert known.name == name

@@ -45,7 +45,8 @@ class ReferenceCheckpoint:
     """Gradients of SliDe's energy → normalized gradients, (N, 3), in files that denoise coordinates as well."""
     extras: Mapping[str, Tensor] = field(default_factory=dict)
     """Tensors of parts without counterpart here, by their published names: Frad's and SliDe's heads and normalizers for
-    changes of bonds, angles and torsions (trained by no loss), and for masked atoms, and scales of forces."""
+    changes of bonds, angles and torsions (trained by no loss), and for masked atoms, scales of forces, and the heads of
+    the baselines of 3D-EMGP."""
 
     def __repr__(self) -> str:
         return f"ReferenceCheckpoint({', '.join(f'{name}={text}' for name, text in self._parts().items())})"

@@ -1,4 +1,4 @@
-"""Import of the checkpoint of 3D-EMGP."""
+"""Import of the checkpoints of the 3D-EMGP repository: its own, and its baselines."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,6 +14,8 @@ from molspectra.pretrained.reference.parts import Parts
 
 # Training on several devices put this before all names.
 _PREFIX = "module."
+# Heads of the baselines: predictors of atom types, and projections of atoms, of molecules and of their augmentations.
+_BASELINE_HEADS = ("type_predictor", "projector", "node_dec", "graph_dec", "graph_dec_proj")
 
 
 def emgp_state(checkpoint: Mapping[str, Any]) -> Mapping[str, Tensor] | None:
@@ -25,7 +27,10 @@ def emgp_state(checkpoint: Mapping[str, Any]) -> Mapping[str, Tensor] | None:
 
 
 def import_emgp(state: Mapping[str, Tensor], source: str) -> ReferenceCheckpoint:
-    """Return the parts of a state dict of 3D-EMGP (Jiao et al. 2023, arXiv:2207.08824).
+    """Return the parts of a state dict of 3D-EMGP (Jiao et al. 2023, arXiv:2207.08824), or of one of its baselines.
+
+    All have the same encoder. The heads of the baselines (AttrMask, EdgePred, GCC, GPT-GNN, GraphCL, InfoGraph, JOAO,
+    JOAOv2, PosPred) have no counterpart here and are extras.
 
     Args:
         state: Tensors by their published names, `module.*`.
@@ -35,6 +40,8 @@ def import_emgp(state: Mapping[str, Tensor], source: str) -> ReferenceCheckpoint
         ValueError: tensors are missing, unexpected or of a wrong shape.
     """
     parts = Parts(state, source)
+    if not parts.has(_PREFIX + "sigmas") and not parts.has(_PREFIX + "noise_pred."):
+        return _import_baseline(parts)
     noise_scales = parts.need(_PREFIX + "sigmas")
     encoder = _encoder(parts)
     energy_head = EnergyHead(encoder.out_channels, as_released=True).eval()
@@ -55,6 +62,17 @@ def import_emgp(state: Mapping[str, Tensor], source: str) -> ReferenceCheckpoint
         noise_scale_head=noise_scale_head,
         noise_scales=noise_scales,
     )
+
+
+def _import_baseline(parts: Parts) -> ReferenceCheckpoint:
+    """Return the encoder of a baseline, and its heads as extras."""
+    encoder = _encoder(parts)
+    extras: dict[str, Tensor] = {}
+    for head in _BASELINE_HEADS:
+        prefix = f"{_PREFIX}{head}."
+        extras |= {prefix + name: tensor for name, tensor in parts.take(prefix).items()}
+    parts.refuse_misfits()
+    return ReferenceCheckpoint(encoder, hyper_parameters={}, extras=extras)
 
 
 def _encoder(parts: Parts) -> EGNN:
