@@ -27,7 +27,15 @@ from molspectra.data.datasets import (
     Trajectory,
     XTBVibrations,
 )
-from molspectra.data.io import ReadMolecule, read_jcamp, read_molecules, read_peak_list, read_spectrum_table
+from molspectra.data.io import (
+    ReadMolecule,
+    SpectrumReader,
+    read_jcamp,
+    read_molecules,
+    read_peak_list,
+    read_spectra,
+    read_spectrum_table,
+)
 from molspectra.data.molecule import validate
 from molspectra.data.store import AtomBudgetSampler, Collate, MoleculeStore, ShardedBatchSampler, write_store
 from molspectra.spectra.axis import IR, RAMAN, UV_VIS, UV_VIS_QM9S, SpectrumAxis
@@ -71,6 +79,7 @@ __all__ = [
     "ReadMolecule",
     "ShardedBatchSampler",
     "SpectrumAxis",
+    "SpectrumReader",
     "StandardScaling",
     "StoredDataset",
     "Trajectory",
@@ -88,6 +97,7 @@ __all__ = [
     "read_jcamp",
     "read_molecules",
     "read_peak_list",
+    "read_spectra",
     "read_spectrum_table",
     "resample",
     "to_ase",

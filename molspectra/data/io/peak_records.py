@@ -10,6 +10,7 @@ _BEGIN = re.compile(r"\s*(?:num ?peaks\s*[:=]\s*(\d+)|PK\$PEAK\b|BEGIN IONS)", r
 _END = re.compile(r"\s*(?:END IONS|//)", re.IGNORECASE)
 _COUNT = re.compile(r"PK\$NUM_PEAK\s*:\s*(\d+)")
 _FIELD = re.compile(r"\s*[A-Za-z_]+\w*\s*=")  # of MGF, between BEGIN IONS and the peaks
+_MIXED = re.compile(r"\s*[\d.eE+-]+,[\d.eE+-]+\s+[\d.]")
 
 
 def read_peak_record(path: Path, lines: list[str]) -> MeasuredSpectrum | None:
@@ -22,15 +23,18 @@ def read_peak_record(path: Path, lines: list[str]) -> MeasuredSpectrum | None:
     if not begins:
         return None
     if len(begins) > 1:
-        raise ValueError(f"{path}, line {begins[1] + 1}: expected one spectrum; got another. Split the file.")
+        raise ValueError(
+            f"{path}, line {begins[1] + 1}: expected one spectrum; got another. Read all of them with "
+            "molspectra.data.read_spectra, or split the file."
+        )
     counts = [match[1] for line in lines if (match := _BEGIN.match(line) or _COUNT.match(line)) and match.lastindex]
-    spectrum, columns = MeasuredSpectrum(path, [], [], []), set[int]()
+    spectrum, columns = MeasuredSpectrum(path, [], [], []), massbank_columns(lines[begins[0]])
     for number, line in enumerate(lines[begins[0] + 1 :], start=begins[0] + 2):
         if _END.match(line) or (spectrum.lines and not line.strip()):
             _refuse_rest(path, lines, number)
             break
         if line.strip() and not (_FIELD.match(line) and not spectrum.lines):
-            _append(spectrum, number, line, columns)
+            add_peaks(spectrum, number, line, columns)
     if counts and int(counts[0]) != len(spectrum.lines):
         raise ValueError(
             f"{path} must hold {counts[0]} peaks, as it says itself; found {len(spectrum.lines)}. It is damaged or "
@@ -39,16 +43,34 @@ def read_peak_record(path: Path, lines: list[str]) -> MeasuredSpectrum | None:
     return spectrum
 
 
-def _append(spectrum: MeasuredSpectrum, number: int, line: str, columns: set[int]) -> None:
+def massbank_columns(header: str) -> set[int]:
+    """Return the number of columns that a MassBank record states above its peaks, and nothing for other formats."""
+    tag, _, names = header.partition(":")
+    return {len(names.split())} if tag.strip() == "PK$PEAK" and names.strip() else set()
+
+
+def add_peaks(spectrum: MeasuredSpectrum, number: int, line: str, columns: set[int]) -> None:
     """Add the peaks of a line: position, intensity and perhaps an annotation, and the next peak after a semicolon.
 
-    The set of how many numbers the peaks have is kept, as each must have as many.
+    Args:
+        spectrum: Points so far.
+        number: Number of the line.
+        line: Its text.
+        columns: Set of how many numbers the peaks have, which is kept, as each must have as many.
+
+    Raises:
+        ValueError: a peak cannot be read. The message names the line.
     """
     for peak in filter(str.strip, re.sub(r'"[^"]*"', '""', line).split(";")):
         if has_decimal_commas(peak):
             raise ValueError(
                 f"{spectrum.path}, line {number}: numbers must have decimal points; got decimal commas in "
                 f'{line.strip()!r}. Replace them: text.replace(",", ".").'
+            )
+        if _MIXED.match(peak):
+            raise ValueError(
+                f"{spectrum.path}, line {number}: numbers must be separated by commas or by blanks; got both in "
+                f"{line.strip()!r}. Repair the line."
             )
         try:
             cells = re.split(r"[\s,:]+", peak.strip())
