@@ -1,14 +1,16 @@
 """Units that a file declares, or an argument in their place, and their agreement with the points."""
 
+import re
 import warnings
 from dataclasses import dataclass
 
 from molspectra._validation import check_choice
-from molspectra.data.io.measured_spectrum import MeasuredSpectrum
+from molspectra.data.io.measured_spectrum import MeasuredSpectrum, is_raman
 from molspectra.data.io.spectrum_units import BARE, Y_UNITS, position_unit, value_kind
 from molspectra.spectra.axis import SpectrumAxis
 
 _LARGEST_ABSORBANCE = 10.0  # spectrometers reach 6 to 8
+_MANY = 20  # points
 _LARGEST_FRACTION = 1.5  # a spectrum in percent whose largest value is below would be black
 
 
@@ -50,6 +52,9 @@ class Declared:
             unit = position_unit(text)
         except ValueError as error:
             raise ValueError(f"{self.spectrum.path}: {error} Pass x_unit.") from None
+        if unit is None:
+            self.spectrum.check_no_row_numbers(self.axis)
+        self._refuse_raman_shift(text)
         if unit == "row number":
             raise ValueError(
                 f"{self.spectrum.path}: x_column must be a column of positions; its {self.place} says {text!r}. Pass "
@@ -61,6 +66,14 @@ class Declared:
                 f"{' or '.join(map(repr, BARE[unit]))}."
             )
         return self.axis.unit if unit is None or unit in BARE else unit
+
+    def _refuse_raman_shift(self, text: str) -> None:
+        """Refuse Raman shifts as infrared wavenumbers: both are in cm^-1."""
+        if re.search(r"raman", text, re.IGNORECASE) and re.fullmatch(r"ir|infrared", self.axis.name, re.IGNORECASE):
+            raise ValueError(
+                f"{self.spectrum.path}: the spectrum must be of the kind of the axis {self.axis.name!r}; its "
+                f"{self.place} says {text!r}. Pass a Raman axis, such as molspectra.data.RAMAN, or x_unit."
+            )
 
     def y_unit(self, argument: str | None, text: str, min_transmittance: float | None) -> str:
         """Return the kind of intensities, one of `Y_UNITS`, from the argument or the text of the file.
@@ -94,18 +107,21 @@ class Declared:
                 f"{self.spectrum.path}: the {self.place} must name transmittance for min_transmittance to be used; it "
                 'names no kind of values. Pass y_unit, "transmittance" or "percent_transmittance".'
             )
-        if self.axis.unit in ("ppm", "m/z") or "raman" in self.axis.name.lower():
+        if self.axis.unit in ("ppm", "m/z") or is_raman(self.axis):
             return "intensity"
         self._refuse_large(f"the {self.place} names no kind of values, and absorbance must lie within")
         low, *_, high = ordered = sorted(self.spectrum.values)
         median = ordered[len(ordered) // 2]
-        # Most of a spectrum is empty: near 0 in absorbance, near 1 in transmittance.
-        if 0 <= low < 0.9 and 0.8 < high <= 1.2 and high - median < 0.25 * (high - low):
-            warnings.warn(
-                f"{self.spectrum.path}: the {self.place} names no kind of values; they look like transmittance, and "
-                'are taken for absorbance. Pass y_unit, "transmittance" or "absorbance".',
-                stacklevel=4,
+        # Most of a spectrum is empty: near 0 in absorbance, near the upper end in transmittance.
+        # A few points have no shape.
+        if len(ordered) >= _MANY and 0 <= low < high <= 1.2 and high - median < 0.25 * (high - low):
+            problem = (
+                f"{self.spectrum.path}: the {self.place} names no kind of values, and they look like transmittance. "
+                'Pass y_unit, "transmittance" or "absorbance".'
             )
+            if high > 0.8:
+                raise ValueError(problem)
+            warnings.warn(f"{problem} They are taken for absorbance.", stacklevel=4)
         return "absorbance"
 
     def _refuse_large(self, problem: str) -> None:

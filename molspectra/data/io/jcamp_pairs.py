@@ -8,8 +8,8 @@ from molspectra.data.io.jcamp_ordinates import has_decimal_commas, is_affn
 from molspectra.data.io.measured_spectrum import MeasuredSpectrum
 
 
-def read_jcamp_peaks(path: Path) -> tuple[MeasuredSpectrum, str]:
-    """Read a list of peaks and the text of its XUNITS.
+def read_jcamp_peaks(path: Path) -> tuple[MeasuredSpectrum, str, str]:
+    """Read a list of peaks and the texts of its XUNITS and YUNITS.
 
     Raises:
         ValueError: the file is damaged, or holds no list of peaks or several.
@@ -19,7 +19,7 @@ def read_jcamp_peaks(path: Path) -> tuple[MeasuredSpectrum, str]:
         raise ValueError(f"{path} must hold its peaks as (XY..XY); got {file.form!r}. Read curves with read_jcamp.")
     spectrum = read_pairs(file)
     check_number_of_points(file, len(spectrum.positions))
-    return spectrum, file.labels.get("XUNITS", "")
+    return spectrum, file.labels.get("XUNITS", ""), file.labels.get("YUNITS", "")
 
 
 def read_pairs(file: JCAMPFile) -> MeasuredSpectrum:

@@ -113,6 +113,36 @@ class MeasuredSpectrum:
                 stacklevel=4,
             )
 
+    def check_no_row_numbers(self, axis: SpectrumAxis) -> None:
+        """Check that positions whose unit is not stated are no numbers of rows, 0, 1, 2, … or 1, 2, 3, ….
+
+        Raises:
+            ValueError: they are, and the axis is another count.
+        """
+        x, count = self.positions, len(self.positions)
+        if count < 3 or x[0] not in (0.0, 1.0) or x != [x[0] + row for row in range(count)]:
+            return
+        if axis.step != 1 or (x[0], x[-1]) != (axis.start, axis.stop):
+            raise ValueError(
+                f"{self.path} must have a column of positions; the numbers {x[0]:g}, {x[1]:g}, {x[2]:g}, … to "
+                f"{x[-1]:g} look like those of rows. Pass x_column and y_column, or x_unit to take them for positions."
+            )
+
+    def check_possible(self, x_unit: str, axis: SpectrumAxis) -> None:
+        """Check that positions are not negative, where that is impossible, nor absolute where shifts are wanted.
+
+        Raises:
+            ValueError: one is, or they are wavelengths or energies in place of Raman shifts.
+        """
+        if is_raman(axis) and x_unit in _TO_WAVENUMBER and x_unit != "cm^-1":
+            raise ValueError(
+                f"{self.path}: Raman shifts are differences from the wavenumber of the laser; got positions in "
+                f"{x_unit}. Convert them: (1 / λ_laser - 1 / λ), in {axis.unit}."
+            )
+        if x_unit in ("nm", "um", "eV", "m/z") or (x_unit == "cm^-1" and not is_raman(axis)):
+            x = torch.tensor(self.positions, dtype=torch.float64)
+            self._refuse_where(x < 0, f"positions in {x_unit} must not be negative: drop or repair the line. Got", x)
+
     def check_peaks_on_axis(self, beyond: Tensor, x_unit: str, axis: SpectrumAxis, raises: bool) -> None:
         """Check that there are peaks, and that they lie on an axis.
 
@@ -164,6 +194,7 @@ class MeasuredSpectrum:
             ValueError: a unit cannot be converted, the points are a list of peaks or beyond the axis, or one is
                 impossible. The message names its line.
         """
+        self.check_possible(x_unit, axis)
         positions = self.converted(x_unit, axis)
         self._refuse_peaks(x_unit, positions, axis)
         values = torch.tensor(self.values, dtype=torch.float64)
@@ -297,6 +328,11 @@ class MeasuredSpectrum:
         if bool(wrong.any()):
             point = int(wrong.nonzero()[0])
             self.refuse(point, f"{problem} {float(values[point]):g}.")
+
+
+def is_raman(axis: SpectrumAxis) -> bool:
+    """Return True for an axis of Raman shifts."""
+    return "raman" in axis.name.lower()
 
 
 def _insert(values: Tensor, new: Tensor, after: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ from molspectra.spectra.axis import SpectrumAxis, check_axis
 from molspectra.spectra.broadening import broaden
 from molspectra.spectra.peaks import average_lines, bin_widths, peak_of_unit_area, sum_in_bins
 
+_BASE_PEAKS = (1.0, 100.0, 999.0, 1000.0)  # customary intensities of the highest peak
 _SHAPES = ("bins", "gaussian", "lorentzian")
 
 
@@ -79,9 +80,14 @@ def read_peak_list(
     check_choice("conserve", conserve, ("height", "area"))
     check_choice("outside", outside, ("raise", "cut"))
     _check_shape(shape, fwhm, conserve, axis)
-    spectrum, header = _read(Path(path), TableFormat(x_column, y_column, delimiter, decimal))
+    spectrum, header = _read(Path(path), TableFormat(x_column, y_column, delimiter, decimal), axis, x_unit is None)
     spectrum.check_finite()
+    if x_unit is None and not header:
+        _refuse_swapped(spectrum)
     x_unit = Declared(spectrum, axis, "file").named_x_unit(x_unit, header)
+    spectrum.check_possible(x_unit, axis)
+    if x_unit == "m/z":
+        _refuse_negative(spectrum)
     positions = spectrum.converted(x_unit, axis)
     intensities = torch.tensor(spectrum.values, dtype=torch.float64)
     beyond = (positions < axis.start - axis.step / 2) | (positions > axis.stop + axis.step / 2)
@@ -105,22 +111,48 @@ def _check_shape(shape: str, fwhm: float | None, conserve: str, axis: SpectrumAx
         )
 
 
-def _read(path: Path, form: TableFormat) -> tuple[MeasuredSpectrum, str]:
+def _read(path: Path, form: TableFormat, axis: SpectrumAxis, with_unit: bool) -> tuple[MeasuredSpectrum, str]:
     """Read the peaks and the text that names the unit of their positions."""
     lines = read_lines(path)
     if is_jcamp(lines):
-        return read_jcamp_peaks(path)
+        spectrum, x_header, y_header = read_jcamp_peaks(path)
+        _refuse_transmittance(path, y_header)
+        return spectrum, x_header
     record = read_peak_record(path, lines)
     if record is not None:
         return record, "m/z"
     table = read_table(path, form)
-    x_header, y_header = column_headers(table, form)
-    if "transmittance" in (value_kind(y_header) or ""):
+    x_header, y_header = column_headers(table, form, axis.unit, with_unit=with_unit, with_kind=True)
+    _refuse_transmittance(path, y_header)
+    return table.spectrum, x_header
+
+
+def _refuse_transmittance(path: Path, header: str) -> None:
+    if "transmittance" in (value_kind(header) or ""):
         raise ValueError(
-            f"{path}: peaks must have heights or areas; the header says {y_header!r}, which is low where light is "
+            f"{path}: peaks must have heights or areas; the file says {header!r}, which is low where light is "
             "absorbed. Convert the values to absorbance, -log10 T."
         )
-    return table.spectrum, x_header
+
+
+def _refuse_swapped(spectrum: MeasuredSpectrum) -> None:
+    """Refuse intensities in front of ascending positions, in a file that names neither."""
+    x, y = spectrum.positions, spectrum.values
+    ascending = len(y) > 2 and all(low < high for low, high in zip(y, y[1:], strict=False))
+    if ascending and max(x) in _BASE_PEAKS and x not in (sorted(x), sorted(x, reverse=True)):
+        raise ValueError(
+            f"{spectrum.path} names no columns; the first looks like intensities (at most {max(x):g}, in no order), "
+            "and the second like positions (ascending). Pass x_column=1, y_column=0, or x_unit to take them as they "
+            "are."
+        )
+
+
+def _refuse_negative(spectrum: MeasuredSpectrum) -> None:
+    for point, value in enumerate(spectrum.values):
+        if value < 0:
+            spectrum.refuse(
+                point, f"intensities of a mass spectrum must not be negative; got {value:g}. Drop the peak."
+            )
 
 
 def _spectrum(

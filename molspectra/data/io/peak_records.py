@@ -1,5 +1,6 @@
 """Records of mass spectra in the text formats MSP, MGF and MassBank."""
 
+import math
 import re
 from pathlib import Path
 
@@ -75,6 +76,8 @@ def add_peaks(spectrum: MeasuredSpectrum, number: int, line: str, columns: set[i
         try:
             cells = re.split(r"[\s,:]+", peak.strip())
             position, intensity = (float(cell.replace("_", "?")) for cell in cells[:2])
+            if not (math.isfinite(position) and math.isfinite(intensity)):
+                raise ValueError("position and intensity must be finite")
             columns.add(sum(is_affn([cell]) for cell in cells))
             if len(columns) > 1:
                 raise ValueError("a number is broken, missing or added")

@@ -11,7 +11,8 @@ from torch import Tensor
 from molspectra._validation import check_choice
 from molspectra.data.io.column_headers import column_headers
 from molspectra.data.io.declared_units import Declared
-from molspectra.data.io.text_table import TableFormat, read_table
+from molspectra.data.io.keyed_headers import stated_count
+from molspectra.data.io.text_table import TableFormat, TextTable, read_table
 from molspectra.spectra.axis import SpectrumAxis, check_axis
 from molspectra.spectra.resampling import OUTSIDE
 
@@ -91,8 +92,9 @@ def read_spectrum_table(
     table = read_table(Path(path), form)
     x_header, y_header = ("", "")
     if x_unit is None or y_unit is None:
-        x_header, y_header = column_headers(table, form, with_kind=y_unit is None)
+        x_header, y_header = column_headers(table, form, axis.unit, with_unit=x_unit is None, with_kind=y_unit is None)
     table.spectrum.check()
+    _check_count(table)
     declared = Declared(table.spectrum, axis, "header")
     return table.spectrum.on_axis(
         axis,
@@ -102,3 +104,17 @@ def read_spectrum_table(
         outside,
         conserve_area,
     )
+
+
+def _check_count(table: TextTable) -> None:
+    """Check that no point is missing, in files whose header counts them.
+
+    Raises:
+        ValueError: the number differs.
+    """
+    count, found = stated_count(table.header), len(table.spectrum.positions)
+    if count is not None and found != count:
+        raise ValueError(
+            f"{table.spectrum.path} must hold {count} points, as its header says; found {found}. It is damaged or "
+            "truncated: fetch it again."
+        )

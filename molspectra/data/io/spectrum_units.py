@@ -45,6 +45,13 @@ _BARE_WORDS = {
 }
 _ROW_NUMBER = r"#|no\.?|nr\.?|n|i|idx|index|row|point|points|number|unnamed: ?0"
 
+# Quantities over which other measurements are made, and columns that count.
+_OTHERS = (
+    r"(?:2|two)[ -]?(?:th(?:eta)?(?![a-z])|θ)|theta|θ|"
+    r"(?<![a-z])(?:tth|angles?|winkel|time|zeit|retention|temperature|temperatur|potential|voltage|spannung|channels?|kanal|pixels?|scans?|pressure|druck|concentration|konzentration|depth|"
+    r"distance|field|volume|dose|d[ -]?spacing|scattering vector)(?![a-z])"
+)
+
 _UNCONVERTED = (
     r"(?<![a-z])f ?\(r|single ?beam|ellipticity|dichroism|mdeg|(?<![a-z])mod(?![a-z])|"
     r"reflect|kubelka|remission|% ?r(?![a-z])|(?<![a-z])r ?[(\[]? ?%|1 ?/ ?r(?![a-z])|absorptance"
@@ -55,8 +62,8 @@ _TRANSMITTANCE = r"transmi|durchl[aä]ss|% ?tr?(?:ans)?(?![a-z])|(?<![a-z])t ?[(
 _COEFFICIENT = r"absorptivit|coefficient|molar|mol|epsilon|ε|cross.section"
 _ABSORBANCE = r"absorb(?:ance|anz)|absorption|extin[kc]tion|optical density|(?<![a-z])abs(?![a-z])"
 _INTENSITY = (
-    r"intens|count|(?<![a-z])cps|signal|abundance|emission|fluoresc|luminesc|raman(?! ?shift)|irradiance|radiance|power"
-    r"|oscillator|arbitrary|(?<![a-z])(?:int|arb|a\. ?u)(?![a-z])"
+    r"intens|count|(?<![a-z])cnts?(?![a-z])|(?<![a-z])cps|signal|abundance|emission|fluoresc|luminesc"
+    r"|raman(?! ?shift)|irradiance|radiance|power|oscillator|arbitrary|(?<![a-z])(?:int|arb|a\. ?u)(?![a-z])"
 )
 _ABBREVIATIONS = {
     **dict.fromkeys(("a", "od"), "absorbance"),
@@ -69,8 +76,8 @@ def position_unit(text: str) -> str | None:
     """Read the unit of positions from a header, a label or an argument.
 
     Returns:
-        "cm^-1", "nm", "um", "eV", "ppm" or "m/z", another unit as it is named, a key of `BARE` for a quantity without
-        its unit, "row number", or None for a text that says nothing about units.
+        "cm^-1", "nm", "um", "eV", "ppm" or "m/z", another unit or quantity as it is named, a key of `BARE` for a
+        quantity without its unit, "row number", or None for a text that says nothing about units.
 
     Raises:
         ValueError: the text has two units.
@@ -91,7 +98,14 @@ def position_unit(text: str) -> str | None:
         return bracket.group(1).strip()
     if re.fullmatch(_ROW_NUMBER, plain):
         return "row number"
-    return quantity or next((name for name, pattern in _BARE_WORDS.items() if re.search(pattern, plain)), None)
+    named = quantity or next((name for name, pattern in _BARE_WORDS.items() if re.search(pattern, plain)), None)
+    other = re.search(_OTHERS, plain)
+    return named or (other[0] if other else None)
+
+
+def is_unit(name: str | None) -> bool:
+    """Return True for what `position_unit` reads from a text that surely is about positions of a spectrum."""
+    return name in _UNITS or name in BARE
 
 
 def is_position(text: str) -> bool:
@@ -99,7 +113,7 @@ def is_position(text: str) -> bool:
     if value_kind(text) is not None:
         return False
     plain = _without_values(_plain(text))
-    named = [*_CUSTOMARY.values(), *_BARE_WORDS.values()]
+    named = [*_CUSTOMARY.values(), *_BARE_WORDS.values(), _OTHERS]
     named += [rf"(?<!/){unit}" for unit in _UNITS.values()]  # "W/cm^2/nm" is an intensity
     return re.fullmatch(_ROW_NUMBER, plain) is not None or any(re.search(pattern, plain) for pattern in named)
 

@@ -1,5 +1,6 @@
 """Text files of users, in whatever encoding and with whatever line ends."""
 
+import codecs
 import re
 from pathlib import Path
 from typing import IO
@@ -48,21 +49,36 @@ def to_int(text: str) -> int:
 
 
 def read_lines(path: str | Path) -> list[str]:
-    """Read the lines of a text file in UTF-8 or, failing that, Latin-1.
+    """Read the lines of a text file in UTF-8, in UTF-16 with its mark or, failing both, in Latin-1.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is binary, or text in UTF-16.
+        ValueError: it is a folder, binary, or text in UTF-16 without a mark.
     """
+    refuse_folder(Path(path))
     content = Path(path).read_bytes()
-    if b"\0" in content:
-        raise ValueError(f"{path} must be a text file in UTF-8 or Latin-1; it has zero bytes. Save it as plain text.")
     try:
-        text = content.decode("utf-8-sig")
+        is_utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        text = content.decode("utf-16" if is_utf16 else "utf-8-sig")
     except UnicodeDecodeError:
         text = content.decode("latin-1")
+    if "\0" in text:
+        raise ValueError(
+            f"{path} must be a text file in UTF-8, Latin-1, or UTF-16 with its mark; it has zero bytes. Save it as "
+            "plain text."
+        )
     # str.splitlines also breaks at control characters that are letters in old encodings.
     return re.split(r"\r\n|\r|\n", text)
+
+
+def refuse_folder(path: Path) -> None:
+    """Refuse a folder in the place of a file.
+
+    Raises:
+        ValueError: it is one.
+    """
+    if path.is_dir():
+        raise ValueError(f"{path} must be a file; it is a folder. Read each of its files: sorted(path.iterdir()).")
 
 
 def open_text(path: Path) -> IO[str]:

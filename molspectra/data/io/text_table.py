@@ -2,13 +2,15 @@
 
 import csv
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from molspectra.data.io.measured_spectrum import MeasuredSpectrum
 from molspectra.data.io.text import are_decimal_commas, is_decimal, read_lines, to_float
 
 _COMMENT = re.compile(r"\s*(?:#|%(?![A-Za-z ]*T)|!|//)")
+# ">>>>>Begin Spectral Data<<<<<", "XYDATA", "[Data]" and "#DATA" begin the data of some instruments.
+_BEGIN = re.compile(r"\s*(?:>{3,}\s*begin\b.*|xydata|#data|\[(?:xy ?)?data\])[\s,;]*", re.IGNORECASE)
 # ">>>>>End Processed Spectral Data<<<<<" and "[Comments]" end the data of some instruments.
 _FOOTER = re.compile(r"\s*(?:>{3,}|\[[^\]]*\]\s*$)")
 # A cell that was meant to be a number: with separators of thousands, blanks, or letters in place of digits.
@@ -46,8 +48,11 @@ class TableFormat:
             return [cell.strip().strip('"') for cell in line.strip().split(delimiter)]
         if '"' in line and len(delimiter) == 1:
             try:
-                return [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter, skipinitialspace=True))]
-            except csv.Error:  # such as a quote that is never closed, before a very long text
+                return [
+                    cell.strip()
+                    for cell in next(csv.reader([line], delimiter=delimiter, skipinitialspace=True, strict=True))
+                ]
+            except csv.Error:  # such as a quote that is never closed
                 pass
         return [cell.strip() for cell in line.split(delimiter)]
 
@@ -69,12 +74,14 @@ class TextTable:
     Attributes:
         spectrum: Points in the two columns.
         header: Lines of text above the points, from top to bottom, without the marks of comments.
+        footer: Lines of text below the points.
         num_columns: Cells in a line of points.
         first: First line of points.
     """
 
     spectrum: MeasuredSpectrum
     header: list[str]
+    footer: list[str] = field(default_factory=list)
     num_columns: int = 0
     first: str = ""
 
@@ -90,12 +97,12 @@ def read_table(path: Path, form: TableFormat) -> TextTable:
     table = TextTable(MeasuredSpectrum(path, [], [], []), [])
     if is_jcamp(lines):
         raise ValueError(f"{path}: got a JCAMP-DX file, no table. Read it with read_jcamp.")
+    begin = max((number for number, line in enumerate(lines, start=1) if _BEGIN.fullmatch(line)), default=0)
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
-        if _COMMENT.match(line):
-            if not table.spectrum.lines:
-                table.header.append(re.sub(r"^[\s#%!/]+", "", line))
+        if number <= begin or _COMMENT.match(line):
+            (table.footer if table.spectrum.lines else table.header).append(_without_mark(line))
             continue
         point = _point(path, number, line, form)
         if point is not None:
@@ -104,11 +111,17 @@ def read_table(path: Path, form: TableFormat) -> TextTable:
             table.header.append(line)
         elif _is_footer(lines, number - 1):
             _refuse_points(path, lines, number, form)
+            table.footer += lines[number - 1 :]
             break
         else:
             raise _unreadable(path, number, line, form)
     _refuse_commas_of_either_kind(table, lines, form)
     return table
+
+
+def _without_mark(line: str) -> str:
+    """Return a line without the mark of a comment. "%R" is a unit."""
+    return re.sub(r"^\s*(?:[#!/]|%(?! ?[A-Za-z]\s*$))[\s#%!/]*", "", line)
 
 
 def is_jcamp(lines: list[str]) -> bool:

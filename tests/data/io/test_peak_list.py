@@ -111,7 +111,7 @@ def test_peaks_beyond_the_axis(tmp_path):
         ("", "must hold at least one peak; found none"),
         ("m/z,I\n20,nan\n", "line 2: position and value must be finite"),
         ("m/z,I\n20,x\n", "line 2: expected numbers in columns 0 and 1"),
-        ("m/z,%T\n20,50\n", "peaks must have heights or areas; the header says '%T'"),
+        ("m/z,%T\n20,50\n", "peaks must have heights or areas; the file says '%T'"),
         ("nm,I\n20,50\n", r"x_unit must be the unit of the axis \('m/z' of 'ms'\).*; got 'nm'"),
         ("m/z,I\n200,50\n300,1\n", "must overlap with the axis 'ms': the file spans 200 to 300 m/z, the axis 0 to 60"),
         ("I,m/z\n20,50\n", "y_column=1 must be a column of intensities; its header says 'm/z'"),
@@ -128,11 +128,28 @@ def test_peaks_beyond_the_axis(tmp_path):
         (jcamp("15,0;1,0"), "must hold 7 points|decimal commas"),
         (jcamp("15,1\n##PEAK TABLE=(XY..XY)\n15,1"), "expected one spectrum; got another"),
         ("\x00", "zero bytes"),
+        ("1,43.0,100\n2,58.1,45\n3,15.0,30\n", "the numbers 1, 2, 3, … to 3 look like those of rows. Pass x_column"),
+        ("0 43\n1 58\n2 15\n", "the numbers 0, 1, 2, … to 2 look like those of rows"),
+        ("100,15\n45,29\n70,31\n", r"the first looks like intensities \(at most 100, in no order\).* x_column=1"),
+        ("m/z,I\n-0.4,3\n43,100\n", "line 2: positions in m/z must not be negative"),
+        (MSP.replace("15.02", "-15.02"), "line 4: positions in m/z must not be negative"),
+        (MSP.replace("10.0", "-10.0"), "line 4: intensities of a mass spectrum must not be negative; got -10"),
+        (MSP.replace("10.0", "nan"), "line 4: expected a position and an intensity; got '15.02 nan'"),
+        (MSP.replace("10.0", "1e400"), "line 4: expected a position and an intensity; got '15.02 1e400'"),
+        (jcamp("15,1").replace("RELATIVE ABUNDANCE", "% TRANSMITTANCE").replace("=7", "=1"), "heights or areas"),
+        ("# mass to charge in nm\n# a\n# b\n# c\n20 3\n", "the header must say above the column of positions"),
     ],
 )
 def test_clear_errors(tmp_path, text, match):
     with pytest.raises(ValueError, match=match):
         read_peak_list(write(tmp_path, text), AXIS)
+
+
+def test_a_unit_takes_doubtful_positions_as_they_are(tmp_path):
+    for text in ("1,5\n2,3\n3,2\n", "100,15\n45,29\n70,31\n"):
+        assert read_peak_list(write(tmp_path, text), SpectrumAxis("ms", 0, 200, 1, "m/z"), x_unit="m/z").sum() > 9
+    first = read_peak_list(write(tmp_path, "a,b\n1,5\n2,-3\n"), SpectrumAxis("nmr", 0, 5, 1, "ppm"))
+    assert first.tolist() == [[0, 5, -3, 0, 0, 0]]  # signals of NMR may be negative
 
 
 @pytest.mark.parametrize(

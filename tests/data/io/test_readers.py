@@ -120,7 +120,7 @@ def test_outside_and_area(write):
         ("1000,5;0,1\n1005,5;0,2\n", "line 1: numbers must have decimal points; got decimal commas"),
         ("x\ty\n1000\t0,1\n1005\t0,2\n", "line 2: numbers must have decimal points"),
         ("x y\n1000,0 1e-1\n", "line 2: numbers must have decimal points"),
-        (b"\xff\xfe1\x000\x00", "must be a text file in UTF-8 or Latin-1; it has zero bytes"),
+        (b"1\x000\x00", "must be a text file in UTF-8, Latin-1, or UTF-16 with its mark; it has zero bytes"),
     ],
 )
 def test_damaged_tables(write, content, match):

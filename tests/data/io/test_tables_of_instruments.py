@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import constants
 
-from molspectra.data import IR, RAMAN, UV_VIS, SpectrumAxis, read_spectrum_table
+from molspectra.data import IR, RAMAN, UV_VIS, SpectrumAxis, read_jcamp, read_peak_list, read_spectrum_table
 
 X = np.arange(4050.0, 440.0, -10.0)
 A = 0.05 + 0.9 * np.exp(-(((X - 1700) / 60) ** 2)) + 0.4 * np.exp(-(((X - 2950) / 90) ** 2))
@@ -50,6 +50,13 @@ CARY = (
     + "\nSample1\nCollection Time: 1/5/2026\nScan Rate (nm/min),600.0\n\nMethod: scan\n"
 )
 
+# Numbers stand above the data, and the last part of the header names the two units.
+PERKIN_ELMER = (
+    "PE IR       SUBTECH     SPECTRUM    ASCII       PEDS 4.00\n-1\nacetone.sp\n26/01/05\n10:33:05.00\nname\n\n0\n"
+    "#HDR\n4050.000000\n450.000000\n#GR\n{}\n{}\n1.000000\n0.000000\n-10.000000\n361\n#DATA\n"
+)
+HORIBA = "#Acq. time (s)=\t10\n#AxisUnit[0]=\t{}\n#AxisType[1]=\tSpectr\n#AxisUnit[1]=\t{}\n#Laser (nm)=\t532\n"
+
 
 @pytest.mark.parametrize(
     ("text", "axis", "arguments"),
@@ -81,6 +88,19 @@ CARY = (
         ('"Ethanol - RawData"\n"Wavelength nm.","Abs."\n' + rows(NM, UV), UV_VIS, {}),
         (OCEAN, UV_VIS, {"x_unit": "nm"}),
         (CARY, UV_VIS, {}),
+        (PERKIN_ELMER.format("CM-1", "%T") + rows(X, 100 * T, TAB), IR, {}),
+        (PERKIN_ELMER.format("NM", "A") + rows(NM, UV, TAB), UV_VIS, {}),
+        (HORIBA.format("Abs", "1/cm") + rows(X, A, TAB), IR, {}),
+        (HORIBA.format("%T", "nm") + rows(NM, 100 * 10**-UV, TAB), UV_VIS, {}),
+        ("TITLE,\nXUNITS,1/CM\nYUNITS,%T\nNPOINTS,361\nXYDATA\n" + rows(X, 100 * T), IR, {}),
+        ("[Header]\nScans\t16\nX Unit\t1/cm\nY Unit\t%T\n1 2\n[Data]\n" + rows(X, 100 * T, TAB), IR, {}),
+        ("# x: wavenumber [cm-1]\n# y: transmittance [%]\n" + rows(X, 100 * T), IR, {}),
+        ("# Column 1: wavelength (nm)\n# Column 2: absorbance\n" + rows(NM, UV), UV_VIS, {}),
+        ("# col 0: wavelength (nm)\n# col 1: transmittance\n# a\n# b\n" + rows(NM, 10**-UV), UV_VIS, {}),
+        (rows(X, T) + "\n[Comments]\nXUNITS\t1/CM\nYUNITS\tTRANSMITTANCE\n", IR, {}),
+        ("XAxis mode: Wavelengths\nX: 12.5\n>>>>>Begin Data<<<<<\n" + rows(NM, UV), UV_VIS, {"x_unit": "nm"}),
+        ("acetone (neat)\n" + rows(), IR, {}),
+        ("Time: 12 s\nIntegration time\n" + rows(), IR, {}),
     ],
 )
 def test_right_values(tmp_path, text, axis, arguments):
@@ -89,6 +109,18 @@ def test_right_values(tmp_path, text, axis, arguments):
     spectrum = read_spectrum_table(path, axis, **arguments)[0]
     expected = ULTRAVIOLET if axis is UV_VIS else INFRARED
     np.testing.assert_allclose(spectrum.numpy(), expected, atol=2e-6)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "latin-1"])
+def test_encodings(tmp_path, encoding):
+    (tmp_path / "spectrum.txt").write_bytes(("µm\tAbs.\n" + rows(1e4 / X, A, TAB)).encode(encoding))
+    np.testing.assert_allclose(read_spectrum_table(tmp_path / "spectrum.txt", IR)[0].numpy(), INFRARED, atol=2e-6)
+
+
+@pytest.mark.parametrize("read", [read_spectrum_table, read_jcamp, read_peak_list])
+def test_folders_are_refused(tmp_path, read):
+    with pytest.raises(ValueError, match="must be a file; it is a folder"):
+        read(tmp_path, IR)
 
 
 def test_arbitrary_intensities_need_no_name(tmp_path):
@@ -133,7 +165,7 @@ def test_arbitrary_intensities_need_no_name(tmp_path):
             IR,
             "says 'wavenumber'.* x_column=1, y_column=2",
         ),
-        ("nm,counts\n" + rows(NM[140:180], NM[140:180]), RAMAN, "file spans .* nm, .* pass x_unit, or another axis"),
+        ("nm,counts\n" + rows(NM[140:180], NM[140:180]), RAMAN, "Raman shifts are .*; got positions in nm"),
         ("cm-1,Absorbance or Transmittance\n" + rows(), IR, "got 'Absorbance or Transmittance'"),
         (
             "Mode: Transmission\n" + rows(X, T),
@@ -168,6 +200,35 @@ def test_arbitrary_intensities_need_no_name(tmp_path):
         ("26 1\n27 2\n28 3\n29 3\n30 1\n31 9\n41 1\n42 1\n43 2\n44 1\n45 3\n46 1\n", MASS, "are 1 to 10 apart"),
         ("43 10\n58 100\n", MASS, "as peaks are"),
         ("1050 1\n1715 2\n2950 1\n2980 1\n3400 3\n", IR, "are 30 to 1235 apart, as peaks are"),
+        *(
+            (f"{name},I\n" + rows(), IR, f"got '{quantity}'")
+            for name, quantity in [
+                ("2theta", "2theta"),
+                ("2θ", "2θ"),
+                ("Angle", "angle"),
+                ("Time", "time"),
+                ("Retention time", "retention"),
+                ("Temperature", "temperature"),
+                ("Potential/V", "potential"),
+                ("Channel", "channel"),
+                ("pixel", "pixel"),
+            ]
+        ),
+        ("nm,Temperature,Abs\n" + rows(NM, UV, "{:g},20,{:g}"), UV_VIS, "says 'Temperature'.*x_column=0, y_column=2"),
+        (rows(range(4000), np.ones(4000)), IR, r"the numbers 0, 1, 2, … to 3999 look like those of rows"),
+        ("".join(f"{i + 1},{x},{a}\n" for i, (x, a) in enumerate(zip(X, A, strict=True))), IR, "like those of rows"),
+        ("# wavelength (nm)\n# a\n# b\n# c\n# d\n" + rows(), IR, r"elsewhere, in 'wavelength \(nm\)'. Pass x_unit"),
+        ("# Raman\n# nm\n# a\n# b\n# c\n" + rows(), RAMAN, "elsewhere, in 'nm'. Pass x_unit"),
+        ("nm,counts\n" + rows(X), RAMAN, "Raman shifts are differences from the wavenumber of the laser"),
+        ("Raman shift (cm-1),counts\n" + rows(), IR, "of the kind of the axis 'ir'; its header says 'Raman shift"),
+        (rows(X[::-1] - 1000), IR, "line 1: positions in cm\\^-1 must not be negative.* Got -550"),
+        (rows(X, T), IR, 'look like transmittance. Pass y_unit, "transmittance" or "absorbance"'),
+        (rows(X, 0.95 + 0.05 * T), IR, "look like transmittance"),
+        (rows(X, 100 * T) + "\nUNITS\nY %T\n", IR, "got 'Y %T', and nothing above the column of values"),
+        ('4050,"0.1\n' + rows(X[1:], A[1:]), IR, "line 1: expected numbers in columns 0 and 1"),
+        ("NPOINTS\t400\nXYDATA\n" + rows(), IR, "must hold 400 points, as its header says; found 361"),
+        (PERKIN_ELMER.format("CM-1", "%R") + rows(X, 100 * T, TAB), IR, "got '%R'"),
+        (rows().replace("0.05", "1e400", 1), IR, "line 1: position and value must be finite; got 4050 and inf"),
     ],
 )
 def test_clear_errors(tmp_path, text, axis, match):
@@ -195,7 +256,7 @@ def test_refused_arguments(tmp_path, arguments, match):
 @pytest.mark.parametrize(
     ("text", "match"),
     [
-        (rows(X, T), "they look like transmittance, and are taken for absorbance. Pass y_unit"),
+        (rows(X, 0.6 * T), "they look like transmittance. Pass y_unit, .* They are taken for absorbance"),
         (rows(NM[140:180], A[:40]), r"range of 545 to 642.5 covers 3% of the axis 'ir'"),
         (
             rows(NM, UV),
