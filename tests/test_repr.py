@@ -83,8 +83,10 @@ class TestSettings:
             if isinstance(getattr(package, name), type) and issubclass(getattr(package, name), ms.Configurable)
         ]
         assert len(parts) > 12
+        shifts = ms.spectra.PeakBins(ms.data.PeakAxis("c_nmr", "ppm", (-20, 240)))
+        needed = {ms.objectives.WeightedSum: {"a": 1.0}, ms.objectives.MaskedPeakLoss: {"c_nmr": shifts}}
         for cls in parts:
-            part = cls({"a": 1.0}) if cls is ms.objectives.WeightedSum else cls()
+            part = cls(needed[cls]) if cls in needed else cls()
             shown = repr(part)
             assert shown.startswith(f"{cls.__name__}(")
             for name, value in part.config.items():

@@ -16,7 +16,7 @@ from molspectra._validation.arguments import (
 )
 from molspectra._validation.bonds import check_bonds, refuse_bonds
 from molspectra._validation.molecules import check_fields, check_molecules, check_positions
-from molspectra._validation.peaks import check_peaks, check_precursor
+from molspectra._validation.peaks import check_peak_mask, check_peaks, check_precursor
 from molspectra._validation.spectra import check_spectra, lengths_of
 from molspectra._validation.tensors import check_context, check_dtype, check_same_shape, check_tensor
 from molspectra._validation.values import values_are_free
@@ -31,6 +31,7 @@ __all__ = [
     "check_heads",
     "check_module_names",
     "check_molecules",
+    "check_peak_mask",
     "check_peaks",
     "check_positions",
     "check_precursor",

@@ -68,6 +68,24 @@ def check_precursor(name: str, precursor: Tensor) -> None:
             )
 
 
+def check_peak_mask(kind: str, hidden: Tensor | None, present: Tensor) -> None:
+    """Check a mask over peaks (B, K), or None for no mask.
+
+    Raises:
+        TypeError: it is not bool.
+        ValueError: it has another shape.
+    """
+    if hidden is None:
+        return
+    if hidden.dtype != torch.bool:
+        raise TypeError(f"masked[{kind!r}] must be bool, True where hidden; got {hidden.dtype}.")
+    if hidden.shape != present.shape:
+        raise ValueError(
+            f"masked[{kind!r}] must have shape {tuple(present.shape)}, a value for each peak; got {tuple(hidden.shape)}"
+            ". If an axis keeps the strongest peaks, draw the mask for specformer.prepare(spectra)."
+        )
+
+
 def _check_values(name: str, peaks: Tensor, axis: Any) -> None:
     d = axis.num_positions
     columns = peaks[..., : d + 1]

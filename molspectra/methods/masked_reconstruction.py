@@ -11,24 +11,24 @@ from torch_geometric.data import Data
 from molspectra._config import Configurable
 from molspectra.encoders.protocol import Encoder
 from molspectra.methods.specformer_inside import specformer_inside
-from molspectra.objectives.masked_patch import MaskedPatchLoss
-from molspectra.spectra.masking import PatchMask
-from molspectra.spectra.patch_decoder import PatchDecoder
+from molspectra.methods.spectrum_modelling import SpectrumModelling
 from molspectra.spectra.prepared import PreparedSpectra
 
 Spectra: TypeAlias = Data | Mapping[str, Any] | PreparedSpectra
 
 
-class MaskedReconstruction(Configurable, nn.Module):
+class MaskedReconstruction(Configurable, SpectrumModelling):
     """Masked modelling of spectra, L_reconstruction of MolSpectra (Wang et al., ICLR 2025, arXiv:2502.16284) alone.
 
-    SpecFormer reads spectra with hidden intervals, and a linear map per kind reconstructs them from its tokens. No
-    molecule is encoded, so that spectra without geometries can pre-train SpecFormer. Both call forms give the same
-    losses: `method(batch)`, and `method(encoder, batch)` as of all methods, which ignores the encoder.
+    SpecFormer reads spectra with hidden intervals, and a linear map per kind reconstructs them from its tokens. In
+    lists of peaks it predicts the positions of hidden peaks, as a distribution, and their intensities (see
+    :class:`~molspectra.spectra.PeakDecoder` and :class:`~molspectra.objectives.MaskedPeakLoss`). No molecule is
+    encoded, so that spectra without geometries can pre-train SpecFormer. Both call forms give the same losses:
+    `method(batch)`, and `method(encoder, batch)` as of all methods, which ignores the encoder.
 
     Args:
         specformer: :class:`~molspectra.spectra.SpecFormer`, also within a wrapper.
-        mask_ratio: Masked share of each spectrum.
+        mask_ratio: Masked share of each spectrum, and of each list of peaks.
         mask_mode: "interval" or "patch" (as released). See :class:`~molspectra.spectra.PatchMask`.
 
     Raises:
@@ -49,10 +49,7 @@ class MaskedReconstruction(Configurable, nn.Module):
         super().__init__()
         inside = specformer_inside(specformer)
         self.specformer = specformer
-        self.mask = PatchMask(inside.patchers, mask_ratio, mask_mode)
-        patch_len = {kind: patcher.patch_len for kind, patcher in inside.patchers.items()}
-        self.reconstruct = PatchDecoder(inside.hidden_channels, patch_len)
-        self.reconstruction = MaskedPatchLoss(inside.patchers)
+        self._build(inside, mask_ratio, mask_mode)
 
     def forward(
         self,
@@ -65,8 +62,8 @@ class MaskedReconstruction(Configurable, nn.Module):
         Args:
             encoder: Ignored, and None for none. All methods share one call form. A call with one argument takes it as
                 the batch.
-            batch: Molecules with a (B, L) field for some kinds of spectrum, or a dict of these. Rows of NaN and absent
-                kinds are missing spectra.
+            batch: Molecules with a (B, L) or (B, K, d + 1) field for some kinds of spectrum, or a dict of these. Rows
+                of NaN and absent kinds are missing spectra.
             generator: Source of randomness, on the batch's device.
 
         Returns:
@@ -85,11 +82,10 @@ class MaskedReconstruction(Configurable, nn.Module):
         specformer = specformer_inside(self.specformer)
         prepared = specformer.prepare(spectra)
         with record_function("molspectra::mask"):
-            masked = self.mask(prepared, generator)
+            masked = self._hide(prepared, generator)
         features = self.specformer(prepared, masked)
         with record_function("molspectra::loss"):
-            reconstructed = self.reconstruct(specformer.split(features.tokens))
-            loss = self.reconstruction(reconstructed, specformer.patches(prepared), masked)
+            loss = self._compare(specformer, features, prepared, masked)
             # The weights of the embedding get gradients of 0, so that DistributedDataParallel does not wait for them.
             loss = loss + 0.0 * features.embedding.sum()
         return {"loss": loss, "reconstruction": loss}

@@ -14,14 +14,12 @@ from molspectra._validation import check_positions, check_weights
 from molspectra.encoders.protocol import Encoder
 from molspectra.methods.pretext_task import PretextTask
 from molspectra.methods.specformer_inside import specformer_inside
+from molspectra.methods.spectrum_modelling import SpectrumModelling
 from molspectra.objectives.infonce import InfoNCELoss
-from molspectra.objectives.masked_patch import MaskedPatchLoss
 from molspectra.objectives.weighted_sum import WeightedSum
-from molspectra.spectra.masking import PatchMask
-from molspectra.spectra.patch_decoder import PatchDecoder
 
 
-class MolSpectra(Configurable, nn.Module):
+class MolSpectra(Configurable, SpectrumModelling):
     """Pre-training with energy spectra (Wang et al., ICLR 2025, arXiv:2502.16284), its second stage.
 
     L = w₁ L_denoising + w₂ L_contrastive + w₃ L_reconstruction, from one pass of each encoder. The 3D encoder reads the
@@ -38,7 +36,7 @@ class MolSpectra(Configurable, nn.Module):
         specformer: :class:`~molspectra.spectra.SpecFormer`, also within a wrapper.
         molecule_projection: Map from the pooled molecule (B, F) to the space of the spectrum embedding. Default: the
             identity, as published, which needs encoders of equal width.
-        mask_ratio: Masked share of each spectrum.
+        mask_ratio: Masked share of each spectrum, and of each list of peaks.
         mask_mode: "interval" (default) or "patch" (as released).
         contrast: Contrastive loss. Default: an :class:`~molspectra.objectives.InfoNCELoss` with the negatives of all
             processes, or `as_released` of each process alone.
@@ -79,10 +77,7 @@ class MolSpectra(Configurable, nn.Module):
         self.task = task
         self.specformer = specformer
         self.molecule_projection = molecule_projection or nn.Identity()
-        self.mask = PatchMask(inside.patchers, mask_ratio, mask_mode or ("patch" if as_released else "interval"))
-        patch_len = {kind: patcher.patch_len for kind, patcher in inside.patchers.items()}
-        self.reconstruct = PatchDecoder(inside.hidden_channels, patch_len)
-        self.reconstruction = MaskedPatchLoss(inside.patchers)
+        self._build(inside, mask_ratio, mask_mode or ("patch" if as_released else "interval"))
         self.contrast = contrast or InfoNCELoss(gather_distributed=not as_released, as_released=as_released)
         self.total = WeightedSum(check_weights(weights, {"denoising": 1.0, "contrastive": 1.0, "reconstruction": 1.0}))
 
@@ -91,8 +86,8 @@ class MolSpectra(Configurable, nn.Module):
 
         Args:
             encoder: Encoder `(z, pos, batch) -> AtomFeatures`. It receives bonds if its signature has them.
-            batch: Molecules with `z`, `pos` and a (B, L) field per kind of spectrum. Rows of NaN and absent fields are
-                missing spectra. Molecules without any spectrum take part in the denoising only.
+            batch: Molecules with `z`, `pos` and a (B, L) or (B, K, d + 1) field per kind of spectrum. Rows of NaN and
+                absent fields are missing spectra. Molecules without any spectrum take part in the denoising only.
             generator: Source of randomness, on the batch's device.
 
         Returns:
@@ -114,15 +109,11 @@ class MolSpectra(Configurable, nn.Module):
             )
         molecules = self.molecule_projection(output.atoms.pool(output.data.batch, num_molecules=num_molecules))
         with record_function("molspectra::mask"):
-            masked = self.mask(prepared, generator)
+            masked = self._hide(prepared, generator)
         # One pass serves both losses: the contrast, too, sees masked spectra and perturbed molecules.
         features = self.specformer(prepared, masked)
         with record_function("molspectra::loss"):
-            reconstruction = self.reconstruction(
-                self.reconstruct(specformer.split(features.tokens)),
-                specformer.patches(prepared),
-                masked,
-            )
+            reconstruction = self._compare(specformer, features, prepared, masked)
             # A molecule without any spectrum has a constant embedding, which is neither a positive nor a negative.
             contrastive = self.contrast(molecules, features.embedding, valid=features.valid.any(dim=1))
             return self.total({"denoising": output.loss, "contrastive": contrastive, "reconstruction": reconstruction})

@@ -4,6 +4,7 @@ from molspectra.objectives.denoising import DenoisingLoss
 from molspectra.objectives.force_matching import ForceMatchingLoss
 from molspectra.objectives.infonce import InfoNCELoss
 from molspectra.objectives.masked_patch import MaskedPatchLoss
+from molspectra.objectives.masked_peak import MaskedPeakLoss
 from molspectra.objectives.noise_scale import NoiseScaleLoss
 from molspectra.objectives.objective import Objective
 from molspectra.objectives.position_distribution import PositionDistributionLoss
@@ -17,6 +18,7 @@ __all__ = [
     "ForceMatchingLoss",
     "InfoNCELoss",
     "MaskedPatchLoss",
+    "MaskedPeakLoss",
     "NoiseScaleLoss",
     "Objective",
     "PositionDistributionLoss",

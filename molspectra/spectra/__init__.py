@@ -11,6 +11,9 @@ from molspectra.spectra.masking import PatchMask, mask_largest
 from molspectra.spectra.patch_decoder import PatchDecoder
 from molspectra.spectra.patching import SpectrumPatcher
 from molspectra.spectra.peak_axis import PeakAxis
+from molspectra.spectra.peak_bins import PeakBins
+from molspectra.spectra.peak_decoder import PeakDecoder, PeakPrediction
+from molspectra.spectra.peak_mask import PeakMask
 from molspectra.spectra.peak_tokens import PeakTokens
 from molspectra.spectra.per_spectrum_scaling import PerSpectrumScaling
 from molspectra.spectra.prepared import PreparedSpectra
@@ -40,6 +43,10 @@ __all__ = [
     "PatchDecoder",
     "PatchMask",
     "PeakAxis",
+    "PeakBins",
+    "PeakDecoder",
+    "PeakMask",
+    "PeakPrediction",
     "PeakTokens",
     "PerSpectrumScaling",
     "PreparedSpectra",

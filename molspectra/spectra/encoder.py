@@ -1,12 +1,14 @@
 """Base of the spectrum encoders: their kinds of spectrum, missing spectra and scaling."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from molspectra.spectra.axis import SpectrumAxis
+from molspectra.spectra.peak_axis import PeakAxis
 from molspectra.spectra.prepared import PreparedSpectra, prepare
 
 
@@ -21,6 +23,8 @@ class SpectrumEncoder(nn.Module):
     """Samples of each kind of spectrum, in the order of their tokens."""
     axes: dict[str, SpectrumAxis]
     """Axis of each kind that was given by one."""
+    peak_axes: Mapping[str, PeakAxis] = MappingProxyType({})
+    """Axis of each kind that is given as peaks."""
     scalings: nn.ModuleDict
     """Kind → module that scales the intensities."""
     out_norm: nn.LayerNorm
@@ -28,8 +32,8 @@ class SpectrumEncoder(nn.Module):
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """Kinds of spectrum, in the order of their tokens."""
-        return tuple(self.lengths)
+        """Kinds of spectrum, in the order of their tokens: those on grids, then those given as peaks."""
+        return (*self.lengths, *self.peak_axes)
 
     @property
     def num_tokens(self) -> dict[str, int]:
@@ -90,6 +94,27 @@ class SpectrumEncoder(nn.Module):
         """
         return prepare(spectra, self.lengths, self.scalings, self.out_norm.weight)
 
-    def split(self, tokens: Float[Tensor, "batch tokens channels"]) -> dict[str, Tensor]:
-        """Split tokens (B, n, D) by kind: kind → (B, n_kind, D)."""
-        return dict(zip(self.kinds, tokens.split(list(self.num_tokens.values()), dim=1), strict=True))
+    def count_tokens(self, prepared: PreparedSpectra) -> dict[str, int]:
+        """Return the number of tokens of each kind, for prepared spectra."""
+        return self.num_tokens
+
+    def split(
+        self, tokens: Float[Tensor, "batch tokens channels"], prepared: PreparedSpectra | None = None
+    ) -> dict[str, Tensor]:
+        """Split tokens (B, n, D) by kind: kind → (B, n_kind, D).
+
+        Args:
+            tokens: Tokens of a batch.
+            prepared: The spectra that they come from, as `prepare` returns them. Kinds given as peaks need them, since
+                the number of peaks differs from batch to batch.
+
+        Raises:
+            ValueError: there are kinds given as peaks, and no prepared spectra.
+        """
+        if prepared is None and self.peak_axes:
+            raise ValueError(
+                f"split needs the prepared spectra for the peaks of {list(self.peak_axes)}, whose number differs from "
+                f"batch to batch. Pass prepared={type(self).__name__.lower()}.prepare(spectra)."
+            )
+        counts = self.num_tokens if prepared is None else self.count_tokens(prepared)
+        return dict(zip(self.kinds, tokens.split([counts[kind] for kind in self.kinds], dim=1), strict=True))

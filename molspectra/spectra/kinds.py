@@ -1,14 +1,35 @@
 """Kinds of spectrum that an encoder is built for, and constructor arguments given for each kind."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from molspectra._validation import check_module_names, lengths_of
 from molspectra.spectra.axis import SpectrumAxis
+from molspectra.spectra.peak_axis import PeakAxis
+from molspectra.spectra.prepared_peaks import precursor_fields
 
 
-def check_kinds(lengths: Mapping[str, int | SpectrumAxis]) -> dict[str, int]:
+def check_mixed_kinds(
+    lengths: Mapping[str, int | SpectrumAxis | PeakAxis],
+) -> tuple[dict[str, int], dict[str, PeakAxis]]:
+    """Return the number of samples of each kind on a grid, and the axis of each kind given as peaks, in order.
+
+    Raises:
+        TypeError: `lengths` is no mapping from kinds to numbers of samples or axes.
+        ValueError: it is empty, a kind cannot be the name of a module, or the field of a precursor is a kind as well.
+    """
+    if not isinstance(lengths, Mapping) or not any(isinstance(axis, PeakAxis) for axis in lengths.values()):
+        return check_kinds(lengths), {}
+    check_module_names("lengths", lengths)
+    peak_axes = {kind: axis for kind, axis in lengths.items() if isinstance(axis, PeakAxis)}
+    if taken := [name for name in precursor_fields(peak_axes.values()) if name in lengths]:
+        raise ValueError(f"precursor must name a field of its own; {taken[0]!r} is a kind of spectrum. Rename one.")
+    grids = {kind: axis for kind, axis in lengths.items() if kind not in peak_axes}
+    return check_kinds(grids) if grids else {}, peak_axes
+
+
+def check_kinds(lengths: Mapping[str, Any]) -> dict[str, int]:
     """Return the number of samples of each kind of spectrum, in order.
 
     Raises:
@@ -20,12 +41,12 @@ def check_kinds(lengths: Mapping[str, int | SpectrumAxis]) -> dict[str, int]:
     return counted
 
 
-def axes_of(lengths: Mapping[str, int | SpectrumAxis]) -> dict[str, SpectrumAxis]:
+def axes_of(lengths: Mapping[str, Any]) -> dict[str, SpectrumAxis]:
     """Return the axes of those kinds that are given by an axis."""
     return {kind: axis for kind, axis in lengths.items() if isinstance(axis, SpectrumAxis)}
 
 
-def for_each(kinds: Mapping[str, int], name: str, value: object) -> dict[str, Any]:
+def for_each(kinds: Collection[str], name: str, value: object) -> dict[str, Any]:
     """Return one value per kind, from a single value or from a mapping with exactly these kinds.
 
     Raises:

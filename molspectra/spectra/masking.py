@@ -74,7 +74,8 @@ class PatchMask:
         if isinstance(spectra, Data):
             spectra = spectra_of(spectra, self.patchers)
         if isinstance(spectra, PreparedSpectra):
-            spectra, measured = spectra
+            # Those of other forms, peaks and precursors, are left to PeakMask.
+            spectra, measured = ({k: v for k, v in part.items() if k in self.patchers} for part in spectra)
         else:
             measured = {kind: spectrum.isfinite() for kind, spectrum in spectra.items()}
         draw = self._intervals if self.mode == "interval" else self._patches

@@ -60,10 +60,6 @@ class PeakTokens(Configurable, nn.Module):
             if vector is not None:
                 nn.init.uniform_(vector, -0.02, 0.02)
 
-    def num_tokens(self, num_peaks: int) -> int:
-        """Return the number of tokens of K peaks."""
-        return num_peaks * (2 if self.loss is not None else 1) + (self.precursor is not None)
-
     def forward(
         self,
         peaks: Float[Tensor, "batch peaks columns"],
@@ -110,3 +106,10 @@ class PeakTokens(Configurable, nn.Module):
         phases = [features(x) for features, x in zip(self.positions, position.unbind(-1), strict=True)]
         features = torch.cat([*phases, torch.stack(scales, dim=-1).to(position.dtype)], dim=-1)
         return self.proj(features.to(self.kind.dtype))
+
+
+def tokens_of_peaks(axis: PeakAxis, num_peaks: int) -> int:
+    """Return the number of tokens of K peaks: one for each, and with a precursor one for each loss and its own."""
+    if axis.precursor is None:
+        return num_peaks
+    return num_peaks * (2 if axis.neutral_losses else 1) + 1

@@ -20,10 +20,11 @@ class PreparedSpectra(NamedTuple):
     A training step prepares its spectra once and hands the result to the mask, the encoder and the reconstruction.
     """
 
-    scaled: dict[str, Float[Tensor, "batch length"]]
-    """Kind → scaled intensities (B, L), 0 where nothing was measured."""
+    scaled: dict[str, Float[Tensor, "batch length *columns"]]
+    """Kind → scaled intensities (B, L), or peaks (B, K, columns) with scaled intensities, 0 where nothing was measured.
+    Fields of precursors have their m/z, (B, 1)."""
     measured: dict[str, Bool[Tensor, "batch length"]]
-    """Kind → True where the spectrum was measured, (B, L)."""
+    """Kind → True where the spectrum was measured, (B, L), or True for peaks that are no padding, (B, K)."""
 
     def __repr__(self) -> str:
         return fields_repr(self)

@@ -10,14 +10,18 @@ from torch.profiler import record_function
 from torch_geometric.data import Data
 
 from molspectra._config import Configurable
-from molspectra._validation import check_choice, check_heads, values_are_free
+from molspectra._validation import check_choice, check_heads, check_peak_mask, values_are_free
 from molspectra.layers.layer_norm import LayerNorm
 from molspectra.spectra.axis import SpectrumAxis
 from molspectra.spectra.encoder import SpectrumEncoder
 from molspectra.spectra.features import SpectrumFeatures
-from molspectra.spectra.kinds import axes_of, check_kinds, default_patch_len, default_stride, for_each
+from molspectra.spectra.kinds import axes_of, check_mixed_kinds, default_patch_len, default_stride, for_each
 from molspectra.spectra.patching import SpectrumPatcher
-from molspectra.spectra.prepared import PreparedSpectra, prepare
+from molspectra.spectra.peak_axis import PeakAxis
+from molspectra.spectra.peak_tokens import PeakTokens, tokens_of_peaks
+from molspectra.spectra.per_spectrum_scaling import PerSpectrumScaling
+from molspectra.spectra.prepared import PreparedSpectra
+from molspectra.spectra.prepared_peaks import prepare_mixed
 from molspectra.spectra.residual_attention import ResidualAttentionLayer
 from molspectra.spectra.scaling import Log10Scaling
 from molspectra.spectra.score_history import ScoreHistory
@@ -30,10 +34,13 @@ class SpecFormer(Configurable, SpectrumEncoder):
     position. The tokens of all kinds attend to each other through layers with residual attention. They are flattened
     (or averaged) into one embedding, LayerNorm(W [t_1 ‖ … ‖ t_n] + b).
 
-    Kinds and lengths are free. A spectrum may be missing in a sample (a row of NaN) or in a batch (the kind is not in
-    the dict), and so may a part of it (some samples are NaN: the range of an instrument, a band of the solvent, a
-    saturated peak). Tokens of patches with a missing sample are neither attended to, nor counted in statistics, nor
-    part of the embedding, in training as in evaluation. A sample without any spectrum gets a constant embedding.
+    Kinds and lengths are free. Kinds with a :class:`PeakAxis` are lists of peaks, of any order and number. Each peak is
+    a token (:class:`PeakTokens`), and these tokens come after those of patches.
+
+    A spectrum may be missing in a sample (a row of NaN) or in a batch (the kind is not in the dict), and so may a part
+    of it (some samples are NaN: the range of an instrument, a band of the solvent, a saturated peak). Tokens of patches
+    with a missing sample are neither attended to, nor counted in statistics, nor part of the embedding, in training as
+    in evaluation. A sample without any spectrum gets a constant embedding.
 
     The module is deterministic: random masks for training are an argument (see :class:`PatchMask`).
 
@@ -42,7 +49,8 @@ class SpecFormer(Configurable, SpectrumEncoder):
     evaluation included. The attention is exact but never forms a (heads × n × n) tensor.
 
     Args:
-        lengths: Axis of each kind of spectrum, or its number of samples.
+        lengths: Axis of each kind of spectrum, or its number of samples. Kinds given as peaks have a
+            :class:`PeakAxis`.
         patch_len: Samples in a patch, for all kinds or for each. Default: a 70th of the spectrum, but at least 20, or
             twice the stride if that is given. These are the released 20 samples of UV-Vis and 50 of IR and Raman.
         stride: Samples between patch starts, for all kinds or for each. Default: half a patch, as published.
@@ -51,8 +59,10 @@ class SpecFormer(Configurable, SpectrumEncoder):
         num_heads: Attention heads, a divisor of `hidden_channels`.
         out_channels: Width F of the embedding.
         feedforward_channels: Width of the feed-forward layers, by default twice `hidden_channels`.
-        scaling: Module that scales the intensities, for all kinds or for each, by default log10(1 + s).
-        pool: "flatten" (as published) or "mean" over the valid tokens.
+        scaling: Module that scales the intensities, for all kinds or for each, by default log10(1 + s), and s / max s
+            for peaks.
+        pool: "flatten" (as published), in which the mean of its tokens stands for a list of peaks, or "mean" over the
+            valid tokens.
         norm: "batch" (as published) or "layer".
         dropout: Dropout rate in the layers.
 
@@ -69,7 +79,7 @@ class SpecFormer(Configurable, SpectrumEncoder):
 
     def __init__(
         self,
-        lengths: Mapping[str, int | SpectrumAxis],
+        lengths: Mapping[str, int | SpectrumAxis | PeakAxis],
         patch_len: int | Mapping[str, int] | None = None,
         stride: int | Mapping[str, int] | None = None,
         hidden_channels: int = 256,
@@ -84,7 +94,7 @@ class SpecFormer(Configurable, SpectrumEncoder):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        kinds = check_kinds(lengths)
+        kinds, peak_axes = check_mixed_kinds(lengths)
         check_heads(hidden_channels, num_heads)
         check_choice("pool", pool, ("flatten", "mean"))
         check_choice("norm", norm, ("batch", "layer"))
@@ -94,11 +104,15 @@ class SpecFormer(Configurable, SpectrumEncoder):
                 patch_lens[kind] = default_patch_len(length, strides[kind])
             if strides[kind] is None:
                 strides[kind] = default_stride(patch_lens[kind])
-        # Intensities span orders of magnitude: in a logarithm, weak bands count beside strong ones.
-        scalings = for_each(kinds, "scaling", Log10Scaling() if scaling is None else scaling)
+        if scaling is None:
+            # Intensities span orders of magnitude: in a logarithm, weak bands count beside strong ones. Those of peaks
+            # are relative to the strongest, as mass spectra and tables of shifts give them.
+            scaling = {kind: PerSpectrumScaling("max") if kind in peak_axes else Log10Scaling() for kind in lengths}
+        scalings = for_each([*kinds, *peak_axes], "scaling", scaling)
 
         self.lengths = kinds
         self.axes = axes_of(lengths)
+        self.peak_axes = peak_axes
         self.hidden_channels = hidden_channels
         self.out_channels = out_channels
         self.pool = pool
@@ -108,6 +122,7 @@ class SpecFormer(Configurable, SpectrumEncoder):
         self.scalings = nn.ModuleDict(scalings)
         # A projection per kind: patches of different spectra have different lengths, units and line widths.
         self.patch_proj = nn.ModuleDict({kind: nn.Linear(patch_lens[kind], hidden_channels) for kind in kinds})
+        self.peak_tokens = nn.ModuleDict({kind: PeakTokens(axis, hidden_channels) for kind, axis in peak_axes.items()})
         # Learned positions tell tokens apart by kind and by energy. Attention itself does not know their order.
         self.positions = nn.ParameterDict(
             {kind: nn.Parameter(torch.empty(n, hidden_channels)) for kind, n in self.num_patches.items()}
@@ -118,7 +133,7 @@ class SpecFormer(Configurable, SpectrumEncoder):
             )
             for _ in range(num_layers)
         )
-        num_tokens = sum(self.num_patches.values())
+        num_tokens = sum(self.num_patches.values()) + len(peak_axes)
         self.out_proj = nn.Linear(hidden_channels * (num_tokens if pool == "flatten" else 1), out_channels)
         self.out_norm = LayerNorm(out_channels)
         # Small beside the projected patches, so that intensities dominate the tokens at first.
@@ -166,10 +181,12 @@ class SpecFormer(Configurable, SpectrumEncoder):
         """Encode a batch of spectra.
 
         Args:
-            spectra: Kind → intensities (B, L_kind), NaN where nothing was measured, or molecules (a Data or Batch)
-                with these fields, or spectra that `prepare` has scaled.
+            spectra: Kind → intensities (B, L_kind), NaN where nothing was measured, or peaks (B, K, d + 1), padded with
+                NaN, and precursors (B, 1) by the names of their fields, or molecules (a Data or Batch) with these
+                fields, or spectra that `prepare` has scaled.
             masked: Kind → the hidden part, True where hidden: (B, L) over samples, set to 0 before patching, or (B, n)
-                over patches, set to 0 after patching (see :class:`PatchMask`). Zeros are put in after scaling.
+                over patches, set to 0 after patching (see :class:`PatchMask`). Zeros are put in after scaling. Over
+                peaks it is (B, K) (see :class:`PeakMask`).
             return_attention: Return the attention maps as well. Memory grows with the square of the token number.
 
         Returns:
@@ -181,7 +198,8 @@ class SpecFormer(Configurable, SpectrumEncoder):
             TypeError: a dtype differs from that of the weights, or a mask is not bool.
         """
         with record_function("molspectra::specformer.patching"):
-            tokens, valid = self.tokenize(spectra, masked)
+            prepared = self.prepare(spectra)
+            tokens, valid = self.tokenize(prepared, masked)
         history = ScoreHistory(valid, self.scale)
         attention = []
         for layer in self.layers:
@@ -191,7 +209,7 @@ class SpecFormer(Configurable, SpectrumEncoder):
                 attention.append(history.attention_map())
         with record_function("molspectra::specformer.embedding"):
             # Under autocast the projection comes in half precision. The norm's mean and variance need the full one.
-            embedding = self.out_norm(self.out_proj(self._pool(tokens, valid)).to(tokens.dtype))
+            embedding = self.out_norm(self.out_proj(self._pool(tokens, valid, prepared)).to(tokens.dtype))
         return SpectrumFeatures(tokens, embedding, valid, tuple(attention) if return_attention else None)
 
     def tokenize(
@@ -202,11 +220,23 @@ class SpecFormer(Configurable, SpectrumEncoder):
         if unknown := set(masked) - set(self.kinds):
             raise ValueError(f"masked has the unknown kinds {sorted(unknown)}; expected some of {list(self.kinds)}.")
         tokens, valid = [], []
-        for kind in self.kinds:  # not self.positions: a ParameterDict sorts its keys
+        for kind in self.lengths:  # not self.positions: a ParameterDict sorts its keys
             patches = self._masked_patches(kind, prepared.scaled[kind], masked.get(kind))
             tokens.append(self.patch_proj[kind](patches) + self.positions[kind])
             valid.append(self.patchers[kind].complete(prepared.measured[kind]))
+        for kind, axis in self.peak_axes.items():
+            peaks, present, hidden = prepared.scaled[kind], prepared.measured[kind], masked.get(kind)
+            check_peak_mask(kind, hidden, present)
+            precursor = prepared.scaled.get(axis.precursor or "")
+            of_kind, known = self.peak_tokens[kind](peaks, present, hidden, precursor)
+            tokens.append(of_kind)
+            valid.append(known)
         return torch.cat(tokens, dim=1), torch.cat(valid, dim=1)
+
+    def count_tokens(self, prepared: PreparedSpectra) -> dict[str, int]:
+        """Return the number of tokens of each kind, which for peaks depends on the longest list of the batch."""
+        lists = {kind: prepared.scaled[kind].shape[1] for kind in self.peak_axes}
+        return self.num_tokens | {kind: tokens_of_peaks(self.peak_axes[kind], peaks) for kind, peaks in lists.items()}
 
     def patches(
         self, spectra: Mapping[str, Tensor] | Data | PreparedSpectra
@@ -230,8 +260,9 @@ class SpecFormer(Configurable, SpectrumEncoder):
         """
         if isinstance(spectra, PreparedSpectra):
             return spectra
-        prepared = prepare(spectra, self.lengths, self.scalings, self.out_norm.weight, partial=True)
-        for kind, measured in prepared.measured.items():
+        prepared = prepare_mixed(spectra, self.lengths, self.peak_axes, self.scalings, self.out_norm.weight)
+        for kind in self.lengths:
+            measured = prepared.measured[kind]
             if values_are_free(measured) and not bool(measured.all()):
                 self._check_gaps(kind, measured)
         return prepared
@@ -274,10 +305,23 @@ class SpecFormer(Configurable, SpectrumEncoder):
             f"{(scaled.shape[0], patcher.num_patches)} (over patches); got {tuple(masked.shape)}."
         )
 
-    def _pool(self, tokens: Tensor, valid: Tensor) -> Tensor:
+    def _pool(self, tokens: Tensor, valid: Tensor, prepared: PreparedSpectra) -> Tensor:
         """Return one vector per sample, (B, n D) or (B, D), from the valid tokens alone."""
-        tokens = tokens.masked_fill(~valid.unsqueeze(-1), 0.0)
-        if self.pool == "flatten":
-            # Each token keeps its own weights in the output: which band absorbs matters, and not only how strongly.
-            return tokens.flatten(1)
-        return tokens.sum(dim=1) / valid.sum(dim=1, keepdim=True).clamp(min=1)
+        if self.pool == "mean":
+            return _mean(tokens, valid)
+        # Each token keeps its own weights in the output: which band absorbs matters, and not only how strongly.
+        first = sum(self.num_patches.values())
+        pooled = [tokens[:, :first].masked_fill(~valid[:, :first].unsqueeze(-1), 0.0).flatten(1)]
+        # Peaks have no order by which they could be told apart: their mean stands for them, at a place of its own.
+        counts = self.count_tokens(prepared)
+        for kind in self.peak_axes:
+            last = first + counts[kind]
+            pooled.append(_mean(tokens[:, first:last], valid[:, first:last]))
+            first = last
+        return torch.cat(pooled, dim=1)
+
+
+def _mean(tokens: Tensor, valid: Tensor) -> Tensor:
+    """Return the mean of the valid tokens, (B, D), 0 if there is none."""
+    total = tokens.masked_fill(~valid.unsqueeze(-1), 0.0).sum(dim=1)
+    return total / valid.sum(dim=1, keepdim=True).clamp(min=1)

@@ -7,6 +7,7 @@ import torch
 
 from molspectra.data import PeakAxis
 from molspectra.spectra import FourierFeatures, PeakTokens
+from molspectra.spectra.peak_tokens import tokens_of_peaks
 
 MASS = PeakAxis("ms_ms", "m/z", (0, 1000), precursor="precursor_mz")
 
@@ -69,12 +70,12 @@ def test_without_a_known_precursor_there_are_neither_losses_nor_its_token():
     peaks = torch.rand(2, 3, 2)
     for precursor in (None, torch.full((2, 1), math.nan)):
         found, valid = tokens(peaks, present, None, precursor)
-        assert found.shape == (2, tokens.num_tokens(3), 16)
+        assert found.shape == (2, tokens_of_peaks(MASS, 3), 16)
         assert valid.tolist() == [[True] * 3 + [False] * 4] * 2
         found[valid].sum().backward()
         assert all(parameter.grad is None or bool(parameter.grad.isfinite().all()) for parameter in tokens.parameters())
     alone = PeakTokens(PeakAxis("ms_ms", "m/z", (0, 1000), precursor="mz", neutral_losses=False), 16)
-    assert alone.num_tokens(3) == alone(peaks, present)[0].shape[1] == 4
+    assert tokens_of_peaks(alone.axis, 3) == alone(peaks, present)[0].shape[1] == 4
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
