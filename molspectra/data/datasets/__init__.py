@@ -1,5 +1,6 @@
 """Data sets, one file each, on a common base that stores molecules."""
 
+from molspectra.data.datasets.cascade_nmr import CascadeNMR
 from molspectra.data.datasets.geom import GEOM
 from molspectra.data.datasets.md17 import MD17
 from molspectra.data.datasets.minispectra import MiniSpectra
@@ -18,6 +19,7 @@ __all__ = [
     "QM9",
     "QM9S",
     "QM9SP",
+    "CascadeNMR",
     "MiniSpectra",
     "MultimodalSpectra",
     "PCQM4Mv2",
