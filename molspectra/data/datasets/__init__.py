@@ -2,6 +2,7 @@
 
 from molspectra.data.datasets.cascade_nmr import CascadeNMR
 from molspectra.data.datasets.geom import GEOM
+from molspectra.data.datasets.massbank import MassBank
 from molspectra.data.datasets.md17 import MD17
 from molspectra.data.datasets.minispectra import MiniSpectra
 from molspectra.data.datasets.multimodal import MultimodalSpectra
@@ -20,6 +21,7 @@ __all__ = [
     "QM9S",
     "QM9SP",
     "CascadeNMR",
+    "MassBank",
     "MiniSpectra",
     "MultimodalSpectra",
     "PCQM4Mv2",
