@@ -1,5 +1,7 @@
 """Coord: pre-training by coordinate denoising."""
 
+from collections.abc import Sequence
+
 from molspectra.methods.denoising import Denoising, Prediction, make_vector_head
 from molspectra.noise.coord import CoordNoise
 from molspectra.objectives.denoising import DenoisingLoss
@@ -13,7 +15,8 @@ class Coord(Denoising):
 
     Args:
         channels: Width of the encoder's features (`encoder.out_channels`).
-        std: Standard deviation σ of the noise in Å.
+        std: Standard deviation σ of the noise in Å. With a pair (low, high), each molecule draws its own, and the error
+            is taken in units of it.
         remove_translation: See :class:`~molspectra.noise.CoordNoise`.
         prediction: "vector" reads the encoder's vectors, "gradient" differentiates an energy and fits any encoder.
         as_released: Reproduce the released arithmetic in head and normalizer. A gradient has no released form.
@@ -28,7 +31,7 @@ class Coord(Denoising):
     def __init__(
         self,
         channels: int,
-        std: float = 0.04,
+        std: float | Sequence[float] = 0.04,
         *,
         remove_translation: bool = False,
         prediction: Prediction = "vector",

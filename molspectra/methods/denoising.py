@@ -25,7 +25,8 @@ class Denoising(PretextTask):
     """Prediction of the coordinate noise on molecules, with any noise, head and objective.
 
     Args:
-        noise: Noise `noise(data, generator) -> data` that perturbs `pos` and adds `pos_target` (N, 3).
+        noise: Noise `noise(data, generator) -> data` that perturbs `pos` and adds `pos_target` (N, 3). If it adds
+            `noise_scale` σ (B,) as well, the error is taken in units of σ, so that weak and strong noise count alike.
         head: Head `head(atoms, data) -> (N, 3)`. Encoders without vectors need a
             :class:`~molspectra.heads.GradientHead`.
         objective: Loss `objective(predicted, target)` of displacements.
@@ -56,8 +57,13 @@ class Denoising(PretextTask):
         # The best prediction of Gaussian noise is -σ² ∇ log p(x̃) (Vincent 2011), and -log p is an energy in units of
         # kT: denoising learns a force field.
         predicted, atoms = predict_vectors(encoder, self.head, noisy)
+        target = noisy.pos_target
+        if "noise_scale" in noisy:
+            scale = noisy.noise_scale
+            per_atom = scale if noisy.batch is None else scale.index_select(0, noisy.batch).unsqueeze(1)
+            predicted, target = predicted / per_atom, target / per_atom
         with record_function("molspectra::loss"):
-            loss = self.objective(predicted, noisy.pos_target)
+            loss = self.objective(predicted, target)
         return TaskOutput(loss, atoms, noisy, {"denoising": loss})
 
 
