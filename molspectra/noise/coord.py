@@ -21,8 +21,8 @@ class CoordNoise(Configurable):
     that is harmonic in every coordinate around each conformer. Works on a `Data` or a `Batch`, on its device, and as a
     transform in a data loader.
 
-    With a range of σ, each molecule draws its own, uniform in log σ. The field `noise_scale` (B,) holds it, in Å. Strong
-    noise teaches which atoms belong together, weak noise the forces near equilibrium.
+    With a range of σ, each molecule draws its own, uniform in log σ. The field `noise_scale` (B,) holds it, in Å.
+    Strong noise teaches which atoms belong together, weak noise the forces near equilibrium.
 
     Args:
         std: σ in Å, or its smallest and largest value (low, high).
