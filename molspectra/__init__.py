@@ -24,6 +24,7 @@ from molspectra import (
     pretrained,
     retrieval,
     spectra,
+    uncertainty,
 )
 from molspectra._config import Configurable
 from molspectra.calculator import ase_calculator
@@ -52,6 +53,7 @@ __all__ = [
     "pretrained",
     "retrieval",
     "spectra",
+    "uncertainty",
 ]
 
 

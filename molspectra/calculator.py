@@ -11,6 +11,7 @@ from molspectra.data.chemistry.ase import from_ase
 from molspectra.data.chemistry.bonds import perceive_bonds
 from molspectra.data.units import ENERGY
 from molspectra.methods.regression import Regression
+from molspectra.uncertainty import mean_of
 
 
 def ase_calculator(
@@ -74,7 +75,7 @@ def ase_calculator(
         def calculate(self, atoms: Any = None, properties: Any = None, system_changes: Any = all_changes) -> None:
             super().calculate(atoms, properties, system_changes)
             energy, forces = regression.predict(encoder, self._molecule(self.atoms))
-            self.results["energy"] = energy.item() * ENERGY[unit]
+            self.results["energy"] = mean_of(energy).item() * ENERGY[unit]
             if forces is not None:
                 self.results["forces"] = forces.detach().double().cpu().numpy() * ENERGY[unit]
 

@@ -31,6 +31,9 @@ METHODS = {
     "MolSpectra": lambda: ms.methods.MolSpectra(ms.methods.Coord(F), specformer()),
     "NoisyNodes": lambda: ms.methods.NoisyNodes(ms.methods.Coord(F), ms.heads.ScalarHead(F), label="gap"),
     "Regression, atoms": lambda: ms.methods.Regression(ms.heads.AtomHead(F), label="mulliken_charge", level="atom"),
+    "Regression, evidential": lambda: ms.methods.Regression(
+        ms.heads.EvidentialHead(F, mean=8.0, std=2.0), label="gap", loss="evidential"
+    ),
     "Regression, dipole": lambda: ms.methods.Regression(ms.heads.DipoleHead(F), label="mu"),
     "Regression, extent": lambda: ms.methods.Regression(ms.heads.SpatialExtentHead(F), label="pbe0_r2"),
     "Regression, forces": lambda: ms.methods.Regression(ms.heads.ScalarHead(F), label="gap", forces="forces"),

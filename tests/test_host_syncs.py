@@ -151,6 +151,7 @@ METHODS = {
         label="mulliken_charge",
         level="atom",
     ),
+    "Regression, evidential": lambda: ms.methods.Regression(ms.heads.EvidentialHead(F), label="gap", loss="evidential"),
     "Regression, dipole": lambda: ms.methods.Regression(ms.heads.DipoleHead(F), label="mu"),
     "Regression, extent": lambda: ms.methods.Regression(ms.heads.SpatialExtentHead(F), label="pbe0_r2"),
     "Regression, forces": lambda: ms.methods.Regression(

@@ -85,6 +85,7 @@ class TestSettings:
         assert len(parts) > 12
         shifts = ms.spectra.PeakBins(ms.data.PeakAxis("c_nmr", "ppm", (-20, 240)))
         needed = {ms.objectives.WeightedSum: {"a": 1.0}, ms.objectives.MaskedPeakLoss: {"c_nmr": shifts}}
+        needed[ms.objectives.StickLoss] = 50.0
         for cls in parts:
             part = cls(needed[cls]) if cls in needed else cls()
             shown = repr(part)

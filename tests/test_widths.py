@@ -15,6 +15,8 @@ HEADS = {
     "AtomHead": ms.heads.AtomHead(WIDTH),
     "DipoleHead": ms.heads.DipoleHead(WIDTH),
     "EnergyHead": ms.heads.EnergyHead(WIDTH),
+    "EnsembleHead": ms.heads.EnsembleHead([ms.heads.ScalarHead(WIDTH), ms.heads.ScalarHead(WIDTH)]),
+    "EvidentialHead": ms.heads.EvidentialHead(WIDTH),
     "FusionHead": ms.heads.FusionHead(WIDTH, OTHER),
     "GradientHead": ms.heads.GradientHead(channels=WIDTH),
     "MoleculePooling": ms.heads.MoleculePooling(WIDTH),
@@ -22,6 +24,7 @@ HEADS = {
     "ScalarHead": ms.heads.ScalarHead(WIDTH),
     "SpatialExtentHead": ms.heads.SpatialExtentHead(WIDTH),
     "SpectrumHead": ms.heads.SpectrumHead(WIDTH, {"ir": 40}),
+    "StickHead": ms.heads.StickHead(WIDTH, {"ir": ms.data.IR}, fwhm=16.0),
     "VectorHead": ms.heads.VectorHead(WIDTH),
 }
 METHODS = {

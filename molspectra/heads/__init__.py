@@ -4,6 +4,8 @@ from molspectra.heads.atom import AtomHead
 from molspectra.heads.dipole import DipoleHead
 from molspectra.heads.element_scale import ElementScale
 from molspectra.heads.energy import EnergyHead, GradientHead
+from molspectra.heads.ensemble import EnsembleHead
+from molspectra.heads.evidential import EvidentialHead
 from molspectra.heads.fusion import FusionHead
 from molspectra.heads.pooling import MoleculePooling
 from molspectra.heads.position_distribution import PositionDistributionHead
@@ -11,6 +13,7 @@ from molspectra.heads.reference_energies import AtomicReferenceEnergies
 from molspectra.heads.scalar import ScalarHead
 from molspectra.heads.spatial_extent import SpatialExtentHead
 from molspectra.heads.spectrum import SpectrumHead
+from molspectra.heads.stick import StickHead
 from molspectra.heads.vector import VectorHead
 
 __all__ = [
@@ -19,6 +22,8 @@ __all__ = [
     "DipoleHead",
     "ElementScale",
     "EnergyHead",
+    "EnsembleHead",
+    "EvidentialHead",
     "FusionHead",
     "GradientHead",
     "MoleculePooling",
@@ -26,6 +31,7 @@ __all__ = [
     "ScalarHead",
     "SpatialExtentHead",
     "SpectrumHead",
+    "StickHead",
     "VectorHead",
 ]
 

@@ -1,6 +1,6 @@
 """Fine-tuning on labels: a property of each molecule or of each atom, and forces."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import torch
@@ -18,13 +18,16 @@ from molspectra.encoders.protocol import Encoder
 from molspectra.features import AtomFeatures
 from molspectra.heads.element_scale import ElementScale
 from molspectra.heads.energy import differentiable, forces_of
+from molspectra.heads.evidential import EvidentialHead
 from molspectra.layers.precision import at_least_float32
 from molspectra.methods.encoding import encode
 from molspectra.methods.evaluation import Errors, join_errors
 from molspectra.methods.labels import labels_of, mask_of
+from molspectra.objectives.evidential import EvidentialLoss
 from molspectra.objectives.weighted_sum import WeightedSum
+from molspectra.uncertainty import Calibration, Distribution, Ensemble, Evidence, calibration, mean_of
 
-Loss = Literal["mse", "l1", "smooth_l1"]
+Loss = Literal["mse", "l1", "smooth_l1", "evidential"] | EvidentialLoss
 Level = Literal["molecule", "atom"]
 _COMPARE = {"mse": F.mse_loss, "l1": F.l1_loss, "smooth_l1": F.smooth_l1_loss}
 
@@ -32,8 +35,9 @@ _COMPARE = {"mse": F.mse_loss, "l1": F.l1_loss, "smooth_l1": F.smooth_l1_loss}
 class Predicted(NamedTuple):
     """Predictions for a batch of molecules."""
 
-    property: Tensor
-    """Property (B, 1), or (B, 3) of a vector head. With `level="atom"`, (N, 1) or (N, 3)."""
+    property: Tensor | Distribution
+    """Property (B, 1), or (B, 3) of a vector head. With `level="atom"`, (N, 1) or (N, 3). A head that predicts
+    uncertainties gives a distribution, with its `mean` and `std`."""
     forces: Tensor | None
     """Forces (N, 3) in units of the property per Å, None without forces."""
 
@@ -50,6 +54,7 @@ class Regression(Configurable, nn.Module):
     Args:
         head: Property head, `head(atoms, data) -> (B, 1)`. With `level="atom"` one value per atom, (N, 1), from
             :class:`~molspectra.heads.AtomHead`, or a vector, (N, 3), from :class:`~molspectra.heads.VectorHead`.
+            :class:`~molspectra.heads.EvidentialHead` and :class:`~molspectra.heads.EnsembleHead` predict uncertainties.
         label: Field with the property, (B,) or (B, 1), or as the head predicts. With `level="atom"` (N,) or (N, 1).
         level: "molecule", or "atom" for a property of each atom: chemical shifts, charges. Every atom with a label then
             counts alike.
@@ -58,7 +63,8 @@ class Regression(Configurable, nn.Module):
         force_head: Head `head(atoms, data) -> (N, 3)` that replaces the gradient.
         weights: Weights of "property" and, with forces, "forces". Default: 1, or 0.2 and 0.8, the values of Coord and
             Frad on MD17.
-        loss: Comparison of predictions and labels.
+        loss: Comparison of predictions and labels. An evidential head needs "evidential", or an
+            :class:`~molspectra.objectives.EvidentialLoss` with settings of its own.
 
     Raises:
         ValueError: A force head comes without a label for forces, forces are to be the gradient of a property of atoms,
@@ -101,8 +107,16 @@ class Regression(Configurable, nn.Module):
         self.mask = mask
         self.forces = forces
         self.force_head = force_head
-        check_choice("loss", loss, tuple(_COMPARE))
-        self.compare = _COMPARE[loss]
+        if not isinstance(loss, EvidentialLoss):
+            check_choice("loss", loss, (*_COMPARE, "evidential"))
+        self.loss = EvidentialLoss() if loss == "evidential" else loss
+        evidential = isinstance(self.loss, EvidentialLoss)
+        if isinstance(head, EvidentialHead) and not evidential:
+            raise ValueError(
+                f'An EvidentialHead needs loss="evidential", or its uncertainty means nothing; got {loss!r}.'
+            )
+        if evidential and forces is not None:
+            raise ValueError(f'forces={forces!r} have no evidence; got loss="evidential". Take "mse" or "l1".')
         default = {"property": 1.0} if forces is None else {"property": 0.2, "forces": 0.8}
         self.total = WeightedSum(check_weights(weights, default))
 
@@ -129,7 +143,8 @@ class Regression(Configurable, nn.Module):
             losses = {"property": self.error(predicted.property, batch)}
             if self.forces is not None:
                 assert predicted.forces is not None
-                losses["forces"] = self._mean_error(predicted.forces, labels_of(batch, self.forces, predicted.forces))
+                target = labels_of(batch, self.forces, predicted.forces)
+                losses["forces"] = mean_error(self.loss, predicted.forces, target, self.training)
         return losses
 
     def predict(self, encoder: Encoder, batch: Data) -> Predicted:
@@ -149,7 +164,7 @@ class Regression(Configurable, nn.Module):
                 energy = self.read(atoms, batch)
             with record_function("molspectra::forces"):
                 # A loss of forces differentiates them by the weights: training needs the graph of the gradient.
-                return Predicted(energy, forces_of(energy, batch.pos, create_graph=self.training))
+                return Predicted(energy, forces_of(mean_of(energy), batch.pos, create_graph=self.training))
 
     def evaluate(self, encoder: Encoder, batches: Iterable[Data]) -> Errors:
         """Compare predictions with the labels of all batches, in evaluation mode, and leave both in their mode.
@@ -170,14 +185,42 @@ class Regression(Configurable, nn.Module):
             parts = []
             for batch in batches:
                 predicted = self.predict(encoder, batch).property
-                parts.append((predicted, self.labels(predicted, batch)))
+                parts.append((mean_of(predicted), self.labels(predicted, batch)))
         return join_errors(parts)
 
-    def read(self, atoms: AtomFeatures, data: Data) -> Tensor:
+    def calibrate(self, encoder: Encoder, batches: Iterable[Data], levels: int | Sequence[float] = 19) -> Calibration:
+        """Measure how well predicted uncertainties agree with labels, by :func:`~molspectra.uncertainty.calibration`.
+
+        Args:
+            encoder: Encoder `(z, pos, batch) -> AtomFeatures`.
+            batches: Batches with labels, on the device of the encoder, that training has not seen.
+            levels: Levels of the quantiles, or their number.
+
+        Raises:
+            TypeError: The head predicts no distribution.
+            ValueError: There is no label, or labels are missing or have a wrong shape.
+        """
+        modules = [part for part in (encoder, self) if isinstance(part, nn.Module)]
+        parts, targets = [], []
+        with evaluating(*modules):
+            for batch in batches:
+                predicted = self.predict(encoder, batch).property
+                if not isinstance(predicted, Distribution):
+                    raise TypeError(
+                        f"{type(self.head).__name__} predicts numbers without uncertainty. Use heads.EvidentialHead or "
+                        "heads.EnsembleHead."
+                    )
+                parts.append(predicted)
+                targets.append(self.labels(predicted, batch))
+        if not parts:
+            raise ValueError("batches must hold at least one batch; got none.")
+        return calibration(type(parts[0]).join(parts), torch.cat(targets), levels)
+
+    def read(self, atoms: AtomFeatures, data: Data) -> Tensor | Distribution:
         """Predict the property from the features of molecules."""
         return self.head(atoms, data)
 
-    def error(self, predicted: Tensor, batch: Data) -> Tensor:
+    def error(self, predicted: Tensor | Distribution, batch: Data) -> Tensor:
         """Compute the mean loss over all known labels of the property.
 
         Raises:
@@ -185,10 +228,11 @@ class Regression(Configurable, nn.Module):
                 per atom where the level is "atom", or an atom with a label is of an element that the head's scale lacks
                 (checked for CPU tensors).
         """
-        return self._mean_error(predicted, self.labels(predicted, batch))
+        return mean_error(self.loss, predicted, self.labels(predicted, batch), self.training)
 
-    def labels(self, predicted: Tensor, batch: Data) -> Tensor:
+    def labels(self, predicted: Tensor | Distribution, batch: Data) -> Tensor:
         """Return the labels of the property in the shape and dtype of its predictions, NaN where not known."""
+        predicted = mean_of(predicted)
         if self.level == "atom" and predicted.shape[0] != batch.pos.shape[0]:
             raise ValueError(
                 f'level="atom" needs a head that predicts a value for each of {batch.pos.shape[0]} atoms; '
@@ -203,9 +247,27 @@ class Regression(Configurable, nn.Module):
             scale.check(batch.z, (~target.isnan()).flatten(1).any(dim=1))
         return target
 
-    def _mean_error(self, predicted: Tensor, target: Tensor) -> Tensor:
-        known = ~target.isnan()
-        predicted = at_least_float32(predicted)
-        # 0 in place of both is an error and a gradient of 0, without a dynamic shape.
-        predicted, target = torch.where(known, predicted, 0.0), torch.where(known, target, 0.0)
-        return global_mean(self.compare(predicted, target, reduction="none").sum(), known.sum(), self.training)
+
+def mean_error(loss: Loss, predicted: Tensor | Distribution, target: Tensor, synchronize: bool) -> Tensor:
+    """Return the mean loss over all labels that are not NaN, of all processes if `synchronize`."""
+    known = ~target.isnan()
+    # Constants in place of both are an error and a gradient of 0, without a dynamic shape.
+    target = torch.where(known, target, 0.0)
+    if isinstance(predicted, Distribution):
+        predicted = predicted.map(at_least_float32).only(known)
+    else:
+        predicted = torch.where(known, at_least_float32(predicted), 0.0)
+    if isinstance(loss, EvidentialLoss) or isinstance(predicted, Evidence):
+        if not isinstance(loss, EvidentialLoss) or not isinstance(predicted, Evidence):
+            raise TypeError(
+                f"An evidential loss and a head that predicts Evidence need each other; got loss={loss!r} and a "
+                f'{type(predicted).__name__}. Use heads.EvidentialHead with loss="evidential".'
+            )
+        each = torch.where(known, loss(predicted, target), 0.0)
+    elif isinstance(predicted, Ensemble):
+        # Each member is compared by itself: the error of the mean alone would let members drift apart.
+        targets = target.expand_as(predicted.members)
+        each = _COMPARE[loss](predicted.members, targets, reduction="none").mean(dim=0)
+    else:
+        each = _COMPARE[loss](mean_of(predicted), target, reduction="none")
+    return global_mean(each.sum(), known.sum(), synchronize)

@@ -8,7 +8,9 @@ from torch_geometric.data import Data
 from molspectra._config import Configurable
 from molspectra.encoders.protocol import Encoder
 from molspectra.heads.spectrum import SpectrumHead
+from molspectra.heads.stick import StickHead
 from molspectra.methods.encoding import encode
+from molspectra.methods.stick_fields import sticks_of
 from molspectra.objectives.spectrum import SpectrumLoss
 
 
@@ -16,9 +18,16 @@ class SpectrumPrediction(Configurable, nn.Module):
     """Regression of spectra as labels, from scratch or from a pre-trained encoder.
 
     Args:
-        head: Head that predicts the spectra. Call its `start_from` with the training spectra first.
+        head: Head that predicts the spectra, :class:`~molspectra.heads.SpectrumHead` or
+            :class:`~molspectra.heads.StickHead`. Call its `start_from` with the training data first.
         objective: Loss of predicted and given spectra by kind. Default: a new
             :class:`~molspectra.objectives.SpectrumLoss`.
+        sticks: Loss of the lines of a `StickHead`, :class:`~molspectra.objectives.StickLoss`, or None for none. The
+            batch then has the lines of its molecules: `sticks` (S, 1 + kinds), position and intensity of each kind of
+            the head, and `num_sticks` (B,), their number in each molecule. NaN intensities are unknown.
+
+    Raises:
+        TypeError: `sticks` is given, and the head predicts none.
 
     Example:
         >>> encoder = ms.encoders.EquivariantTransformer(32, num_layers=2, num_heads=4)
@@ -27,10 +36,15 @@ class SpectrumPrediction(Configurable, nn.Module):
         ['ir', 'loss', 'uv_vis']
     """
 
-    def __init__(self, head: SpectrumHead, objective: nn.Module | None = None) -> None:
+    def __init__(
+        self, head: SpectrumHead | StickHead, objective: nn.Module | None = None, sticks: nn.Module | None = None
+    ) -> None:
         super().__init__()
+        if sticks is not None and not isinstance(head, StickHead):
+            raise TypeError(f"sticks needs a head that predicts lines, heads.StickHead; got a {type(head).__name__}.")
         self.head = head
         self.objective = objective or SpectrumLoss()
+        self.sticks = sticks
 
     def forward(self, encoder: Encoder, batch: Data, generator: torch.Generator | None = None) -> dict[str, Tensor]:
         """Compute the error of the spectra of a batch.
@@ -41,20 +55,27 @@ class SpectrumPrediction(Configurable, nn.Module):
             generator: Ignored. All methods share one call form.
 
         Returns:
-            {"loss": their sum, kind: its error}, scalars, 0 for an absent kind.
+            {"loss": their sum, kind: its error}, scalars, 0 for an absent kind. With a loss of lines, "sticks" as well.
 
         Raises:
-            ValueError: The batch has no spectrum of the kinds of the head, or one of another length.
+            ValueError: The batch has no spectrum of the kinds of the head, or one of another length, or its lines are
+                missing or do not fit.
         """
-        if not any(kind in batch for kind in self.head.lengths):
+        if self.sticks is None and not any(kind in batch for kind in self.head.lengths):
             raise ValueError(
                 f"The batch has none of the spectra {list(self.head.lengths)}, only {list(batch.keys())}. To predict "
                 "without comparing call predict."
             )
-        predicted = self.predict(encoder, batch)
+        parts = {}
+        if self.sticks is None:
+            predicted = self.predict(encoder, batch)
+        else:
+            assert isinstance(self.head, StickHead)
+            lines = self.head.sticks(encode(encoder, batch), batch)
+            parts["sticks"] = self.sticks(lines, sticks_of(batch, self.head.axes))
+            predicted = self.head.broaden(lines)
         # An absent kind counts as missing for every molecule: its weights get gradients of 0, so that
         # DistributedDataParallel does not wait for them.
-        parts = {}
         with record_function("molspectra::loss"):
             for kind, of_kind in predicted.items():
                 given = batch[kind] if kind in batch else torch.full_like(of_kind, torch.nan)

@@ -1,6 +1,7 @@
 """Objectives: losses of predictions and targets."""
 
 from molspectra.objectives.denoising import DenoisingLoss
+from molspectra.objectives.evidential import EvidentialLoss
 from molspectra.objectives.force_matching import ForceMatchingLoss
 from molspectra.objectives.infonce import InfoNCELoss
 from molspectra.objectives.masked_patch import MaskedPatchLoss
@@ -10,11 +11,13 @@ from molspectra.objectives.objective import Objective
 from molspectra.objectives.position_distribution import PositionDistributionLoss
 from molspectra.objectives.slide import SliDeLoss
 from molspectra.objectives.spectrum import SpectrumLoss
+from molspectra.objectives.sticks import StickLoss
 from molspectra.objectives.target_normalizer import TargetNormalizer
 from molspectra.objectives.weighted_sum import WeightedSum
 
 __all__ = [
     "DenoisingLoss",
+    "EvidentialLoss",
     "ForceMatchingLoss",
     "InfoNCELoss",
     "MaskedPatchLoss",
@@ -24,6 +27,7 @@ __all__ = [
     "PositionDistributionLoss",
     "SliDeLoss",
     "SpectrumLoss",
+    "StickLoss",
     "TargetNormalizer",
     "WeightedSum",
 ]

@@ -27,6 +27,7 @@ from molspectra.spectra.scaling import (
     StandardScaling,
 )
 from molspectra.spectra.specformer import SpecFormer
+from molspectra.spectra.sticks import Sticks
 
 __all__ = [
     "CNNAM",
@@ -56,6 +57,7 @@ __all__ = [
     "SpectrumFeatures",
     "SpectrumPatcher",
     "StandardScaling",
+    "Sticks",
     "augment",
     "broaden",
     "mask_largest",

@@ -2,10 +2,23 @@
 
 from typing import NamedTuple
 
-from jaxtyping import Bool, Float
+import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from molspectra._repr import fields_repr
+
+
+class Memory(NamedTuple):
+    """Tokens to attend to, under the names of :class:`torch.nn.TransformerDecoder`."""
+
+    memory: Float[Tensor, "rows tokens channels"]
+    """Tokens, 0 where there are none."""
+    memory_key_padding_mask: Bool[Tensor, "rows tokens"]
+    """True for tokens that must not be attended to."""
+
+    def __repr__(self) -> str:
+        return fields_repr(self)
 
 
 class SpectrumFeatures(NamedTuple):
@@ -23,3 +36,30 @@ class SpectrumFeatures(NamedTuple):
 
     def __repr__(self) -> str:
         return fields_repr(self)
+
+    def as_memory(self, molecule: Int[Tensor, " rows"] | None = None) -> Memory:
+        """Return tokens and padding for cross-attention, with which a model of one's own reads the spectra.
+
+        `decoder(queries, **features.as_memory()._asdict())` conditions a :class:`torch.nn.TransformerDecoder` of width
+        D with `batch_first=True`. A sample without any spectrum has one token of zeros to attend to, as attention to
+        nothing would be NaN.
+
+        Args:
+            molecule: Sample of each row, (R,), by default one row per sample. `batch` gives every atom a row.
+
+        Example:
+            >>> specformer = ms.spectra.SpecFormer({"ir": 3501}, 100, 100, 32, num_layers=1, num_heads=4)
+            >>> features = specformer({"ir": torch.rand(2, 3501)})
+            >>> layer = torch.nn.TransformerDecoderLayer(32, 4, batch_first=True)
+            >>> layer(torch.randn(2, 5, 32), **features.as_memory()._asdict()).shape  # five queries per molecule
+            torch.Size([2, 5, 32])
+        """
+        tokens = torch.where(self.valid.unsqueeze(-1), self.tokens, 0.0)
+        padding = ~self.valid
+        # The first token stands for "no spectrum" where all are absent.
+        first = torch.zeros_like(padding)
+        first[:, :1] = padding.all(dim=1, keepdim=True)
+        padding = padding & ~first
+        if molecule is None:
+            return Memory(tokens, padding)
+        return Memory(tokens.index_select(0, molecule), padding.index_select(0, molecule))

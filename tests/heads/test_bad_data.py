@@ -25,6 +25,7 @@ def atoms():
         ms.heads.GradientHead(channels=F),
         ms.heads.FusionHead(F, 3),
         ms.heads.SpectrumHead(F, {"ir": 20}),
+        ms.heads.StickHead(F, {"ir": ms.data.IR}, fwhm=16.0),
     ],
     ids=lambda head: type(head).__name__,
 )

@@ -26,6 +26,10 @@ HEADS = {
     "GradientHead": ms.heads.GradientHead(channels=F),
     "PositionDistributionHead": ms.heads.PositionDistributionHead(F, num_polar=6),
     "SpectrumHead": ms.heads.SpectrumHead(F, {"ir": 40}),
+    "EvidentialHead": ms.heads.EvidentialHead(F, mean=1.0, std=2.0),
+    "EvidentialHead, atoms": ms.heads.EvidentialHead(F, "atom", scale=ms.heads.ElementScale([6], [-1.0], [2.0])),
+    "EnsembleHead": ms.heads.EnsembleHead([ms.heads.ScalarHead(F), ms.heads.ScalarHead(F)]),
+    "StickHead": ms.heads.StickHead(F, {"ir": ms.data.SpectrumAxis("ir", 0, 100, 2, "cm^-1")}, fwhm=10.0),
     "FusionHead": ms.heads.FusionHead(F, 3),
     "AtomicReferenceEnergies": ms.heads.AtomicReferenceEnergies([6], [-1.0]),
 }
@@ -49,7 +53,10 @@ def molecules(dtype):
 
 def call(head, atoms, data):
     """Return the prediction of a head, and of one that predicts several tensors, the first: a spectrum, directions."""
-    return _pytree.tree_leaves(head(atoms, data))[0]
+    predicted = head(atoms, data)
+    if isinstance(predicted, ms.uncertainty.Distribution):
+        return predicted.std if isinstance(predicted, ms.uncertainty.Evidence) else predicted.members[0]
+    return _pytree.tree_leaves(predicted)[0]
 
 
 def test_every_head_is_here():

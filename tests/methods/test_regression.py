@@ -100,7 +100,10 @@ def test_saved_and_loaded(batch, tmp_path, make_encoder):
 
 
 def test_bad_arguments(batch, make_encoder):
-    with pytest.raises(ValueError, match='loss must be "mse", "l1" or "smooth_l1"; got \'l2\''), without_shape_checks():
+    with (
+        pytest.raises(ValueError, match='loss must be "mse", "l1", "smooth_l1" or "evidential"; got \'l2\''),
+        without_shape_checks(),
+    ):
         ms.methods.Regression(ms.heads.ScalarHead(16), loss="l2")
     with pytest.raises(ValueError, match="force_head needs forces="):
         ms.methods.Regression(ms.heads.ScalarHead(16), force_head=ms.heads.VectorHead(16))
