@@ -47,7 +47,7 @@ def parameters_of(call: Callable[..., Any]) -> Parameters:
         # Keywords of a partial can be overridden and stay; positional arguments are used up.
         return inner._replace(names=inner.names[len(call.args) :])
     if isinstance(call, nn.Module):
-        wrapped = _wrapped_module(call)
+        wrapped = _wrapped(call)
         return _parameters_of_forward(call) if wrapped is None else parameters_of(wrapped)
     own, owner = _own_parameters(call), getattr(call, "__self__", None)
     if own == _ANY and isinstance(owner, nn.Module) and call.__name__ == "forward":
@@ -82,7 +82,8 @@ def _wrapped(call: Callable[..., Any]) -> Callable[..., Any] | None:
     if isinstance(call, functools.partial):
         return call.func
     if isinstance(call, nn.Module):
-        return _wrapped_module(call)
+        # The convention of functools.wraps, on an object: a module around a function.
+        return vars(call).get("__wrapped__") or _wrapped_module(call)
     # The forward of a module, bound or decorated, is as good as the module.
     owner = getattr(call, "__self__", None)
     return owner if isinstance(owner, nn.Module) else getattr(call, "__wrapped__", None)

@@ -6,17 +6,19 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from molspectra._signature import attribute_of
+from molspectra._function_module import needs_bonds
+from molspectra._signature import unwrap
 from molspectra.data.chemistry.ase import from_ase
 from molspectra.data.chemistry.bonds import perceive_bonds
 from molspectra.data.units import ENERGY
+from molspectra.embedding.models import Model, load_encoder
 from molspectra.methods.regression import Regression
 from molspectra.uncertainty import mean_of
 
 
 def ase_calculator(
-    encoder: nn.Module,
-    regression: Regression,
+    encoder: Model,
+    regression: nn.Module,
     *,
     unit: Literal["eV", "kcal/mol", "Hartree"] = "eV",
     bond_index: Tensor | None = None,
@@ -26,8 +28,8 @@ def ase_calculator(
     Both are put into evaluation mode and stay on their device. Molecules must not be periodic.
 
     Args:
-        encoder: The encoder.
-        regression: Regression of energies and, unless its forces are None, of forces.
+        encoder: Any encoder, `encoder(z, pos, batch) -> AtomFeatures`, or what else :func:`molspectra.embed` takes.
+        regression: Regression of energies and, unless its forces are None, of forces, also within a wrapper.
         unit: Unit of the training energies. Forces are in this unit per Å.
         bond_index: Bonds (2, B), if the encoder needs any. By default they are perceived from the first positions,
             and again when atoms are exchanged.
@@ -38,6 +40,7 @@ def ase_calculator(
 
     Raises:
         ImportError: ASE is not installed.
+        TypeError: `encoder` is no encoder, or `regression` no Regression.
         ValueError: The unit is unknown, or the regression is of a property of atoms.
 
     Warns:
@@ -58,36 +61,36 @@ def ase_calculator(
         raise ImportError("ase_calculator needs ASE; install it with `pip install molspectra[ase]`.") from error
     if unit not in ENERGY:
         raise ValueError(f"unit must be one of {', '.join(ENERGY)}; got {unit!r}. Convert the labels to one of these.")
-    if regression.level != "molecule":
+    module = load_encoder(encoder)[0].eval()
+    method = _regression_inside(regression).eval()
+    if method.level != "molecule":
         raise ValueError(
-            f"regression must predict an energy of molecules; got level={regression.level!r}. Read properties of atoms "
+            f"regression must predict an energy of molecules; got level={method.level!r}. Read properties of atoms "
             "with regression.predict(encoder, data)."
         )
-    encoder.eval()
-    regression.eval()
 
     class FineTuned(Calculator):
         """Energies and forces of a fine-tuned encoder."""
 
-        implemented_properties = ["energy"] if regression.forces is None else ["energy", "forces"]
+        implemented_properties = ["energy"] if method.forces is None else ["energy", "forces"]
         perceived: tuple[list[int], Tensor, Tensor] | None = None  # elements, bonds and their orders
 
         def calculate(self, atoms: Any = None, properties: Any = None, system_changes: Any = all_changes) -> None:
             super().calculate(atoms, properties, system_changes)
-            energy, forces = regression.predict(encoder, self._molecule(self.atoms))
+            energy, forces = method.predict(module, self._molecule(self.atoms))
             self.results["energy"] = mean_of(energy).item() * ENERGY[unit]
             if forces is not None:
                 self.results["forces"] = forces.detach().double().cpu().numpy() * ENERGY[unit]
 
         def _molecule(self, atoms: Any) -> Data:
             molecule = from_ase(atoms)  # refuses what is periodic
-            weight = next(encoder.parameters(), molecule.pos)
+            weight = next(module.parameters(), molecule.pos)
             # From ASE's own positions, in float64: a model in float64 loses no digits.
             pos = torch.from_numpy(atoms.get_positions()).to(weight)
             molecule = Data(z=molecule.z.to(weight.device), pos=pos)
             if bond_index is not None:
                 molecule.bond_index = bond_index.to(weight.device)
-            elif attribute_of(encoder, "needs_bonds", False):
+            elif needs_bonds(module):
                 molecule.bond_index, molecule.bond_order = (part.to(weight.device) for part in self._bonds(molecule))
                 molecule.bond_order = molecule.bond_order.to(weight.dtype)
             return molecule
@@ -100,3 +103,18 @@ def ase_calculator(
             return self.perceived[1:]
 
     return FineTuned()
+
+
+def _regression_inside(module: nn.Module) -> Regression:
+    """Return the regression inside a wrapper such as `AveragedModel`, or the module itself.
+
+    Raises:
+        TypeError: there is none.
+    """
+    inside = unwrap(module)
+    if not (hasattr(inside, "predict") and hasattr(inside, "forces")):
+        raise TypeError(
+            f"regression must be a methods.Regression of energies; got a {type(inside).__name__}. Of NoisyNodes pass "
+            "method.regression, of TrainingModule model.method."
+        )
+    return inside  # type: ignore[return-value]

@@ -5,9 +5,9 @@ from typing import Any
 
 from torch import nn
 
-from molspectra._signature import attribute_of, parameters_of
+from molspectra._function_module import as_module
+from molspectra._signature import parameters_of, unwrap
 from molspectra.encoders.protocol import Encoder
-from molspectra.methods.pretext_task import PretextTask
 from molspectra.pretrained import ReferenceCheckpoint, load, load_reference
 
 Model = Encoder | ReferenceCheckpoint | str | Path
@@ -38,26 +38,17 @@ def load_encoder(model: Model) -> tuple[nn.Module, nn.Module | None]:
         energy_head = getattr(model, "energy_head", None)
         return model.encoder, None if energy_head is None else energy_head.pool
     _check_encoder(model)
-    return (model if isinstance(model, nn.Module) else _Function(model)), None  # type: ignore[arg-type]
+    return as_module(model), None  # type: ignore[arg-type]
 
 
 def _check_encoder(model: Any) -> None:
     expected = "The model must be an encoder (z, pos, batch) -> AtomFeatures, a checkpoint, or the name of either"
     if isinstance(model, type):
         raise TypeError(f"{expected}; got the class {model.__name__}. Make one: {model.__name__}(...).")
-    if isinstance(model, PretextTask) or not callable(model):
-        remedy = " Pass the encoder that it was trained with." if isinstance(model, PretextTask) else ""
-        raise TypeError(f"{expected}; got a {type(model).__name__}.{remedy}")
+    if not callable(model):
+        raise TypeError(f"{expected}; got a {type(model).__name__}.")
     parameters = parameters_of(model)
+    if parameters.names[:1] == ("encoder",):
+        raise TypeError(f"{expected}; got a {type(unwrap(model)).__name__}. Pass the encoder that it was trained with.")
     if parameters.names and not parameters.takes_any and len(parameters.names) < 3:
         raise TypeError(f"{expected}; got {type(model).__name__}({', '.join(parameters.names)}).")
-
-
-class _Function(nn.Module):
-    """Encoder around a function."""
-
-    def __init__(self, call: Encoder) -> None:
-        super().__init__()
-        self.forward = call
-        self.max_z = attribute_of(call, "max_z", 118)
-        self.needs_bonds = attribute_of(call, "needs_bonds", False)

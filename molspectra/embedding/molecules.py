@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from molspectra._evaluation import evaluating
+from molspectra._function_module import modules_inside
 from molspectra._validation import check_choice, check_sizes
 from molspectra.data.io.molecules import read_molecules
 from molspectra.data.io.smiles_entries import ReadMolecule
@@ -155,7 +156,7 @@ def embed_molecules(
             raise ValueError(f"{names[row]}: {problem}")
         problems[row] = problem
 
-    modules = [encoder, pool] if isinstance(pool, nn.Module) else [encoder]
+    modules = [encoder, *modules_inside(pool)]
     with evaluating(*modules), _on_device(modules, device) as used:
         batches = BatchEncoder(encoder, pooling, layers, used)
         stream = iter(reads)

@@ -5,6 +5,7 @@ import warnings
 from torch import nn
 from torch_geometric.data import Data
 
+from molspectra._function_module import needs_bonds
 from molspectra._signature import attribute_of
 from molspectra.data.chemistry.bonds import perceive_bonds
 
@@ -29,7 +30,7 @@ def prepare_molecule(molecule: Data, encoder: nn.Module) -> tuple[Data, bool]:
         if "bond_order" in molecule:
             fields.bond_order = molecule.bond_order.to(weight.dtype)
         return fields, False
-    if not attribute_of(encoder, "needs_bonds", False):
+    if not needs_bonds(encoder):
         return fields, False
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # one warning for all molecules follows at the end

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from torch_geometric.data import Data
 
 from molspectra._config import Configurable
+from molspectra._signature import unwrap
 from molspectra._validation import check_channels, check_sizes, check_spectra, lengths_of
 from molspectra.features import AtomFeatures
 from molspectra.heads.invariants import invariants
@@ -64,18 +65,19 @@ class SpectrumHead(Configurable, nn.Module):
         self.channels = channels
         self.mlp = nn.Sequential(nn.Linear(channels, hidden), nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU())
         spacings = spacing if isinstance(spacing, Mapping) else dict.fromkeys(counted, spacing)
+        self._lengths = counted
         self.bands = nn.ModuleDict({kind: _Bands(hidden, length, spacings[kind]) for kind, length in counted.items()})
 
     @property
     def lengths(self) -> dict[str, int]:
         """Samples of each kind of spectrum."""
-        return {kind: bands.basis.shape[1] for kind, bands in self._items()}
+        return dict(self._lengths)
 
     def forward(self, atoms: AtomFeatures, data: Data | None = None) -> dict[str, Float[Tensor, "molecules _"]]:
         """Predict kind → intensities (B, L), in the units of `start_from`. `data` gives the molecule of each atom."""
         check_channels("SpectrumHead", atoms.scalars.shape[1], self.channels)
         hidden = self.mlp(invariants(atoms))
-        return {kind: bands(hidden, data) for kind, bands in self._items()}
+        return {kind: bands(hidden, data) for kind, bands in self.bands.items()}
 
     @torch.no_grad()
     def start_from(self, spectra: Mapping[str, Tensor], num_atoms: Int[Tensor, " molecules"]) -> None:
@@ -101,12 +103,8 @@ class SpectrumHead(Configurable, nn.Module):
             per_atom = total / atoms.clamp(min=1)
             # Where nothing was measured, the mean is the best guess.
             per_atom = torch.where(atoms > 0, per_atom, per_atom[atoms > 0].mean())
-            bands = self.bands[kind]
-            assert isinstance(bands, _Bands)
+            bands: Any = unwrap(self.bands[kind])
             bands.start_from(per_atom, kind)
-
-    def _items(self) -> list[tuple[str, "_Bands"]]:
-        return [(kind, bands) for kind, bands in self.bands.items() if isinstance(bands, _Bands)]
 
 
 class _Bands(nn.Module):

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from molspectra._config import Configurable
+from molspectra._signature import attribute_of
 from molspectra._validation import check_channels
 from molspectra.features import AtomFeatures
 from molspectra.layers.gated import GatedEquivariantBlock
@@ -52,7 +53,7 @@ def apply_gated_blocks(
             "This head needs atom vectors (N, 3, F); the encoder gave None. Use an equivariant encoder, or make Coord, "
             'Frad, SliDe and EMGP with prediction="gradient" (heads.GradientHead), which needs none.'
         )
-    check_channels("This head", scalars.shape[1], blocks[0].in_channels)  # type: ignore[arg-type]
+    check_channels("This head", scalars.shape[1], attribute_of(blocks[0], "in_channels"))
     # Linear maps without bias act on channels of vectors, and gates scale them: rotations pass through unchanged.
     for block in blocks:
         scalars, vectors = block(scalars, vectors)

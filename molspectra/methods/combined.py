@@ -7,9 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
+from molspectra._signature import attribute_of, unwrap
 from molspectra._validation import check_module_names
 from molspectra.encoders.protocol import Encoder
-from molspectra.methods.pretext_task import PretextTask, TaskOutput
+from molspectra.methods.pretext_task import PretextTask, TaskOutput, keep, run_task
 from molspectra.objectives.weighted_sum import WeightedSum
 
 
@@ -48,24 +49,24 @@ class Combined(PretextTask):
                 )
         self.methods = nn.ModuleDict({name: method for name, (method, _) in methods.items()})
         self.total = WeightedSum({name: weight for name, (_, weight) in methods.items()})
-        tasks = [name for name, method in self.methods.items() if isinstance(method, PretextTask)]
-        preserving = [name for name in tasks if self.methods[name].preserves_atoms]
+        tasks = [name for name, method in self.methods.items() if isinstance(unwrap(method), PretextTask)]
+        preserving = [name for name in tasks if attribute_of(self.methods[name], "preserves_atoms")]
         self.representative = next(iter([*preserving, *tasks]), None)
 
     @property
     def num_copies(self) -> int:
         """Number of altered copies of each molecule, of the task that represents the combination."""
-        return self._task.num_copies
+        return attribute_of(self._task, "num_copies")
 
     @property
     def preserves_atoms(self) -> bool:  # type: ignore[override]
         """True if a pretext task preserves atoms, and represents the combination."""
-        return self._task.preserves_atoms
+        return attribute_of(self._task, "preserves_atoms")
 
     @property
     def needs_encoder(self) -> bool:  # type: ignore[override]
         """True if a method encodes molecules."""
-        return any(getattr(method, "needs_encoder", True) for method in self.methods.values())
+        return any(attribute_of(method, "needs_encoder", True) for method in self.methods.values())
 
     def forward(
         self, encoder: Encoder | None, batch: Data, generator: torch.Generator | None = None
@@ -83,7 +84,11 @@ class Combined(PretextTask):
         Raises:
             ValueError: See the methods.
         """
-        return self._losses({name: method(encoder, batch, generator) for name, method in self.methods.items()})
+        if self.representative is None:
+            return self._losses({name: method(encoder, batch, generator) for name, method in self.methods.items()})
+        output = self.run(encoder, batch, generator)  # type: ignore[arg-type]
+        keep(output)
+        return {"loss": output.loss, **output.parts}
 
     def run(self, encoder: Encoder, batch: Data, generator: torch.Generator | None = None) -> TaskOutput:
         """Compute the losses of a batch, and return the molecules and features of the representing task with them."""
@@ -91,7 +96,7 @@ class Combined(PretextTask):
         task = self._task
         for name, method in self.methods.items():
             if method is task:
-                represented = method.run(encoder, batch, generator)
+                represented = run_task(method, encoder, batch, generator)
                 outputs[name] = {"loss": represented.loss, **represented.parts}
             else:
                 outputs[name] = method(encoder, batch, generator)
@@ -100,13 +105,13 @@ class Combined(PretextTask):
         return TaskOutput(losses.pop("loss"), represented.atoms, represented.data, losses)
 
     @property
-    def _task(self) -> PretextTask:
+    def _task(self) -> nn.Module:
         if self.representative is None:
             raise ValueError(
                 f"A pretext task must be among the methods {list(self.methods)} for features and altered molecules; "
                 "got none. Add one (Coord, Frad, SliDe, EMGP, EMPP), or call the combination itself."
             )
-        return self.methods[self.representative]  # type: ignore[return-value]
+        return self.methods[self.representative]
 
     def _losses(self, outputs: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
         total = self.total({name: output["loss"] for name, output in outputs.items()})["loss"]

@@ -8,6 +8,7 @@ from torch.profiler import record_function
 from torch_geometric.data import Data
 
 from molspectra._batch import num_molecules_of
+from molspectra._signature import attribute_of
 from molspectra._validation import check_choice, check_weights
 from molspectra.encoders.protocol import Encoder
 from molspectra.heads.energy import EnergyHead, GradientHead
@@ -91,7 +92,7 @@ class EMGP(PretextTask):
         # Force targets grow with the noise scale σ. In units of σ, the fifty levels weigh alike in the loss.
         per_atom = noisy.noise_scale if noisy.batch is None else noisy.noise_scale.index_select(0, noisy.batch)
         target = noisy.force_target / per_atom.unsqueeze(1)
-        pool: nn.Module = self.pooling or self.head.energy.pool  # type: ignore[union-attr, assignment]
+        pool: nn.Module = self.pooling or attribute_of(attribute_of(self.head, "energy"), "pool")
         # The scale shows in the difference between the features of both passes.
         clean = encode(encoder, batch)
         with record_function("molspectra::head"):

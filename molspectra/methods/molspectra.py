@@ -10,9 +10,10 @@ from torch_geometric.data import Data
 
 from molspectra._batch import num_molecules_of
 from molspectra._config import Configurable
+from molspectra._signature import attribute_of
 from molspectra._validation import check_positions, check_weights
 from molspectra.encoders.protocol import Encoder
-from molspectra.methods.pretext_task import PretextTask
+from molspectra.methods.pretext_task import run_task
 from molspectra.methods.specformer_inside import specformer_inside
 from molspectra.methods.spectrum_modelling import SpectrumModelling
 from molspectra.objectives.infonce import InfoNCELoss
@@ -32,7 +33,8 @@ class MolSpectra(Configurable, SpectrumModelling):
     :class:`~molspectra.objectives.InfoNCELoss`).
 
     Args:
-        task: The pretext task (Coord, Frad, SliDe, ...), with its trained head of the first stage.
+        task: The pretext task (Coord, Frad, SliDe, ...), with its trained head of the first stage, also within a
+            wrapper.
         specformer: :class:`~molspectra.spectra.SpecFormer`, also within a wrapper.
         molecule_projection: Map from the pooled molecule (B, F) to the space of the spectrum embedding. Default: the
             identity, as published, which needs encoders of equal width.
@@ -57,7 +59,7 @@ class MolSpectra(Configurable, SpectrumModelling):
 
     def __init__(
         self,
-        task: PretextTask,
+        task: nn.Module,
         specformer: nn.Module,
         *,
         molecule_projection: nn.Module | None = None,
@@ -69,10 +71,11 @@ class MolSpectra(Configurable, SpectrumModelling):
     ) -> None:
         super().__init__()
         inside = specformer_inside(specformer)
-        if task.num_copies != 1:
+        num_copies = attribute_of(task, "num_copies", 1)
+        if num_copies != 1:
             raise ValueError(
-                f"task must make one copy of each molecule, to contrast with its spectra; got num_copies="
-                f"{task.num_copies}. Pass num_copies=1."
+                f"task must make one copy of each molecule, to contrast with its spectra; got num_copies={num_copies}. "
+                "Pass num_copies=1."
             )
         self.task = task
         self.specformer = specformer
@@ -100,7 +103,7 @@ class MolSpectra(Configurable, SpectrumModelling):
         check_positions(batch, type(self).__name__, ("z", "pos"))
         specformer = specformer_inside(self.specformer)
         prepared = specformer.prepare(batch)  # scaled once, for the mask, SpecFormer and the target
-        output = self.task.run(encoder, batch, generator)
+        output = run_task(self.task, encoder, batch, generator)
         num_molecules = num_molecules_of(batch)
         if (altered := num_molecules_of(output.data)) != num_molecules:
             raise ValueError(

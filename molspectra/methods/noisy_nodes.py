@@ -7,9 +7,10 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from molspectra._config import Configurable
+from molspectra._signature import attribute_of, unwrap
 from molspectra._validation import check_weights
 from molspectra.encoders.protocol import Encoder
-from molspectra.methods.pretext_task import PretextTask
+from molspectra.methods.pretext_task import run_task
 from molspectra.methods.regression import Level, Loss, Regression
 from molspectra.objectives.weighted_sum import WeightedSum
 
@@ -30,7 +31,7 @@ class NoisyNodes(Configurable, nn.Module):
     and weights of 0.2, 0.8 and 0.1 for energy, forces and denoising. These weights are the defaults here.
 
     Args:
-        task: The pretext task.
+        task: The pretext task, also within a wrapper.
         head: Property head, `head(atoms, data) -> (B, 1)`.
         label: Field with the property, (B,) or (B, 1), an energy if there are forces.
         level: "molecule", or "atom" for a property of each atom, see :class:`Regression`.
@@ -52,7 +53,7 @@ class NoisyNodes(Configurable, nn.Module):
 
     def __init__(
         self,
-        task: PretextTask,
+        task: nn.Module,
         head: nn.Module,
         *,
         label: str = "y",
@@ -66,10 +67,10 @@ class NoisyNodes(Configurable, nn.Module):
         super().__init__()
         if forces is not None and not separate:
             raise ValueError(f"forces={forces!r} needs separate=True: labels hold for unperturbed molecules only.")
-        if not (separate or task.preserves_atoms):
+        if not (separate or attribute_of(task, "preserves_atoms", True)):
             raise ValueError(
-                f"{type(task).__name__} removes atoms, so that labels no longer hold. Pass separate=True, for a "
-                "separate pass."
+                f"{type(unwrap(task)).__name__} removes atoms, so that labels no longer hold. Pass separate=True, "
+                "for a separate pass."
             )
         self.task = task
         self.regression = Regression(head, label=label, level=level, mask=mask, forces=forces, loss=loss)
@@ -93,7 +94,7 @@ class NoisyNodes(Configurable, nn.Module):
         regression = self.regression
         if self.training and not self.separate:
             # The property of the unperturbed molecule is the label of the perturbed one: noise regularizes.
-            denoising, atoms, noisy, _ = self.task.run(encoder, batch, generator)
+            denoising, atoms, noisy, _ = run_task(self.task, encoder, batch, generator)
             if noisy.pos.shape != batch.pos.shape:
                 raise ValueError(
                     f"task must preserve the atoms of the batch, for which the labels hold; got {noisy.pos.shape[0]} "

@@ -1,7 +1,8 @@
 """Common base of the self-supervised methods."""
 
 from abc import abstractmethod
-from typing import ClassVar, NamedTuple
+from contextvars import ContextVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +10,7 @@ from torch_geometric.data import Data
 
 from molspectra._config import Configurable
 from molspectra._repr import fields_repr
+from molspectra._signature import unwrap
 from molspectra.encoders.protocol import Encoder
 from molspectra.features import AtomFeatures
 
@@ -27,6 +29,10 @@ class TaskOutput(NamedTuple):
 
     def __repr__(self) -> str:
         return fields_repr(self)
+
+
+# Outputs of the forward passes within a call of `run_task`, the outermost last.
+_kept: ContextVar[list[TaskOutput] | None] = ContextVar("kept", default=None)
 
 
 class PretextTask(Configurable, nn.Module):
@@ -60,6 +66,7 @@ class PretextTask(Configurable, nn.Module):
             ValueError: The batch lacks a field, or the encoder lacks features that the task needs.
         """
         output = self.run(encoder, batch, generator)
+        keep(output)
         return {"loss": output.loss, **output.parts}
 
     @abstractmethod
@@ -68,3 +75,33 @@ class PretextTask(Configurable, nn.Module):
 
         Arguments and errors are those of :meth:`forward`.
         """
+
+
+def run_task(task: nn.Module, encoder: Encoder, batch: Data, generator: torch.Generator | None = None) -> TaskOutput:
+    """Run a pretext task, bare or in a wrapper, and return features and altered molecules with its losses.
+
+    The task is called, not its method `run`: hooks and wrappers take part, without which DistributedDataParallel would
+    leave the gradients of each process as they are. A class of another base, or with a forward that does not
+    :func:`keep` its output, is run.
+    """
+    inside: Any = unwrap(task)
+    if not isinstance(inside, PretextTask):
+        return inside.run(encoder, batch, generator)
+    token = _kept.set([])
+    try:
+        losses = task(encoder, batch, generator)
+        outputs = _kept.get()
+    finally:
+        _kept.reset(token)
+    if not outputs:
+        return inside.run(encoder, batch, generator)
+    # The losses that the call returned: a wrapper may have put its part of the graph behind them.
+    loss, parts = losses["loss"], {name: part for name, part in losses.items() if name != "loss"}
+    return outputs[-1]._replace(loss=loss, parts=parts)
+
+
+def keep(output: TaskOutput) -> None:
+    """Hand the output of a forward, which returns losses alone, to :func:`run_task`."""
+    outputs = _kept.get()
+    if outputs is not None:
+        outputs.append(output)

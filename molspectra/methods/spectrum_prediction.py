@@ -6,8 +6,8 @@ from torch.profiler import record_function
 from torch_geometric.data import Data
 
 from molspectra._config import Configurable
+from molspectra._signature import attribute_of, unwrap
 from molspectra.encoders.protocol import Encoder
-from molspectra.heads.spectrum import SpectrumHead
 from molspectra.heads.stick import StickHead
 from molspectra.methods.encoding import encode
 from molspectra.methods.stick_fields import sticks_of
@@ -19,7 +19,8 @@ class SpectrumPrediction(Configurable, nn.Module):
 
     Args:
         head: Head that predicts the spectra, :class:`~molspectra.heads.SpectrumHead` or
-            :class:`~molspectra.heads.StickHead`. Call its `start_from` with the training data first.
+            :class:`~molspectra.heads.StickHead`, also within a wrapper. Call its `start_from` with the training data
+            first.
         objective: Loss of predicted and given spectra by kind. Default: a new
             :class:`~molspectra.objectives.SpectrumLoss`.
         sticks: Loss of the lines of a `StickHead`, :class:`~molspectra.objectives.StickLoss`, or None for none. The
@@ -27,7 +28,7 @@ class SpectrumPrediction(Configurable, nn.Module):
             the head, and `num_sticks` (B,), their number in each molecule. NaN intensities are unknown.
 
     Raises:
-        TypeError: `sticks` is given, and the head predicts none.
+        TypeError: `sticks` is given, and the head predicts none, or is within a wrapper.
 
     Example:
         >>> encoder = ms.encoders.EquivariantTransformer(32, num_layers=2, num_heads=4)
@@ -36,12 +37,10 @@ class SpectrumPrediction(Configurable, nn.Module):
         ['ir', 'loss', 'uv_vis']
     """
 
-    def __init__(
-        self, head: SpectrumHead | StickHead, objective: nn.Module | None = None, sticks: nn.Module | None = None
-    ) -> None:
+    def __init__(self, head: nn.Module, objective: nn.Module | None = None, sticks: nn.Module | None = None) -> None:
         super().__init__()
-        if sticks is not None and not isinstance(head, StickHead):
-            raise TypeError(f"sticks needs a head that predicts lines, heads.StickHead; got a {type(head).__name__}.")
+        if sticks is not None:
+            _check_stick_head(head)
         self.head = head
         self.objective = objective or SpectrumLoss()
         self.sticks = sticks
@@ -61,19 +60,20 @@ class SpectrumPrediction(Configurable, nn.Module):
             ValueError: The batch has no spectrum of the kinds of the head, or one of another length, or its lines are
                 missing or do not fit.
         """
-        if self.sticks is None and not any(kind in batch for kind in self.head.lengths):
+        kinds = list(attribute_of(self.head, "lengths"))
+        if self.sticks is None and not any(kind in batch for kind in kinds):
             raise ValueError(
-                f"The batch has none of the spectra {list(self.head.lengths)}, only {list(batch.keys())}. To predict "
-                "without comparing call predict."
+                f"The batch has none of the spectra {kinds}, only {list(batch.keys())}. To predict without comparing "
+                "call predict."
             )
         parts = {}
         if self.sticks is None:
             predicted = self.predict(encoder, batch)
         else:
-            assert isinstance(self.head, StickHead)
-            lines = self.head.sticks(encode(encoder, batch), batch)
-            parts["sticks"] = self.sticks(lines, sticks_of(batch, self.head.axes))
-            predicted = self.head.broaden(lines)
+            head = _check_stick_head(self.head)
+            lines = head.sticks(encode(encoder, batch), batch)
+            parts["sticks"] = self.sticks(lines, sticks_of(batch, head.axes))
+            predicted = head.broaden(lines)
         # An absent kind counts as missing for every molecule: its weights get gradients of 0, so that
         # DistributedDataParallel does not wait for them.
         with record_function("molspectra::loss"):
@@ -87,3 +87,17 @@ class SpectrumPrediction(Configurable, nn.Module):
         atoms = encode(encoder, batch)
         with record_function("molspectra::head"):
             return self.head(atoms, batch)
+
+
+def _check_stick_head(head: nn.Module) -> StickHead:
+    """Return a head that predicts lines. It is not called as a whole, past which no wrapper may be led.
+
+    Raises:
+        TypeError: it is no such head, or a wrapper of one.
+    """
+    if not isinstance(head, StickHead):
+        wrapped = " around it: wrap the TrainingModule instead" if isinstance(unwrap(head), StickHead) else ""
+        raise TypeError(
+            f"sticks needs a head that predicts lines, heads.StickHead; got a {type(head).__name__}{wrapped}."
+        )
+    return head

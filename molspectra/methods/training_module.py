@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from molspectra._config import Configurable
+from molspectra._signature import attribute_of, unwrap
 
 
 class TrainingModule(Configurable, nn.Module):
@@ -29,9 +30,9 @@ class TrainingModule(Configurable, nn.Module):
 
     def __init__(self, encoder: nn.Module | None, method: nn.Module) -> None:
         super().__init__()
-        if encoder is None and getattr(method, "needs_encoder", True):
+        if encoder is None and attribute_of(method, "needs_encoder", True):
             raise TypeError(
-                f"encoder must be an encoder, which {type(method).__name__} calls; got None. Pass "
+                f"encoder must be an encoder, which {type(unwrap(method)).__name__} calls; got None. Pass "
                 "TrainingModule(encoder, method)."
             )
         self.encoder = encoder

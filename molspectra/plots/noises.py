@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Batch, Data
 
+from molspectra._signature import attribute_of
 from molspectra.data.transforms import AddTopology
 from molspectra.geometry import internal_coordinates, wrap_angle
 from molspectra.geometry.topology import bonds_in_rings
@@ -78,7 +79,7 @@ def noise(
 
 def _noise_of(noise: Any) -> Callable[..., Data]:
     """Return a noise, or that of a method."""
-    function = getattr(noise, "noise", noise)
+    function = attribute_of(noise, "noise", noise) if callable(noise) else None
     if not callable(function):
         raise TypeError(
             f"noises must be a noise, a method with one, or a dict of them; got a {type(noise).__name__}. Use one "

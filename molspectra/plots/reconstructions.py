@@ -26,7 +26,8 @@ def reconstruction(
     """Draw the spectra of a molecule, the intervals that are hidden, and their reconstruction.
 
     Args:
-        method: :class:`~molspectra.methods.MaskedReconstruction` or :class:`~molspectra.methods.MolSpectra`.
+        method: :class:`~molspectra.methods.MaskedReconstruction` or :class:`~molspectra.methods.MolSpectra`, also
+            within a wrapper.
         batch: Molecules with spectra, or a dict of them.
         sample: Number of the molecule in the batch.
         axes: Axis of each kind of spectrum. Default: those that SpecFormer was built with. Kinds without one are drawn
@@ -45,6 +46,7 @@ def reconstruction(
         >>> method = ms.methods.MaskedReconstruction(specformer)
         >>> axes = ms.plots.reconstruction(method, Batch.from_data_list(ms.data.MiniSpectra()[:4]))
     """
+    method = unwrap(method)
     if not all(hasattr(method, part) for part in ("specformer", "mask", "reconstruct")):
         raise TypeError(
             f"method must be MaskedReconstruction or MolSpectra, which reconstruct spectra; got a "

@@ -92,7 +92,7 @@ class SpectrumEncoder(nn.Module):
                 values with finite ones.
             TypeError: a dtype differs from that of the weights.
         """
-        return prepare(spectra, self.lengths, self.scalings, self.out_norm.weight)
+        return prepare(spectra, self.lengths, self.scalings, next(self.out_norm.parameters()))
 
     def count_tokens(self, prepared: PreparedSpectra) -> dict[str, int]:
         """Return the number of tokens of each kind, for prepared spectra."""

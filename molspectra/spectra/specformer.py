@@ -260,7 +260,8 @@ class SpecFormer(Configurable, SpectrumEncoder):
         """
         if isinstance(spectra, PreparedSpectra):
             return spectra
-        prepared = prepare_mixed(spectra, self.lengths, self.peak_axes, self.scalings, self.out_norm.weight)
+        like = next(self.out_norm.parameters())
+        prepared = prepare_mixed(spectra, self.lengths, self.peak_axes, self.scalings, like)
         for kind in self.lengths:
             measured = prepared.measured[kind]
             if values_are_free(measured) and not bool(measured.all()):

@@ -191,6 +191,24 @@ def train(rank, method, encoder):
         torch.testing.assert_close(buffer, buffers[name], msg=lambda text, name=name: f"{name}: {text}")
 
 
+def train_a_wrapped_task(rank):
+    """Compare the gradients of the processes, each of which has molecules of its own."""
+    task = DistributedDataParallel(ms.methods.Coord(16))
+    batch = Batch.from_data_list(ms.data.MiniSpectra()[5 * rank : 5 * rank + 3])
+    encoder = ENCODERS["PaiNN"]()
+    for method in (ms.methods.NoisyNodes(task, ms.heads.ScalarHead(16), label="gap"), molspectra(task)):
+        task.zero_grad()
+        method(encoder, batch)["loss"].backward()
+        for parameter in task.parameters():
+            mean = parameter.grad.clone()
+            torch.distributed.all_reduce(mean)
+            torch.testing.assert_close(parameter.grad, mean / 2)
+
+
+def test_a_task_is_called_through_its_wrapper(processes):
+    processes.run(2, train_a_wrapped_task)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_gradients_are_those_of_the_whole_batch(processes, method):

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch.profiler import record_function
 
+from molspectra._function_module import needs_bonds
 from molspectra._signature import attribute_of, takes, unwrap
 from molspectra._validation import check_context
 from molspectra.encoders.adapters.model_attributes import modules_behind, read_cutoff, read_size, refuse_cached_graphs
@@ -58,6 +59,7 @@ class FunctionEncoder(BaseEncoder):
             attribute_of(function, "max_z", 118) if max_z is None else max_z,
         )
         self.function, self.owners = function, modules_behind(function)
+        self.needs_bonds = needs_bonds(function)
         self.takes = {name: takes(function, name) for name in ("bond_index", "bond_order", "context")}
         refuse_cached_graphs(self)
 

@@ -180,7 +180,8 @@ class EGNN(BaseEncoder):
             if molecules.bond_index is None:
                 raise ValueError(
                     f"EGNN with max_hops={self.max_hops} needs bond_index (2, B); got None. Pass the bonds (molecules "
-                    "without any have torch.empty(2, 0, dtype=torch.int64)), or build the encoder with max_hops=0."
+                    "without any have torch.empty(2, 0, dtype=torch.int64)), a function around the encoder by its own "
+                    "keyword bond_index=, or build the encoder with max_hops=0."
                 )
             edge_type = hop_counts(molecules.bond_index, edges.index, molecules.num_atoms, self.max_hops)
         # The envelope is computed once per step. All layers damp their messages by it.
