@@ -15,9 +15,11 @@ from torch_geometric.data import Data
 
 from molspectra._download import download
 from molspectra.data.chemistry.smiles import from_smiles
+from molspectra.data.datasets.multimodal_peaks import PEAK_TABLES, mass_axis_of, peak_list, read_peak_table
 from molspectra.data.datasets.stored import StoredDataset
 from molspectra.data.io.archives import ZipArchive, unpack
 from molspectra.spectra.axis import SpectrumAxis
+from molspectra.spectra.peak_axis import PeakAxis
 from molspectra.spectra.peaks import sum_in_bins
 
 _ARCHIVE = "multimodal_spectroscopic_dataset.zip"
@@ -36,7 +38,12 @@ _PEAKS = {
     "msms_iceberg": "msms_iceberg_positive",
     "msms_scarf": "msms_scarf_positive",
 }
-_COLUMNS = {**_CURVES, **_PEAKS}
+_GRIDS = {**_CURVES, **_PEAKS}
+_LISTS = {
+    **{kind: table.column for kind, table in PEAK_TABLES.items()},
+    **{f"{kind}_peaks": column for kind, column in _PEAKS.items()},
+}
+_COLUMNS = {**_GRIDS, **_LISTS}
 _MASS = SpectrumAxis("msms", 0, 1000, 1, "m/z")
 
 
@@ -51,6 +58,10 @@ class MultimodalSpectra(StoredDataset):
     `c_nmr`                  -20 to 230 ppm, 10000 samples, ascending, of 13C
     `msms_positive_10ev` …   `mass_axis`, CFM-ID at 10, 20 or 40 eV, `msms_negative_10ev` … likewise
     `msms_iceberg` `_scarf`  `mass_axis`, positive ions, two more programs
+    `h_nmr_peaks`            (1, K, 3): ppm, number of 1H, class of the multiplicity (NaN for rare ones)
+    `c_nmr_peaks`            (1, K, 2): ppm, intensity
+    `hsqc_peaks`             (1, K, 3): ppm of 13C, ppm of 1H, number of 1H
+    `msms_…_peaks`           (1, K, 2): m/z, intensity, of each of the mass spectra
     =======================  ==============================================================================
 
     and `z`, `pos`, `bond_index`, `bond_order`, `formal_charge`, `smiles` as :func:`molspectra.data.from_smiles` makes
@@ -59,8 +70,9 @@ class MultimodalSpectra(StoredDataset):
 
     Intensities are in arbitrary units: `ir` is scaled to a maximum of 1 for each molecule (and slightly negative in
     places), mass spectra to a strongest peak of 100. Each peak of a mass spectrum is added to the nearest sample. A
-    spectrum that is missing, or has no peaks, is a row of NaN. The two-dimensional HSQC spectra, tables of peaks and
-    fragments are not read. Spectra are not corrected: in the two published samples of 100 molecules each, 18 `c_nmr`
+    spectrum that is missing, or has no peaks, is a row of NaN. The two-dimensional HSQC spectra and fragments are not
+    read. Lists of peaks must be asked for by `kinds`, and `peak_axes` has a :class:`~molspectra.data.PeakAxis` for
+    each. Spectra are not corrected: in the two published samples of 100 molecules each, 18 `c_nmr`
     spectra lack most of the peaks that the file's own tables list for them.
 
     A molecule with all kinds takes about 0.12 MB on disk (95 GB in total), half of it for NMR spectra: choose `kinds`.
@@ -73,7 +85,7 @@ class MultimodalSpectra(StoredDataset):
         pre_transform: Called once with each molecule before it is stored.
         pre_filter: Called once with each molecule. If it returns False, the molecule is left out.
             The conformer is made before.
-        kinds: Names of the spectra wanted, or None for all.
+        kinds: Names of the spectra wanted, or None for all those on a grid.
         mass_axis: Axis of the mass spectra. A peak beyond it is an error.
         seed: Seed of the conformers.
         force_reload: Read the published files again in any case.
@@ -102,6 +114,14 @@ class MultimodalSpectra(StoredDataset):
         }
     )
 
+    peak_axes: ClassVar[Mapping[str, PeakAxis]] = MappingProxyType(
+        {
+            **{kind: table.axis for kind, table in PEAK_TABLES.items()},
+            **{kind: mass_axis_of(kind) for kind in _LISTS if kind not in PEAK_TABLES},
+        }
+    )
+    """Kind of spectrum that is a list of peaks → its axis."""
+
     def __init__(
         self,
         root: str | Path,
@@ -115,15 +135,17 @@ class MultimodalSpectra(StoredDataset):
         force_reload: bool = False,
         skip_broken: bool = False,
     ) -> None:
-        kinds = tuple(_COLUMNS) if kinds is None else tuple(kinds)
+        kinds = tuple(_GRIDS) if kinds is None else tuple(kinds)
         if not kinds or set(kinds) - set(_COLUMNS) or len(set(kinds)) < len(kinds):
             raise ValueError(f"kinds must be some of {list(_COLUMNS)}, each once; got {list(kinds)}.")
         if mass_axis.unit != _MASS.unit:
             raise ValueError(f"mass_axis must be in {_MASS.unit}; got {mass_axis.unit!r}.")
         self.kinds, self.mass_axis, self.seed = tuple(kind for kind in _COLUMNS if kind in kinds), mass_axis, seed
         # The class attribute has the axes of all kinds by default, the attribute of the object those it reads.
-        own = {kind: self.axes[kind] if kind in _CURVES else _named(kind, mass_axis) for kind in self.kinds}
+        grids = [kind for kind in self.kinds if kind in _GRIDS]
+        own = {kind: self.axes[kind] if kind in _CURVES else _named(kind, mass_axis) for kind in grids}
         self.axes = own  # type: ignore[misc]
+        self.peak_axes = {kind: axis for kind, axis in self.peak_axes.items() if kind in self.kinds}  # type: ignore[misc]
         super().__init__(root, transform, pre_transform, pre_filter, force_reload=force_reload, skip_broken=skip_broken)
 
     @property
@@ -131,7 +153,7 @@ class MultimodalSpectra(StoredDataset):
         """Folder of the stored molecules, one for each choice of kinds, axis and seed."""
         axis = self.mass_axis
         grid = f"{axis.start:g}_{axis.stop:g}_{axis.step:g}" if set(self.kinds) & set(_PEAKS) else ""
-        kinds = "all" if self.kinds == tuple(_COLUMNS) else "-".join(self.kinds)
+        kinds = "all" if self.kinds == tuple(_GRIDS) else "-".join(self.kinds)
         return str(Path(self.root) / "processed" / "_".join(filter(None, [kinds, grid, f"seed_{self.seed}"])))
 
     @property
@@ -152,7 +174,8 @@ class MultimodalSpectra(StoredDataset):
         if self.raw_file_names == [_ARCHIVE]:  # put there by hand
             self.download()
         for path in map(Path, self.raw_paths):
-            for row, record in enumerate(_rows(path, ["smiles", *(_COLUMNS[kind] for kind in self.kinds)])):
+            columns = dict.fromkeys(_COLUMNS[kind] for kind in self.kinds)  # each once
+            for row, record in enumerate(_rows(path, ["smiles", *columns])):
                 try:
                     data = self._molecule(record)
                 except ValueError as error:
@@ -163,7 +186,8 @@ class MultimodalSpectra(StoredDataset):
     def _molecule(self, record: Mapping[str, Any]) -> Data:
         if not isinstance(record["smiles"], str):
             raise ValueError("it has no SMILES.")
-        spectra = {kind: _spectrum(kind, record[_COLUMNS[kind]], self.axes[kind]) for kind in self.kinds}
+        spectra = {kind: _spectrum(kind, record[_COLUMNS[kind]], self.axes[kind]) for kind in self.axes}
+        spectra |= {kind: _peaks(kind, record[_COLUMNS[kind]]) for kind in self.peak_axes}
         data = from_smiles(record["smiles"], seed=self.seed)
         for kind, spectrum in spectra.items():
             data[kind] = spectrum
@@ -216,6 +240,12 @@ def _spectrum(kind: str, values: Any, axis: SpectrumAxis) -> Tensor:
     if not bool(spectrum.isfinite().all()):
         raise ValueError(f"{_CURVES[kind]} must be finite; value {int((~spectrum.isfinite()).nonzero()[0])} is not.")
     return (spectrum.flip(0) if kind in _DESCENDING else spectrum).reshape(1, -1)
+
+
+def _peaks(kind: str, values: Any) -> Tensor:
+    if kind in PEAK_TABLES:
+        return read_peak_table(kind, values)
+    return peak_list(_LISTS[kind], [list(peak) for peak in values or []], mass_axis_of(kind))
 
 
 def _floats(values: Any, column: str) -> np.ndarray:

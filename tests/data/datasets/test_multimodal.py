@@ -13,9 +13,10 @@ import pytest
 import torch
 from torch_geometric.loader import DataLoader
 
-from molspectra.data import SpectrumAxis, from_smiles, validate
+from molspectra.data import Collate, SpectrumAxis, from_smiles, validate
 from molspectra.data.datasets import multimodal
 from molspectra.data.datasets.multimodal import MultimodalSpectra, bin_peaks
+from molspectra.spectra import SpecFormer
 
 SMILES = ["CO", "C=O", "CC#N"]
 MSMS = [f"msms_cfmid_{mode}_{energy}ev" for mode in ("positive", "negative") for energy in (10, 20, 40)]
@@ -264,3 +265,91 @@ def test_published_tables_of_peaks_say_where_maxima_are(published, tmp_path, kin
     # Not all: the table of a few 13C spectra is not that of the spectrum.
     assert np.mean(found["as it is"]) > 0.7
     assert np.mean(found["the wrong way round"]) < 0.25
+
+
+def with_tables() -> dict[str, list]:
+    """Columns of a shard with the published tables of NMR peaks, of methanol, formaldehyde and acetonitrile."""
+    h_nmr = [
+        [
+            {
+                "category": "s",
+                "delta": 3.3,
+                "centroid": 3.31,
+                "nH": 3,
+                "j_values": None,
+                "rangeMax": 3.4,
+                "rangeMin": 3.2,
+            },
+            {
+                "category": "ddddd",
+                "delta": 1.5,
+                "centroid": 1.5,
+                "nH": 1,
+                "j_values": "1_2_",
+                "rangeMax": 2.0,
+                "rangeMin": 1.0,
+            },
+        ],
+        [
+            {
+                "category": "t",
+                "delta": 9.6,
+                "centroid": 9.6,
+                "nH": 2,
+                "j_values": "7.1_",
+                "rangeMax": 9.7,
+                "rangeMin": 9.5,
+            }
+        ],
+        [],
+    ]
+    carbon = {"delta (ppm)": 50.1, "integral": 0.5, "intensity": 0.02, "width (ppm)": 0.01}
+    cross = {"13C_centroid": 50.1, "13C_max": 51.0, "13C_min": 49.0, "1H_centroid": 3.3, "1H_max": 3.4, "1H_min": 3.2}
+    c_nmr = [[carbon], [{**carbon, "delta (ppm)": 197.0}], [carbon, {**carbon, "delta (ppm)": 1.9}]]
+    hsqc = [[{**cross, "nH": 3.0}], None, [{**cross, "nH": 1.0}]]
+    return rows() | {"h_nmr_peaks": h_nmr, "c_nmr_peaks": c_nmr, "hsqc_nmr_peaks": hsqc}
+
+
+def test_tables_of_peaks(tmp_path):
+    shard(tmp_path / "raw" / "a.parquet", with_tables())
+    kinds = ["h_nmr_peaks", "c_nmr_peaks", "hsqc_peaks", "msms_positive_20ev_peaks", "msms_positive_20ev"]
+    dataset = MultimodalSpectra(tmp_path, kinds=kinds)
+    assert set(dataset.axes) == {"msms_positive_20ev"}
+    assert set(dataset.peak_axes) == set(kinds) - {"msms_positive_20ev"}
+    first, second, third = dataset
+    multiplicities = dataset.peak_axes["h_nmr_peaks"].labels
+    expected = torch.tensor([[[3.3, 3.0, multiplicities.index("s")], [1.5, 1.0, torch.nan]]])
+    torch.testing.assert_close(first.h_nmr_peaks, expected, equal_nan=True)
+    torch.testing.assert_close(second.h_nmr_peaks, torch.tensor([[[9.6, 2.0, multiplicities.index("t")]]]))
+    torch.testing.assert_close(third.c_nmr_peaks, torch.tensor([[[50.1, 0.02], [1.9, 0.02]]]))
+    torch.testing.assert_close(third.hsqc_peaks, torch.tensor([[[50.1, 3.3, 1.0]]]))
+    torch.testing.assert_close(first.msms_positive_20ev_peaks, torch.tensor([[[15.02, 30.0], [31.018, 100.0]]]))
+    for missing in (third.h_nmr_peaks, second.hsqc_peaks):
+        assert missing.shape == (1, 1, 3)
+        assert missing.isnan().all()
+    batch = Collate()(dataset.__getitems__([0, 1, 2]))
+    assert batch.c_nmr_peaks.shape == (3, 2, 2)
+    specformer = SpecFormer(dict(dataset.peak_axes), hidden_channels=16, num_heads=2, num_layers=1)
+    assert specformer({kind: batch[kind] for kind in dataset.peak_axes}).embedding.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("kind", "column", "change", "match"),
+    [
+        (
+            "h_nmr_peaks",
+            "h_nmr_peaks",
+            {"delta": None},
+            r"record 1 \(C=O\): h_nmr_peaks must have the numbers \['delta', 'nH'\]",
+        ),
+        ("h_nmr_peaks", "h_nmr_peaks", {"delta": 55.0}, "h_nmr_peaks must have peaks at -2 to 14; got one at 55"),
+        ("h_nmr_peaks", "h_nmr_peaks", {"nH": -1}, "must have finite peaks, and intensities of 0 or more"),
+        ("c_nmr_peaks", "c_nmr_peaks", {"delta (ppm)": float("nan")}, "must have finite peaks"),
+    ],
+)
+def test_broken_tables_of_peaks(tmp_path, kind, column, change, match):
+    columns = with_tables()
+    columns[column][1] = [{**columns[column][1][0], **change}]
+    shard(tmp_path / "raw" / "a.parquet", columns)
+    with pytest.raises(ValueError, match=match):
+        MultimodalSpectra(tmp_path, kinds=[kind])
