@@ -14,6 +14,7 @@ field                  shape, dtype        meaning
 `bond_k`               (B,) float          } force constants of these terms, by `transforms.ForceConstants`
 `angle_k` `torsion_k`  (A,) (T,) float     }
 `uv_vis` `ir` `raman`  (1, L) float        one field for each kind of spectrum, a missing one being a row of NaN
+`c_nmr` `ms_ms` …      (1, K, d+1) float   or as K peaks, d positions and an intensity, padded with rows of NaN
 `msms` `h_nmr_peaks`   (1, K, d+1) float   a list of K peaks, d positions and an intensity each
 `y` `energy` `forces`                      labels, in the units that the data set states
 =====================  ==================  =====================================================================
@@ -160,9 +161,23 @@ def _check_spectrum(kind: str, spectrum: object, num_graphs: int) -> None:
     if not isinstance(spectrum, Tensor) or not spectrum.is_floating_point():
         got = spectrum.dtype if isinstance(spectrum, Tensor) else type(spectrum).__name__
         raise TypeError(f"{kind} must be a floating-point tensor of shape ({num_graphs}, L); got {got}.")
+    if spectrum.dim() == 3 and spectrum.shape[0] == num_graphs and spectrum.shape[2] >= 2:
+        _check_peaks(kind, spectrum.detach())
+        return
     if spectrum.dim() != 2 or spectrum.shape[0] != num_graphs or spectrum.shape[1] == 0:
         raise ValueError(
             f"{kind} must have shape ({num_graphs}, L), a row for each molecule; got {tuple(spectrum.shape)}. On a "
             f"single molecule set data.{kind} = spectrum.reshape(1, -1); for a missing spectrum, a row of NaN."
         )
     check_spectra({kind: spectrum.detach().cpu()}, {kind: spectrum.shape[1]}, partial=True)
+
+
+def _check_peaks(kind: str, peaks: Tensor) -> None:
+    position, intensity = peaks[..., 0], peaks[..., 1]
+    broken = peaks.isinf().any(dim=2) | (position.isnan() != intensity.isnan())
+    if bool(broken.any()):
+        row, peak = broken.nonzero()[0].tolist()
+        raise ValueError(
+            f"{kind} of molecule {row} has the peak {peaks[row, peak].tolist()}; expected finite numbers, or NaN in "
+            "all of them for padding. Set intensities that are not known to 1."
+        )

@@ -30,6 +30,7 @@ class MaskedReconstruction(Configurable, SpectrumModelling):
         specformer: :class:`~molspectra.spectra.SpecFormer`, also within a wrapper.
         mask_ratio: Masked share of each spectrum, and of each list of peaks.
         mask_mode: "interval" or "patch" (as released). See :class:`~molspectra.spectra.PatchMask`.
+        num_bins: Bins of the positions of hidden peaks. See :class:`~molspectra.spectra.PeakBins`.
 
     Raises:
         TypeError: The spectrum encoder is no SpecFormer.
@@ -44,12 +45,17 @@ class MaskedReconstruction(Configurable, SpectrumModelling):
     needs_encoder = False
 
     def __init__(
-        self, specformer: nn.Module, *, mask_ratio: float = 0.1, mask_mode: Literal["interval", "patch"] = "interval"
+        self,
+        specformer: nn.Module,
+        *,
+        mask_ratio: float = 0.1,
+        mask_mode: Literal["interval", "patch"] = "interval",
+        num_bins: int = 1024,
     ) -> None:
         super().__init__()
         inside = specformer_inside(specformer)
         self.specformer = specformer
-        self._build(inside, mask_ratio, mask_mode)
+        self._build(inside, mask_ratio, mask_mode, num_bins)
 
     def forward(
         self,

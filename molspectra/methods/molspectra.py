@@ -40,6 +40,7 @@ class MolSpectra(Configurable, SpectrumModelling):
             identity, as published, which needs encoders of equal width.
         mask_ratio: Masked share of each spectrum, and of each list of peaks.
         mask_mode: "interval" (default) or "patch" (as released).
+        num_bins: Bins of the positions of hidden peaks. See :class:`~molspectra.spectra.PeakBins`.
         contrast: Contrastive loss. Default: an :class:`~molspectra.objectives.InfoNCELoss` with the negatives of all
             processes, or `as_released` of each process alone.
         weights: Weights of "denoising", "contrastive" and "reconstruction".
@@ -65,6 +66,7 @@ class MolSpectra(Configurable, SpectrumModelling):
         molecule_projection: nn.Module | None = None,
         mask_ratio: float = 0.1,
         mask_mode: Literal["interval", "patch"] | None = None,
+        num_bins: int = 1024,
         contrast: InfoNCELoss | None = None,
         weights: Mapping[str, float] | None = None,
         as_released: bool = False,
@@ -80,7 +82,7 @@ class MolSpectra(Configurable, SpectrumModelling):
         self.task = task
         self.specformer = specformer
         self.molecule_projection = molecule_projection or nn.Identity()
-        self._build(inside, mask_ratio, mask_mode or ("patch" if as_released else "interval"))
+        self._build(inside, mask_ratio, mask_mode or ("patch" if as_released else "interval"), num_bins)
         self.contrast = contrast or InfoNCELoss(gather_distributed=not as_released, as_released=as_released)
         self.total = WeightedSum(check_weights(weights, {"denoising": 1.0, "contrastive": 1.0, "reconstruction": 1.0}))
 

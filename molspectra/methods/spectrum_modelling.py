@@ -19,7 +19,9 @@ from molspectra.spectra.specformer import SpecFormer
 class SpectrumModelling(nn.Module):
     """Base of methods that hide parts of spectra and reconstruct them from the tokens of a SpecFormer."""
 
-    def _build(self, specformer: SpecFormer, mask_ratio: float, mask_mode: Literal["interval", "patch"]) -> None:
+    def _build(
+        self, specformer: SpecFormer, mask_ratio: float, mask_mode: Literal["interval", "patch"], num_bins: int
+    ) -> None:
         """Make masks, decoders and losses for the kinds of a SpecFormer."""
         self.mask = PatchMask(specformer.patchers, mask_ratio, mask_mode)
         patch_len = {kind: patcher.patch_len for kind, patcher in specformer.patchers.items()}
@@ -28,7 +30,7 @@ class SpectrumModelling(nn.Module):
         self.peak_mask = self.peak_reconstruct = self.peak_reconstruction = None
         if specformer.peak_axes:
             self.peak_mask = PeakMask(specformer.peak_axes, mask_ratio)
-            self.peak_reconstruct = PeakDecoder(specformer.hidden_channels, specformer.peak_axes)
+            self.peak_reconstruct = PeakDecoder(specformer.hidden_channels, specformer.peak_axes, num_bins)
             self.peak_reconstruction = MaskedPeakLoss(self.peak_reconstruct.bins)
 
     def _hide(self, prepared: PreparedSpectra, generator: torch.Generator | None) -> dict[str, Tensor]:

@@ -167,3 +167,13 @@ def test_looks_at_values_on_a_device():
         validate(changed(z=torch.tensor([8, 1, 0])).to("cuda"))
     with pytest.raises(ValueError, match="mixes NaN"):
         validate(changed(ir=torch.tensor([[1.0, torch.nan]])).to("cuda"))
+
+
+def test_lists_of_peaks_are_checked():
+    data = water()
+    data.c_nmr = torch.tensor([[[-2.3, 1.0], [torch.nan, torch.nan]]])
+    validate(data, kinds=["c_nmr"])
+    for broken in ([-2.3, torch.nan], [torch.inf, 1.0]):
+        data.c_nmr = torch.tensor([[broken]])
+        with pytest.raises(ValueError, match="c_nmr of molecule 0 has the peak .* NaN in all of them for padding"):
+            validate(data, kinds=["c_nmr"])

@@ -120,3 +120,15 @@ def test_gradients_of_intensities_are_finite_beside_padding(scaling):
     peaks = torch.tensor([[[7.0, 2.0], [NAN, NAN]], [[NAN, NAN], [NAN, NAN]]], requires_grad=True)
     prepare_peaks("c", peaks, PeakAxis("c", "ppm", (0, 9)), scaling).peaks.sum().backward()
     assert bool(peaks.grad.isfinite().all())
+
+
+def test_axes_of_peaks_stand_among_those_of_grids():
+    """As a data set of both has them."""
+    axes = {"ir": ms.data.IR, "hsqc": HSQC, "h_nmr": PROTON}
+    filled = ms.data.transforms.FillMissingSpectra(axes)(ms.data.from_smiles("C"))
+    assert (filled.ir.shape, filled.hsqc.shape, filled.h_nmr.shape) == ((1, 3501), (1, 1, 3), (1, 1, 3))
+    assert bool(filled.hsqc.isnan().all())
+    filled.hsqc = torch.rand(1, 4, 3)
+    assert ms.data.transforms.FillMissingSpectra([HSQC])(filled).hsqc is filled.hsqc
+    augment = ms.spectra.augment.Augment({"ir": ms.spectra.augment.Gain(2.0)}, axes)
+    assert augment(filled).hsqc is filled.hsqc

@@ -8,6 +8,7 @@ from torch_geometric.data import Batch, Data
 from torch_geometric.transforms import BaseTransform
 
 from molspectra.spectra.axis import SpectrumAxis
+from molspectra.spectra.peak_axis import PeakAxis
 
 
 class FillMissingSpectra(BaseTransform):
@@ -19,7 +20,8 @@ class FillMissingSpectra(BaseTransform):
 
     Args:
         axes: Kind → :class:`molspectra.data.SpectrumAxis` or length, such as `MiniSpectra.axes`, or a list of axes,
-            whose names are the kinds.
+            whose names are the kinds. A missing kind with a :class:`molspectra.data.PeakAxis` becomes a list of one row
+            of NaN, and lists of different lengths need :class:`molspectra.data.Collate`.
         dtype: dtype of the rows of NaN.
 
     Raises:
@@ -34,13 +36,14 @@ class FillMissingSpectra(BaseTransform):
 
     def __init__(
         self,
-        axes: Mapping[str, SpectrumAxis | int] | Iterable[SpectrumAxis],
+        axes: Mapping[str, SpectrumAxis | PeakAxis | int] | Iterable[SpectrumAxis | PeakAxis],
         dtype: torch.dtype = torch.float32,
     ) -> None:
         named = axes if isinstance(axes, Mapping) else {axis.name: axis for axis in _as_axes(axes)}
         if not named:
             raise ValueError("axes must name at least one kind of spectrum; got none. Pass such as [ms.data.IR].")
-        self.lengths = {kind: _length(kind, axis) for kind, axis in named.items()}
+        self.peak_axes = {kind: axis for kind, axis in named.items() if isinstance(axis, PeakAxis)}
+        self.lengths = {kind: _length(kind, axis) for kind, axis in named.items() if kind not in self.peak_axes}
         self.dtype = dtype
 
     def forward(self, data: Data) -> Data:
@@ -50,9 +53,12 @@ class FillMissingSpectra(BaseTransform):
                 "FillMissingSpectra takes single molecules, not a Batch. Use it as a data set's transform, or make "
                 "batches with molspectra.data.Collate."
             )
+        device = data.pos.device if isinstance(data.get("pos"), Tensor) else None
+        for kind, axis in self.peak_axes.items():
+            if kind not in data:
+                data[kind] = torch.full((1, 1, axis.num_columns), torch.nan, dtype=self.dtype, device=device)
         for kind, length in self.lengths.items():
             if kind not in data:
-                device = data.pos.device if isinstance(data.get("pos"), Tensor) else None
                 data[kind] = torch.full((1, length), torch.nan, dtype=self.dtype, device=device)
             elif not isinstance(data[kind], Tensor) or data[kind].shape != (1, length):
                 got = tuple(data[kind].shape) if isinstance(data[kind], Tensor) else type(data[kind]).__name__
@@ -63,18 +69,18 @@ class FillMissingSpectra(BaseTransform):
         return data
 
     def __repr__(self) -> str:
-        return f"FillMissingSpectra({self.lengths})"
+        return f"FillMissingSpectra({self.lengths | dict.fromkeys(self.peak_axes, 'peaks')})"
 
 
-def _as_axes(axes: Iterable[SpectrumAxis]) -> list[SpectrumAxis]:
+def _as_axes(axes: Iterable[SpectrumAxis | PeakAxis]) -> list[SpectrumAxis | PeakAxis]:
     listed = list(axes)
     for axis in listed:
-        if not isinstance(axis, SpectrumAxis):
+        if not isinstance(axis, SpectrumAxis | PeakAxis):
             raise TypeError(f"axes must be SpectrumAxis objects, or kind → axis or length; got {axis!r}.")
     return listed
 
 
-def _length(kind: str, axis: SpectrumAxis | int) -> int:
+def _length(kind: str, axis: SpectrumAxis | PeakAxis | int) -> int:
     length = axis.length if isinstance(axis, SpectrumAxis) else axis
     if not isinstance(length, int) or isinstance(length, bool) or length < 1:
         raise TypeError(f"The axis of {kind!r} must be a SpectrumAxis or a length of 1 or more; got {axis!r}.")

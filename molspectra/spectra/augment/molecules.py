@@ -10,6 +10,7 @@ from molspectra._config import Configurable
 from molspectra.spectra.augment.augmentation import Augmentation
 from molspectra.spectra.augment.compose import Compose
 from molspectra.spectra.axis import SpectrumAxis, check_axis
+from molspectra.spectra.peak_axis import PeakAxis
 
 
 class Augment(Configurable):
@@ -52,7 +53,8 @@ class Augment(Configurable):
         kinds = axes if isinstance(axes, Mapping) else [getattr(axis, "name", axis) for axis in listed]
         self.axes = dict(zip(kinds, listed, strict=True))
         for kind, axis in self.axes.items():
-            check_axis(f"axes[{kind!r}]", axis)
+            if not isinstance(axis, PeakAxis):
+                check_axis(f"axes[{kind!r}]", axis)
 
     def __call__(self, data: Data, generator: torch.Generator | None = None) -> Data:
         """Return a shallow copy of `data` with augmented spectra."""
