@@ -8,6 +8,7 @@ from torch import Tensor
 from torch_geometric.data import Batch, Data
 
 from molspectra._validation import check_molecules
+from molspectra.data.chemistry.distances import check_apart
 from molspectra.data.molecule import validate
 
 
@@ -24,7 +25,8 @@ def from_ase(atoms: Any) -> Data:
     Raises:
         ImportError: ASE is not installed.
         TypeError: `atoms` is not an `ase.Atoms`.
-        ValueError: the system is periodic or empty, an atomic number is out of range, or a position is not finite.
+        ValueError: the system is periodic or empty, an atomic number is out of range, a position is not finite, or two
+            atoms are in one place.
 
     Example:
         >>> from ase import Atoms
@@ -47,6 +49,7 @@ def from_ase(atoms: Any) -> Data:
         z=torch.tensor(atoms.numbers, dtype=torch.int64), pos=torch.tensor(atoms.positions, dtype=torch.float32)
     )
     check_molecules(data.z, data.pos, batch=None)
+    check_apart(data.z, data.pos)
     results = {}
     for name in ("energy", "forces"):
         try:
@@ -65,7 +68,7 @@ def to_ase(data: Data) -> Any:
 
     Args:
         data: `z` and `pos` (Å). `energy`, one number in eV, and `forces` (N, 3), in eV/Å, become the results of a
-            `SinglePointCalculator`, and `formal_charge` (N,) the initial charges.
+            `SinglePointCalculator` unless they are NaN, and `formal_charge` (N,) the initial charges.
 
     Returns:
         An `ase.Atoms`, not periodic, with positions in float64.
@@ -92,12 +95,13 @@ def to_ase(data: Data) -> Any:
     if isinstance(charges, Tensor):
         atoms.set_initial_charges(charges.cpu().numpy())
     results: dict[str, Any] = {}
-    if "energy" in data:
+    if data.get("energy") is not None:
         results["energy"] = _one_number(data.energy)
-    if "forces" in data:
+    if data.get("forces") is not None:
         if not isinstance(data.forces, Tensor) or data.forces.shape != data.pos.shape:
-            raise ValueError(f"forces must be a tensor of shape {tuple(data.pos.shape)}; got {data.forces}.")
+            raise ValueError(f"forces must be a tensor of shape {tuple(data.pos.shape)}; got {_shape(data.forces)}.")
         results["forces"] = data.forces.detach().cpu().double().numpy()
+    results = {name: value for name, value in results.items() if not np.isnan(value).any()}  # NaN: a missing label
     if results:
         atoms.calc = SinglePointCalculator(atoms, **results)
     return atoms
@@ -106,4 +110,11 @@ def to_ase(data: Data) -> Any:
 def _one_number(energy: Any) -> float:
     if isinstance(energy, Tensor) and energy.numel() != 1:
         raise ValueError(f"energy must be one number; got shape {tuple(energy.shape)}. Take one of them.")
-    return float(energy)
+    try:
+        return float(energy)
+    except (TypeError, ValueError):
+        raise ValueError(f"energy must be one number; got {energy!r:.60}.") from None
+
+
+def _shape(value: Any) -> str:
+    return f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"

@@ -8,6 +8,7 @@ from torch_geometric.data import Batch, Data
 
 from molspectra._validation import check_molecules
 from molspectra.data.chemistry._rdkit import AROMATIC, assemble, import_rdkit
+from molspectra.data.chemistry.distances import check_geometry
 from molspectra.data.chemistry.formal_charges import infer_formal_charges
 from molspectra.data.molecule import validate
 
@@ -27,7 +28,8 @@ def from_rdkit(mol: Any, conformer: int = -1) -> Data:
         ImportError: RDKit is not installed.
         TypeError: `mol` is not an RDKit molecule.
         ValueError: the molecule is not sanitized, lacks this conformer, has only a flat drawing, has dummy atoms, or
-            has hydrogens without positions.
+            has hydrogens without positions, or positions cannot be those of the molecule in Å: two atoms are in one
+            place, bonds are far too short or too long, or atoms with four neighbors are flat.
     """
     rdkit = import_rdkit("from_rdkit")
     if not isinstance(mol, rdkit.Chem.Mol):
@@ -61,19 +63,21 @@ def atoms_and_bonds(mol: Any, geometry: Any) -> Data:
         `z`, `pos` (float32, Å), `bond_index` and `bond_order`.
 
     Raises:
-        ValueError: there are no atoms, or a position is not finite.
+        ValueError: there are no atoms, a position is not finite, or positions cannot be those of the molecule in Å.
     """
     z = torch.tensor([atom.GetAtomicNum() for atom in mol.GetAtoms()], dtype=torch.int64)
     pos = torch.tensor(geometry.GetPositions(), dtype=torch.float32).reshape(-1, 3)
     bonds = [bond for bond in mol.GetBonds() if bond.GetBondTypeAsDouble() > 0]
     pairs = [sorted((bond.GetBeginAtomIdx(), bond.GetEndAtomIdx())) for bond in bonds]
     check_molecules(z, pos, batch=None)
-    return Data(
+    data = Data(
         z=z,
         pos=pos,
         bond_index=torch.tensor(pairs, dtype=torch.int64).reshape(-1, 2).t().contiguous(),
         bond_order=torch.tensor([bond.GetBondTypeAsDouble() for bond in bonds], dtype=torch.float32),
     )
+    check_geometry(data)
+    return data
 
 
 def to_rdkit(data: Data) -> Any:

@@ -9,6 +9,7 @@ from molspectra.data.io.text import read_lines
 
 _CURVES = ("XYDATA", "XYPOINTS")
 _PEAKS = ("PEAKTABLE", *_CURVES)
+_NUMBERS_AND_UNITS = ("XUNITS", "YUNITS", "XFACTOR", "YFACTOR", "FIRSTX", "LASTX", "DELTAX", "NPOINTS")
 _USUAL = {
     "XUNITS": ["1/CM", "NANOMETERS", "MICROMETERS", "EV", "PPM", "M/Z"],
     "YUNITS": ["ABSORBANCE", "TRANSMITTANCE", "% TRANSMITTANCE", "ARBITRARY UNITS", "COUNTS"],
@@ -104,6 +105,11 @@ def read_jcamp_file(path: Path, peaks: bool = False) -> JCAMPFile:
         if reading:
             # Some programs forget a parenthesis, and some write the number of a page behind it.
             file.form = re.sub(r"[\s(]|\)\s*\d*$|\)", "", text).upper()
+        if label in _NUMBERS_AND_UNITS and file.labels.get(label, text) != text:
+            raise ValueError(
+                f"{path}, line {number}: expected ##{label}= once; got {text!r} after "
+                f"{file.labels[label]!r}. Remove one."
+            )
         ended |= label == "END"
         file.labels.setdefault(label, text)
     if not file.form:

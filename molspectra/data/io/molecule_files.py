@@ -6,12 +6,12 @@ from pathlib import Path
 
 from torch_geometric.data import Data
 
-from molspectra.data.io.file_names import SDF_FILES, SMILES_FILES, XYZ_FILES, unknown_file
+from molspectra.data.io.file_names import MOLECULE_FILES, SDF_FILES, SMILES_FILES, unknown_file
 from molspectra.data.io.sdf import SDFRecord, convert_record, read_records
 from molspectra.data.io.sdf_properties import parse_properties, property_fields
 from molspectra.data.io.smiles_entries import Entry, ReadMolecule, SmilesEntry, attempt
 from molspectra.data.io.tables import TABLE_FILES, TableRow, read_table_file, refuse_columns
-from molspectra.data.io.text import open_text
+from molspectra.data.io.text import open_text, refuse_folder
 from molspectra.data.io.xyz import read_frames
 
 
@@ -26,22 +26,34 @@ def read_file(path: Path, seed: int, smiles: str | None, labels: Sequence[str] |
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: its ending is unknown, or it lacks a column.
+        ValueError: its ending is unknown, it is a folder, lacks a column, or holds no molecule.
     """
+    refuse_folder(path)
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {path}. A string that ends in {path.suffix} is taken for a path.")
     suffix = path.suffix.lower()
+    if suffix not in MOLECULE_FILES:
+        raise ValueError(unknown_file(str(path)))
+    if suffix not in TABLE_FILES:
+        refuse_columns(path.name, smiles, None if suffix in SDF_FILES else labels)
+    return _not_empty(path, _entries(path, suffix, seed, smiles, labels))
+
+
+def _entries(path: Path, suffix: str, seed: int, smiles: str | None, labels: Sequence[str] | None) -> Iterator[Entry]:
     if suffix in TABLE_FILES:
         return (read_row(row, seed) for row in read_table_file(path, smiles, labels or ()))
     if suffix in SDF_FILES:
-        refuse_columns(path.name, smiles, None)
         return _read_sdf(path, labels)
-    refuse_columns(path.name, smiles, labels)
-    if suffix in SMILES_FILES:
-        return _read_smiles(path, seed)
-    if suffix in XYZ_FILES:
-        return _read_xyz(path)
-    raise ValueError(unknown_file(str(path)))
+    return _read_smiles(path, seed) if suffix in SMILES_FILES else _read_xyz(path)
+
+
+def _not_empty(path: Path, entries: Iterator[Entry]) -> Iterator[Entry]:
+    empty = True
+    for entry in entries:
+        empty = False
+        yield entry
+    if empty:
+        raise ValueError(f"{path} must hold at least one molecule; it holds none. Was it written to its end?")
 
 
 def read_row(row: TableRow, seed: int) -> Entry:
@@ -73,6 +85,7 @@ def _smiles_and_name(line: str) -> tuple[str, str]:
 
 def _read_sdf(path: Path, labels: Sequence[str] | None) -> Iterator[Entry]:
     found: set[str] = set()
+    has_faults = False
 
     def convert(record: SDFRecord) -> Data:
         molecule = convert_record(record)
@@ -88,8 +101,10 @@ def _read_sdf(path: Path, labels: Sequence[str] | None) -> Iterator[Entry]:
         for record in read_records(lines, path, open_ended=True):
             place, title = f"{path.name}, record {record.number}", record.title
             read = attempt(title or place, partial(convert, record))
+            has_faults |= read.problem is not None
             yield read if read.problem is None else read._replace(name=f"{place}: {title}" if title else place)
-    if unknown := [name for name in labels or () if name not in found]:
+    unknown = [name for name in labels or () if name not in found]
+    if unknown and not has_faults:
         raise ValueError(f"No record of {path} has the properties {unknown}; the file has {sorted(found)}.")
 
 

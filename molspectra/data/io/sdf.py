@@ -8,6 +8,7 @@ import torch
 from torch_geometric.data import Data
 
 from molspectra.data.chemistry._rdkit import import_rdkit
+from molspectra.data.chemistry.distances import check_geometry
 from molspectra.data.chemistry.elements import atomic_number
 from molspectra.data.chemistry.rdkit import atoms_and_bonds, from_rdkit
 from molspectra.data.io.text import to_float, to_int
@@ -160,6 +161,7 @@ def _as_stated(record: SDFRecord, mol: Any) -> Data:
         raise ValueError(f"The record has no hydrogens on carbon, and its valences are impossible: {problems}.")
     if any("V2000" in line for line in record.lines[:_HEADER]):
         data = parse_record(record)
+        check_geometry(data)
         del data.formal_charge
         return data
     unknown = {bond.GetBondTypeAsDouble() for bond in mol.GetBonds()} - set(_ORDERS.values())

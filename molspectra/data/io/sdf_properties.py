@@ -1,5 +1,6 @@
 """Properties that an SD file states below a molecule, as fields."""
 
+import math
 import re
 import warnings
 from collections.abc import Mapping, Sequence
@@ -21,20 +22,30 @@ def parse_properties(lines: Sequence[str]) -> dict[str, str]:
 
     Returns:
         Name → text of each property, whose lines are joined by line breaks.
+
+    Raises:
+        ValueError: a property is stated twice, with different texts.
     """
-    stated: dict[str, str] = {}
     end = next((number for number, line in enumerate(lines) if line.startswith("M  END")), len(lines))
-    rest = iter(lines[end + 1 :])
-    for line in rest:
+    texts: list[tuple[str, list[str]]] = []
+    reading = False
+    for line in lines[end + 1 :]:
         title = _TITLE.match(line)
-        if title is None:
-            continue
-        text = []
-        for entry in rest:
-            if not entry.strip():
-                break
-            text.append(entry.strip())
-        stated[title[1].strip()] = "\n".join(text)
+        if title is not None:  # text has no such line, so that it may follow without an empty one
+            texts.append((title[1].strip(), []))
+            reading = True
+        elif not line.strip():
+            reading = False
+        elif reading:
+            texts[-1][1].append(line.strip())
+    stated: dict[str, str] = {}
+    for name, text in texts:
+        joined = "\n".join(text)
+        if stated.get(name, joined) != joined:
+            raise ValueError(
+                f"Properties must be stated once; {name!r} is {stated[name]!r} and again {joined!r}. Remove one."
+            )
+        stated[name] = joined
     return stated
 
 
@@ -50,7 +61,7 @@ def property_fields(stated: Mapping[str, str], labels: Sequence[str] | None) -> 
         float64 and other texts as they are.
 
     Raises:
-        ValueError: a label is not a number.
+        ValueError: a label is not a number, or a number is too large for float64.
 
     Warns:
         UserWarning: a property has a name that cannot be that of a field, and is left out.
@@ -67,11 +78,16 @@ def property_fields(stated: Mapping[str, str], labels: Sequence[str] | None) -> 
                 stacklevel=2,
             )
             continue
-        try:
-            fields[name] = _number(to_float(text))
-        except ValueError:
-            fields[name] = text
+        fields[name] = _number(to_number(name, text)) if _is_number(text) else text
     return fields
+
+
+def _is_number(text: str) -> bool:
+    try:
+        value = to_float(text)
+    except ValueError:
+        return False
+    return not math.isinf(value) or any(character.isdigit() for character in text)  # "inf" stays a text
 
 
 def _number(value: float) -> Tensor:

@@ -120,13 +120,13 @@ def read_table_file(path: Path, smiles: str | None, labels: Sequence[str]) -> It
         delimiter = next((each for each, names in headers.items() if smiles in names), delimiters[0])
         names = headers[delimiter]
         check_columns(str(path), names, smiles, labels)
-        rows = csv.reader((line.replace("\0", "\ufffd") for line in lines), delimiter=delimiter)
+        rows = csv.reader((line.replace("\0", "\ufffd") for line in lines), delimiter=delimiter, strict=True)
         while True:
             place = f"{path.name}, line {rows.line_num + 2}"
             try:
                 cells = next(rows, None)
             except csv.Error as error:
-                yield TableRow(place, None, {}, f"Nothing from here on can be read: {error}.")
+                yield TableRow(place, None, {}, f"Nothing from here on can be read: {error}. Is a quote closed?")
                 return
             if cells is None:
                 return
@@ -217,8 +217,12 @@ def to_number(name: str, cell: Any) -> float:
             return math.nan
         if not _NUMBER.fullmatch(text):
             raise ValueError(f"{name} must be a number or empty; got {cell!r}. Correct the cell, or empty it.")
-        return float(text)
-    try:
-        return float(cell)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} must be a number or empty; got a {type(cell).__name__}.") from error
+        number = float(text)
+    else:
+        try:
+            number = float(cell)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise ValueError(f"{name} must be a number or empty; got a {type(cell).__name__}.") from error
+    if math.isinf(number):
+        raise ValueError(f"{name} must be finite or empty; got {cell!r}. Correct the cell, or empty it.")
+    return number

@@ -82,5 +82,10 @@ def refuse_folder(path: Path) -> None:
 
 
 def open_text(path: Path) -> IO[str]:
-    """Open a file of molecules. Names and comments in an encoding other than UTF-8 lose letters, and nothing else."""
-    return path.open(encoding="utf-8-sig", errors="replace")
+    """Open a file of molecules, in UTF-8 or in UTF-16 with its mark.
+
+    Names and comments in another encoding lose letters, and nothing else.
+    """
+    with path.open("rb") as file:
+        is_utf16 = file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    return path.open(encoding="utf-16" if is_utf16 else "utf-8-sig", errors="replace")

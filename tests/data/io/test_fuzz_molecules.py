@@ -2,6 +2,7 @@
 
 import contextlib
 import decimal
+import math
 import random
 import re
 import warnings
@@ -53,16 +54,25 @@ def damaged(rng: random.Random, text: str) -> str:
 
 
 def molecule(rng: random.Random) -> tuple[list[str], list[list[float]]]:
-    symbols = rng.choices(list(NUMBERS), k=rng.randint(1, 5))
-    return symbols, [[round(rng.gauss(0, 2), 4) for _ in range(3)] for _ in symbols]
+    symbols, pos = rng.choices(list(NUMBERS), k=rng.randint(1, 5)), []
+    while len(pos) < len(symbols):
+        place = [round(rng.gauss(0, 2), 4) for _ in range(3)]
+        if all(math.dist(place, other) > 0.31 for other in pos):  # nearer ones are refused
+            pos.append(place)
+    return symbols, pos
 
 
 def read_all(path, text: str):
-    """Read a file; only what `read_molecules` documents may be raised, which for a damaged file is nothing."""
+    """Read a file; only what `read_molecules` documents may be raised: of a damaged file, that it is empty."""
     path.write_text(text, encoding="utf-8")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        reads = list(read_molecules(path))
+        try:
+            reads = list(read_molecules(path))
+        except ValueError as error:
+            if "must hold at least one molecule; it holds none" not in str(error):
+                raise
+            return []
     for read in reads:
         assert (read.molecule is None) == (read.problem is not None)
         assert read.problem is None or (len(read.problem) > 10 and "Traceback" not in read.problem)
@@ -177,22 +187,28 @@ SD_MOLECULES = {
 }
 
 
+CORNERS = [(0, 0, 0), (1, 1, 1), (1, -1, -1), (-1, 1, -1), (-1, -1, 1)]  # of a tetrahedron, about its center
+
+
 def sd_text(rng: random.Random) -> str:
-    """One to three records of small molecules at any positions."""
+    """One to three records of small molecules, turned, moved and strained."""
     text = ""
     for name in rng.choices(list(SD_MOLECULES), k=rng.randint(1, 3)):
         symbols, bonds = SD_MOLECULES[name]
+        order, shift = rng.sample(range(3), 3), [rng.gauss(0, 2) for _ in range(3)]
         lines = [
             name,
             "     RDKit          3D",
             "",
             f"{len(symbols):3d}{len(bonds):3d}  0  0  0  0  0  0  0  0999 V2000",
         ]
-        for symbol in symbols:
-            x, y, z = (rng.gauss(0, 2) for _ in range(3))
+        for symbol, place in zip(symbols, CORNERS, strict=False):
+            x, y, z = (
+                0.63 * place[axis] + offset + rng.gauss(0, 0.02) for axis, offset in zip(order, shift, strict=True)
+            )
             lines.append(f"{x:10.4f}{y:10.4f}{z:10.4f} {symbol:<3} 0  0  0  0  0  0  0  0  0  0  0  0")
         lines += [f"{i:3d}{j:3d}  1  0" for i, j in bonds]
-        properties = rng.choice([[], ["> <logP>", "1.5", ""], ["> <a>", "b", "", "> <y>", "2", ""]])
+        properties = rng.choice([[], ["> <logP>", "1.5", ""], ["> <a>", "b", "> <y>", "2", "", "> <y>", "2", ""]])
         text += "\n".join([*lines, "M  END", *properties, "$$$$", ""])
     return text
 

@@ -1,5 +1,6 @@
 """SD files: records with impossible valences, and properties as fields."""
 
+import re
 import warnings
 
 import numpy as np
@@ -9,7 +10,7 @@ from rdkit import Chem
 from rdkit.Chem import rdDepictor
 
 import molspectra as ms
-from molspectra.data import from_smiles, read_molecules, to_rdkit, validate
+from molspectra.data import from_rdkit, from_smiles, read_molecules, to_rdkit, validate
 
 # Zwitterions and ions as gdb9.sdf writes them: without charges.
 UNCHARGED = ["[NH3+]CC(=O)[O-]", "C[N+](C)(C)C", "C[N+](=O)[O-]", "[O-][n+]1ccccc1", "C[NH+]=C([O-])C"]
@@ -164,3 +165,57 @@ def test_a_label_that_no_record_has_is_refused(tmp_path):
         ValueError, match=r"No record of .*some.sdf has the properties \['logp'\]; the file has \['logP'\]"
     ):
         list(read_molecules(path, labels=["logp"]))
+
+
+def test_geometries_that_cannot_be(tmp_path):
+    """In nm, in Bohr, with two atoms in one place, and as a drawing marked as three-dimensional."""
+    mol = to_rdkit(from_smiles("CCO"))
+    geometry = mol.GetConformer()
+    for matrix, shift, match in [
+        (0.1 * np.eye(3), 0, "Atoms must be at least 0.3 Å apart"),
+        (1.8897 * np.eye(3), 0, r"in the median they are 1\.[89]\d times as long.*Bohr"),
+        (0.5 * np.eye(3), 0, r"in the median they are 0\.[45]\d times as long"),
+        (np.diag([1.0, 1.0, 0.0]), 3, "all have z = 3, although C0 has 4 neighbors. They are a drawing"),
+    ]:
+        changed = Chem.Mol(mol)
+        for atom, position in enumerate(geometry.GetPositions() @ matrix + [0, 0, shift]):
+            changed.GetConformer().SetAtomPosition(atom, position)
+        (tmp_path / "some.sdf").write_text(Chem.MolToMolBlock(changed).replace("          2D", "          3D"))
+        if shift:  # so that RDKit takes it for three-dimensional
+            assert " 3D" in (tmp_path / "some.sdf").read_text()
+        (read,) = read_molecules(tmp_path / "some.sdf")
+        assert re.search(match, read.problem or ""), read
+        with pytest.raises(ValueError, match=match):
+            from_rdkit(changed)
+    changed = Chem.Mol(mol)
+    changed.GetConformer().SetAtomPosition(4, changed.GetConformer().GetAtomPosition(1))
+    with pytest.raises(ValueError, match=r"at least 0.3 Å apart; C1 and H4 are 0 Å apart"):
+        from_rdkit(changed)
+    mol.RemoveAllConformers()
+    mol.AddConformer(Chem.Conformer(mol.GetNumAtoms()))  # all positions 0
+    with pytest.raises(ValueError, match="C0 and C1 are 0 Å apart"):
+        from_rdkit(mol)
+
+
+@pytest.mark.parametrize(
+    ("properties", "labels", "expected"),
+    [
+        ("> <e>\n1.0\n\n> <e>\n2.0\n\n", None, "Properties must be stated once; 'e' is '1.0' and again '2.0'"),
+        ("> <e>\n1.0\n\n> <e>\n2.0\n\n", ["e"], "Properties must be stated once; 'e' is '1.0' and again '2.0'"),
+        ("> <e>\n1e400\n\n", None, "e must be finite or empty; got '1e400'"),
+        ("> <e>\n1e400\n\n", ["e"], "e must be finite or empty; got '1e400'"),
+        ("> <e>\ninf\n\n", ["e"], "e must be a number or empty; got 'inf'"),
+        ("> <e>\n1.0\n\n> <e>\n1.0\n\n", None, {"e": 1.0}),
+        ("> <e>\n1.0\n> <f>\n2.0\n\n", None, {"e": 1.0, "f": 2.0}),  # the empty line is lost
+        ("> <e>\ninf\n\n> <f>\n1,5\n\n", None, {"e": "inf", "f": "1,5"}),
+    ],
+)
+def test_doubtful_properties(tmp_path, properties, labels, expected):
+    record = Chem.MolToMolBlock(to_rdkit(from_smiles("O")))
+    (tmp_path / "some.sdf").write_text(record + properties + "$$$$\n")
+    (read,) = read_molecules(tmp_path / "some.sdf", labels=labels)
+    if isinstance(expected, str):
+        assert expected in read.problem
+    else:
+        found = {key: read.molecule[key] for key in expected}
+        assert {key: value if isinstance(value, str) else value.item() for key, value in found.items()} == expected

@@ -224,3 +224,25 @@ def test_columns_named_by_numbers():
     table = {0: ["C"], ("a", "b"): [1.5]}
     (read,) = read_molecules(table, smiles="0", labels=["('a', 'b')"])
     assert read.molecule["('a', 'b')"].item() == 1.5
+
+
+@pytest.mark.parametrize(
+    ("rows", "problems"),
+    [
+        ("CCO,1e400\nO,2\n", {0: "logp must be finite or empty; got '1e400'"}),
+        ('CCO,1\n"O,2\nC,3\n', {1: "Nothing from here on can be read: unexpected end of data. Is a quote closed"}),
+        ('CCO,1,"5 inch\nO,2,x\nC,3,"y"\n', {0: "Nothing from here on can be read"}),  # two rows would be swallowed
+    ],
+)
+def test_cells_that_cannot_be(tmp_path, rows, problems):
+    names = "smiles,logp,note\n" if "inch" in rows else "smiles,logp\n"
+    (tmp_path / "some.csv").write_text(names + rows)
+    reads = list(read_molecules(tmp_path / "some.csv", smiles="smiles", labels=["logp"]))
+    assert {place for place, read in enumerate(reads) if read.problem} == set(problems)
+    for place, problem in problems.items():
+        assert problem in reads[place].problem
+
+
+def test_infinite_labels_are_refused():
+    (read,) = read_molecules({"smiles": ["O"], "y": [float("inf")]}, smiles="smiles", labels=["y"])
+    assert "y must be finite or empty; got inf" in read.problem

@@ -1,5 +1,6 @@
 """XYZ files, plain and extended, against ASE."""
 
+import re
 import sys
 
 import pytest
@@ -163,3 +164,74 @@ def test_comments_that_name_no_other_unit_of_length(tmp_path, comment):
     path.write_text(f"1\n{comment}\nO 0 0 0\n")
     [read] = read_molecules(path)
     assert read.problem is None
+
+
+WATER = "3\n\nO 0 0 0.12\nH 0 0.757 -0.47\nH 0 -0.757 -0.47\n"
+HEADER = "2\nProperties=species:S:1:pos:R:3 {}\nO 0 0 0\nH 0 0 0.97\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        (WATER.replace("0.757 -0.47", "0 0.12", 1), "O0 and H1 are 0 Å apart"),
+        (WATER.replace("0.757", "0.0757").replace("0.47", "0.047").replace("0.12", "0.012"), "at least 0.3 Å apart"),
+        (WATER.replace("3", "2", 1), "as many atoms as it says, 2; line 5 is another one: 'H 0 -0.757 -0.47'"),
+        (WATER.replace("H 0 -0.757 -0.47\n", ""), "The file ends within the frame"),
+        (WATER.replace("-0.757", "-1e400"), "positions must be finite"),
+        (HEADER.format("energy=-1 energy=-2"), r"Keys of a comment must be there once; \['energy'\] are there again"),
+        (HEADER.format("energy=-1 units=Hartree"), "in eV; the comment of this frame says 'Hartree'"),
+        (HEADER.format('energy=-1 energy_unit="kcal/mol"'), "in eV; the comment of this frame says 'kcal'"),
+        (HEADER.format("energy=1e400"), "Energy and forces must be finite"),
+        (HEADER.format("").replace("pos:R:3", "forces:R:3"), "Properties must name the columns of positions"),
+        ("2\nfinal energy = -76.4 Hartree\nO 0 0 0\nH 0 0 0.97\n", "says 'Hartree'. Convert energy"),
+    ],
+)
+def test_frames_that_cannot_be(tmp_path, text, match):
+    (tmp_path / "some.xyz").write_text(text)
+    (read,) = read_molecules(tmp_path / "some.xyz")
+    assert re.search(match, read.problem or ""), read
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        (WATER.replace("0.757", "1.431").replace("0.47", "0.888").replace("0.12", "0.227"), "Are the positions in Å"),
+        ("3\n\nC 0 0 0\nC 1.5 0 0\nO 2.1 1.3 0\n", "Hydrogens seem to be missing: there are none, and C0"),
+        ("2\n\nC 0 0 0\nO 1.43 0 0\n", "Hydrogens seem to be missing"),
+    ],
+)
+def test_doubtful_frames(tmp_path, text, match):
+    (tmp_path / "some.xyz").write_text(text)
+    with pytest.warns(UserWarning, match=match):
+        (read,) = read_molecules(tmp_path / "some.xyz")
+    assert read.problem is None
+
+
+def test_frames_without_hydrogens_and_atoms_alone(tmp_path):
+    """CO2, CO, C2F6, carbonate and a sodium atom, without a warning."""
+    frames = [
+        "3\n\nC 0 0 0\nO 1.16 0 0\nO -1.16 0 0\n",
+        "2\n\nC 0 0 0\nO 1.128 0 0\n",
+        "4\n\nC 0 0 0\nO 1.29 0 0\nO -0.645 1.117 0\nO -0.645 -1.117 0\n",
+        "1\n\nNa 0 0 0\n",
+        "2\n\nN 0 0 0\nN 0 0 1.098\n",
+        "2\n\nO 0 0 0\nO 0 0 1.208\n",
+    ]
+    (tmp_path / "some.xyz").write_text("".join(frames))
+    assert [read.problem for read in read_molecules(tmp_path / "some.xyz")] == [None] * len(frames)
+
+
+@pytest.mark.parametrize("name", ["some.xyz", "some.sdf", "some.smi", "some.csv"])
+def test_files_without_molecules_are_refused(tmp_path, name):
+    table = {"smiles": "smiles"} if name.endswith("csv") else {}
+    (tmp_path / name).write_text("smiles\n" if table else "\n\n")
+    with pytest.raises(ValueError, match=r"must hold at least one molecule; it holds none"):
+        list(read_molecules(tmp_path / name, **table))
+    (tmp_path / "folder.xyz").mkdir(exist_ok=True)
+    with pytest.raises(ValueError, match="must be a file; it is a folder"):
+        list(read_molecules(tmp_path / "folder.xyz"))
+
+
+def test_utf_16(tmp_path):
+    (tmp_path / "some.xyz").write_bytes(WATER.encode("utf-16"))
+    assert next(read_molecules(tmp_path / "some.xyz")).molecule.z.tolist() == [8, 1, 1]
