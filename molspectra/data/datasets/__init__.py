@@ -3,9 +3,11 @@
 from molspectra.data.datasets.cascade_nmr import CascadeNMR
 from molspectra.data.datasets.geom import GEOM
 from molspectra.data.datasets.massbank import MassBank
+from molspectra.data.datasets.massspecgym import MassSpecGym
 from molspectra.data.datasets.md17 import MD17
 from molspectra.data.datasets.minispectra import MiniSpectra
 from molspectra.data.datasets.multimodal import MultimodalSpectra
+from molspectra.data.datasets.nmrshiftdb import NMRShiftDB
 from molspectra.data.datasets.pcqm4mv2 import PCQM4Mv2
 from molspectra.data.datasets.qm9 import QM9, read_uncharacterized
 from molspectra.data.datasets.qm9s import QM9S
@@ -22,8 +24,10 @@ __all__ = [
     "QM9SP",
     "CascadeNMR",
     "MassBank",
+    "MassSpecGym",
     "MiniSpectra",
     "MultimodalSpectra",
+    "NMRShiftDB",
     "PCQM4Mv2",
     "Skipped",
     "StoredDataset",
