@@ -4,7 +4,6 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
@@ -12,14 +11,6 @@ from torch_geometric.data import Data
 import molspectra as ms
 
 CARBON = ms.data.PeakAxis("c_nmr", "ppm", (-20, 300), resolution=0.25)
-LABELS = {name: number for number, name in enumerate(("s", "d", "t", "q", "dd", "dt", "td", "ddd", "m"))}
-MULTIMODAL = (
-    ms.data.PeakAxis("c_nmr", "ppm", (-20, 240), resolution=0.25),
-    ms.data.PeakAxis("h_nmr", "ppm", (-2, 14), resolution=0.02, labels=tuple(LABELS)),
-    ms.data.PeakAxis("hsqc", "ppm", [(-20, 240), (-2, 14)], resolution=[0.25, 0.02]),
-    ms.data.PeakAxis("ms_ms", "m/z", (0, 1000), precursor="precursor_mz"),
-)
-PROTON_MASS = 1.00727647  # u
 PROTON = ms.data.PeakAxis("h_nmr", "ppm", (-5, 20), resolution=0.02)
 
 
@@ -84,37 +75,19 @@ def peaks_of(values: np.ndarray, classes: list[int], wanted: np.ndarray, axis: m
 
 
 def multimodal(path: Path, limit: int | None):
-    """Read the multimodal data set: computed IR on its grid, and peaks of NMR, HSQC and MS/MS (CFM-ID, 20 eV).
-
-    The precursor is the protonated molecule. A conformer of RDKit stands for the structure.
-    """
-    records = [record for shard in sorted(path.glob("*.parquet")) for record in pq.read_table(shard).to_pylist()]
-    molecules = []
-    for record in records[:limit]:
-        data = ms.data.from_smiles(record["smiles"])
-        data.smiles = record["smiles"]
-        data.ir = torch.tensor([record["ir_spectra"]], dtype=torch.float32).clamp(min=0)
-        data.c_nmr = rows(record["c_nmr_peaks"], ["delta (ppm)", "intensity"])
-        data.h_nmr = rows(record["h_nmr_peaks"], ["centroid", "nH"])
-        classes = [LABELS.get(peak["category"], LABELS["m"]) for peak in record["h_nmr_peaks"]]
-        data.h_nmr = torch.cat([data.h_nmr, torch.tensor(classes, dtype=torch.float32)[None, :, None]], dim=2)
-        data.hsqc = rows(record["hsqc_nmr_peaks"], ["13C_centroid", "1H_centroid", "nH"])
-        data.ms_ms = torch.tensor([record["msms_cfmid_positive_20ev"]], dtype=torch.float32)
-        data.precursor_mz = torch.tensor([[ms.data.monoisotopic_mass(data.z) + PROTON_MASS]], dtype=torch.float32)
-        molecules.append(data)
-    axes = {"ir": ms.data.MultimodalSpectra.axes["ir"]} | {axis.name: axis for axis in MULTIMODAL}
-    views = {
-        "IR, on a grid": ["ir"],
-        "13C NMR": ["c_nmr"],
-        "1H NMR": ["h_nmr"],
-        "HSQC": ["hsqc"],
-        "MS/MS": ["ms_ms", "precursor_mz"],
-        "all five": ["ir", "c_nmr", "h_nmr", "hsqc", "ms_ms", "precursor_mz"],
+    """Read the multimodal data set: computed IR on its grid, and peaks of NMR, HSQC and MS/MS (CFM-ID, 20 eV)."""
+    lists = {
+        "13C NMR": "c_nmr_peaks",
+        "1H NMR": "h_nmr_peaks",
+        "HSQC": "hsqc_peaks",
+        "MS/MS": "msms_positive_20ev_peaks",
     }
-    # Half of the batches have all kinds, the others one.
-    return molecules, axes, views, [*views.values(), *[views["all five"]] * 4]
-
-
-def rows(peaks: list[dict], columns: list[str]) -> Tensor:
-    """Return columns of a table of peaks, (1, K, columns)."""
-    return torch.tensor([[[peak[column] for column in columns] for peak in peaks]], dtype=torch.float32)
+    dataset = ms.data.MultimodalSpectra(path, kinds=["ir", *lists.values()])
+    molecules = list(dataset)[:limit]
+    for molecule in molecules:
+        molecule.ir = molecule.ir.clamp(min=0)  # for the logarithm: it is slightly negative in places
+    views = {"IR, on a grid": ["ir"]} | {name: [kind] for name, kind in lists.items()}
+    views["MS/MS"].append("precursor_mz_positive")
+    views["all five"] = [field for view in views.values() for field in view]
+    # Nearly half of the batches have all kinds, the others one.
+    return molecules, dataset.axes | dataset.peak_axes, views, [*views.values(), *[views["all five"]] * 4]

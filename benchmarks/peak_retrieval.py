@@ -1,7 +1,7 @@
 """Retrieval between molecules and lists of peaks, and prediction of hidden peaks, in ten folds.
 
 python -m benchmarks.peak_retrieval shifts cascade_nmr.npz        DFT and measured shifts of CASCADE's molecules
-python -m benchmarks.peak_retrieval multimodal folder             the published samples of the multimodal data set
+python -m benchmarks.peak_retrieval multimodal folder             shards of the multimodal data set in folder/raw
 
 For each fold a MolSpectra method (contrast, masked modelling, denoising) is trained on the other nine, with settings
 that were fixed beforehand. The held-out spectra then look for their molecules, and the molecules for their spectra,

@@ -15,7 +15,13 @@ from torch_geometric.data import Data
 
 from molspectra._download import download
 from molspectra.data.chemistry.smiles import from_smiles
-from molspectra.data.datasets.multimodal_peaks import PEAK_TABLES, mass_axis_of, peak_list, read_peak_table
+from molspectra.data.datasets.multimodal_peaks import (
+    PEAK_TABLES,
+    mass_axis_of,
+    peak_list,
+    precursors_of,
+    read_peak_table,
+)
 from molspectra.data.datasets.stored import StoredDataset
 from molspectra.data.io.archives import ZipArchive, unpack
 from molspectra.spectra.axis import SpectrumAxis
@@ -62,6 +68,7 @@ class MultimodalSpectra(StoredDataset):
     `c_nmr_peaks`            (1, K, 2): ppm, intensity
     `hsqc_peaks`             (1, K, 3): ppm of 13C, ppm of 1H, number of 1H
     `msms_…_peaks`           (1, K, 2): m/z, intensity, of each of the mass spectra
+    `precursor_mz_positive`  (1, 1): m/z of [M+H]+, beside lists of mass peaks, `precursor_mz_negative` of [M-H]-
     =======================  ==============================================================================
 
     and `z`, `pos`, `bond_index`, `bond_order`, `formal_charge`, `smiles` as :func:`molspectra.data.from_smiles` makes
@@ -72,8 +79,8 @@ class MultimodalSpectra(StoredDataset):
     places), mass spectra to a strongest peak of 100. Each peak of a mass spectrum is added to the nearest sample. A
     spectrum that is missing, or has no peaks, is a row of NaN. The two-dimensional HSQC spectra and fragments are not
     read. Lists of peaks must be asked for by `kinds`, and `peak_axes` has a :class:`~molspectra.data.PeakAxis` for
-    each. Spectra are not corrected: in the two published samples of 100 molecules each, 18 `c_nmr`
-    spectra lack most of the peaks that the file's own tables list for them.
+    each. Spectra are not corrected: in the two published samples of 100 molecules each, 18 `c_nmr` spectra lack most of
+    the peaks that the file's own tables list for them.
 
     A molecule with all kinds takes about 0.12 MB on disk (95 GB in total), half of it for NMR spectra: choose `kinds`.
 
@@ -189,8 +196,8 @@ class MultimodalSpectra(StoredDataset):
         spectra = {kind: _spectrum(kind, record[_COLUMNS[kind]], self.axes[kind]) for kind in self.axes}
         spectra |= {kind: _peaks(kind, record[_COLUMNS[kind]]) for kind in self.peak_axes}
         data = from_smiles(record["smiles"], seed=self.seed)
-        for kind, spectrum in spectra.items():
-            data[kind] = spectrum
+        for name, value in {**spectra, **precursors_of(data, self.peak_axes)}.items():
+            data[name] = value
         return data
 
 

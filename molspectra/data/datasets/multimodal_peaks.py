@@ -7,13 +7,19 @@ from typing import Any, NamedTuple
 import torch
 from jaxtyping import Float32
 from torch import Tensor
+from torch_geometric.data import Data
 
+from molspectra.data.chemistry.composition import monoisotopic_mass
 from molspectra.spectra.peak_axis import PeakAxis
 
 MULTIPLICITIES = ("s", "d", "t", "q", "p", "h", "hept", "m", "dd", "dt", "dq", "td", "tt", "ddd", "ddt", "dtd", "dddd")
 """Multiplicities of 1H that the data set names often, in the order of their classes. Others have no class."""
 
 _CARBON, _HYDROGEN, _MASS = (-20.0, 240.0), (-2.0, 14.0), (0.0, 1500.0)
+
+
+_PROTON = {"positive": 1.00727647, "negative": -1.00727647}
+"""Mass that a molecule gains by protonation or deprotonation, in u."""
 
 
 class PeakTable(NamedTuple):
@@ -50,7 +56,14 @@ PEAK_TABLES: Mapping[str, PeakTable] = MappingProxyType(
 
 def mass_axis_of(kind: str) -> PeakAxis:
     """Return the axis of a mass spectrum that is kept as its list of peaks."""
-    return PeakAxis(kind, "m/z", _MASS)
+    return PeakAxis(kind, "m/z", _MASS, precursor=f"precursor_mz_{_polarity(kind)}")
+
+
+def precursors_of(data: Data, axes: Mapping[str, PeakAxis]) -> dict[str, Float32[Tensor, "1 1"]]:
+    """Return the m/z of the ions [M+H]+ and [M-H]- that the mass spectra on these axes are of, NaN for a charged M."""
+    mass = monoisotopic_mass(data.z) if int(data.formal_charge.sum()) == 0 else float("nan")
+    ions = {axis.precursor: _PROTON[_polarity(kind)] for kind, axis in axes.items() if axis.precursor is not None}
+    return {name: torch.tensor([[mass + gain]], dtype=torch.float32) for name, gain in ions.items()}
 
 
 def read_peak_table(kind: str, rows: Any) -> Float32[Tensor, "1 peaks columns"]:
@@ -106,3 +119,7 @@ def _peak(table: PeakTable, row: Any) -> list[float]:
         known = multiplicity in MULTIPLICITIES
         numbers.append(float(MULTIPLICITIES.index(multiplicity)) if known else float("nan"))
     return numbers
+
+
+def _polarity(kind: str) -> str:
+    return "negative" if "negative" in kind else "positive"

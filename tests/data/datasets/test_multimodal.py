@@ -330,7 +330,18 @@ def test_tables_of_peaks(tmp_path):
     batch = Collate()(dataset.__getitems__([0, 1, 2]))
     assert batch.c_nmr_peaks.shape == (3, 2, 2)
     specformer = SpecFormer(dict(dataset.peak_axes), hidden_channels=16, num_heads=2, num_layers=1)
-    assert specformer({kind: batch[kind] for kind in dataset.peak_axes}).embedding.isfinite().all()
+    assert specformer(batch).embedding.isfinite().all()
+    assert specformer.prepare(batch).scaled["precursor_mz_positive"].shape == (3, 1)
+
+
+def test_precursors_are_the_protonated_molecules(published, tmp_path):
+    """Fragments are no heavier than the precursor, which itself is often among them."""
+    above = [
+        float(data.msms_positive_20ev_peaks[0, :, 0].max() - data.precursor_mz_positive)
+        for data in MultimodalSpectra(tmp_path, kinds=["msms_positive_20ev_peaks"])
+    ]
+    assert max(above) < 0.001
+    assert min(map(abs, above)) < 0.001
 
 
 @pytest.mark.parametrize(
