@@ -73,7 +73,10 @@ class MaskedPatchLoss(Objective):
         if masked.shape == target.shape[:2]:
             return masked.unsqueeze(-1).expand_as(target)
         if self.patchers is not None and kind in self.patchers:
-            return self.patchers[kind].expand(masked)
+            patcher = self.patchers[kind]
+            if target.shape[1] != patcher.num_patches:  # of spectra on another range
+                patcher = patcher.resized(masked.shape[1])
+            return patcher.expand(masked)
         return windows(kind, masked, target)
 
 

@@ -12,7 +12,7 @@ from molspectra._signature import unwrap
 from molspectra.plots.arrays import as_array
 from molspectra.plots.style import one_panel, style
 from molspectra.plots.units import kind_name, unit_name
-from molspectra.spectra import SpecFormer, SpectrumAxis, SpectrumFeatures
+from molspectra.spectra import PreparedSpectra, SpecFormer, SpectrumAxis, SpectrumFeatures
 
 
 def attention(
@@ -37,8 +37,8 @@ def attention(
         layer: Number of the layer, from the end if negative.
         head: Number of a head, or "mean" over all. None draws a panel for each.
         sample: Number of a molecule. None averages over all, each pair over the molecules that have both spectra.
-        axes: Axis of each kind. Default: those that SpecFormer was built with. Ticks of kinds without one are numbers
-            of tokens.
+        axes: Axis of each kind. Default: those that SpecFormer was built with, or those of prepared spectra. Ticks of
+            kinds without one are numbers of tokens.
         ax: Axes to draw one head or the mean on. Default: a new figure.
 
     Returns:
@@ -58,13 +58,14 @@ def attention(
     inside = unwrap(specformer)
     if not isinstance(inside, SpecFormer):
         raise TypeError(f"specformer must be a SpecFormer, whose tokens attend to each other; got {inside!r:.60}.")
+    if axes is None:
+        axes = inside.axes_of(spectra) if isinstance(spectra, PreparedSpectra) else inside.axes
     if not isinstance(spectra, SpectrumFeatures):
         with evaluating(specformer):
             spectra = specformer(spectra, return_attention=True)
     maps = _select(spectra, layer, head, sample)
     if ax is not None and len(maps) > 1:
         raise ValueError(f'ax takes one of {len(maps)} heads. Choose one with head=, or head="mean".')
-    axes = inside.axes if axes is None else axes
     positive = np.concatenate([of_head[of_head > 0] for of_head in maps])
     limits = (np.quantile(positive, 0.02), positive.max()) if positive.size else (1e-3, 1.0)
     with style() as plt:
@@ -120,8 +121,9 @@ def _checked(name: str, number: int, count: int) -> int:
 def _blocks(panel: Any, specformer: SpecFormer, axes: Mapping[str, SpectrumAxis], crowded: bool) -> None:
     """Separate the kinds of spectrum by lines, and label places on their axes."""
     ticks, labels, centers, names, start = [], [], [], [], 0
-    for kind, samples in specformer.token_samples.items():
+    for kind, patcher in specformer.patchers.items():
         axis = axes.get(kind)
+        samples = patcher.centers if axis is None else patcher.resized(axis.length).centers
         count = len(samples)
         places = np.arange(count, dtype=np.float64) if axis is None else (axis.start + axis.step * samples).numpy()
         for value in _round_values(places[0], places[-1], 2 if crowded else 4):
@@ -130,7 +132,7 @@ def _blocks(panel: Any, specformer: SpecFormer, axes: Mapping[str, SpectrumAxis]
         centers.append(start + (count - 1) / 2)
         names.append(f"{kind_name(kind)} ({'token' if axis is None else unit_name(axis)})")
         start += count
-        if start < sum(specformer.num_tokens.values()):
+        if kind != specformer.kinds[-1]:
             panel.axhline(start - 0.5, color="white", lw=0.8)
             panel.axvline(start - 0.5, color="white", lw=0.8)
     panel.set_xticks(ticks, labels, rotation=90)

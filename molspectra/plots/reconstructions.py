@@ -28,7 +28,8 @@ def reconstruction(
     Args:
         method: :class:`~molspectra.methods.MaskedReconstruction` or :class:`~molspectra.methods.MolSpectra`, also
             within a wrapper.
-        batch: Molecules with spectra, or a dict of them.
+        batch: Molecules with spectra, or a dict of them, or spectra that `specformer.prepare` has brought there from
+            other axes.
         sample: Number of the molecule in the batch.
         axes: Axis of each kind of spectrum. Default: those that SpecFormer was built with. Kinds without one are drawn
             over the number of the sample.
@@ -58,16 +59,17 @@ def reconstruction(
         prepared = _one(specformer.prepare(batch), sample)
         device = next(iter(prepared.scaled.values())).device
         masked = method.mask(prepared, torch.Generator(device).manual_seed(0) if generator is None else generator)
-        patches = method.reconstruct(specformer.split(method.specformer(prepared, masked).tokens))
-    kinds = [kind for kind in specformer.kinds if bool(prepared.measured[kind].any())]
+        tokens = specformer.split(method.specformer(prepared, masked).tokens, prepared)
+        patches = method.reconstruct({kind: tokens[kind] for kind in specformer.lengths})
+    kinds = [kind for kind in specformer.lengths if bool(prepared.measured[kind].any())]
     if not kinds:
         raise ValueError(f"Molecule {sample} of the batch has none of the spectra {list(specformer.kinds)}.")
-    axes = specformer.axes if axes is None else axes
+    axes = specformer.axes_of(prepared) if axes is None else axes
     with style() as plt:
         size = (6.4, 1.8 * len(kinds) + 0.4)
         panels = plt.subplots(len(kinds), figsize=size, squeeze=False, layout="constrained")[1][:, 0]
         for panel, kind in zip(panels, kinds, strict=True):
-            patcher = specformer.patchers[kind]
+            patcher = specformer.patchers[kind].resized(prepared.scaled[kind].shape[1])
             hidden = patcher.expand(masked[kind])
             true, found = prepared.scaled[kind][0], merge_patches(patches[kind][0], patcher)
             _draw(panel, kind, true, found, merge_patches(hidden[0].to(found.dtype), patcher) > 0, axes.get(kind))
@@ -89,8 +91,9 @@ def _one(prepared: PreparedSpectra, sample: int) -> PreparedSpectra:
     if not -count <= sample < count:
         raise ValueError(f"sample must lie in 0..{count - 1}, the molecules of the batch; got {sample}.")
     row = slice(sample % count, sample % count + 1)
-    scaled, measured = ({kind: of_kind[row] for kind, of_kind in field.items()} for field in prepared)
-    return PreparedSpectra(scaled, measured)
+    scaled = {kind: spectrum[row] for kind, spectrum in prepared.scaled.items()}
+    measured = {kind: known[row] for kind, known in prepared.measured.items()}
+    return prepared._replace(scaled=scaled, measured=measured)
 
 
 def _draw(panel: Any, kind: str, true: Tensor, found: Tensor, hidden: Tensor, axis: SpectrumAxis | None) -> None:

@@ -2,6 +2,8 @@
 
 from molspectra.spectra import augment
 from molspectra.spectra.axis import IR, RAMAN, UV_VIS, UV_VIS_QM9S, SpectrumAxis
+from molspectra.spectra.axis_positions import AxisPositions
+from molspectra.spectra.band_pooling import BandPooling
 from molspectra.spectra.broadening import broaden
 from molspectra.spectra.cnn_am import CNNAM
 from molspectra.spectra.encoder import SpectrumEncoder
@@ -36,6 +38,8 @@ __all__ = [
     "UV_VIS",
     "UV_VIS_QM9S",
     "ArcsinhScaling",
+    "AxisPositions",
+    "BandPooling",
     "FourierFeatures",
     "IdentityScaling",
     "Log10Scaling",

@@ -106,10 +106,10 @@ class SpectrumEncoder(nn.Module):
         Args:
             tokens: Tokens of a batch.
             prepared: The spectra that they come from, as `prepare` returns them. Kinds given as peaks need them, since
-                the number of peaks differs from batch to batch.
+                the number of peaks differs from batch to batch, and so do spectra on other axes than the encoder's.
 
         Raises:
-            ValueError: there are kinds given as peaks, and no prepared spectra.
+            ValueError: there are kinds given as peaks, and no prepared spectra, or the number of tokens is another one.
         """
         if prepared is None and self.peak_axes:
             raise ValueError(
@@ -117,4 +117,10 @@ class SpectrumEncoder(nn.Module):
                 f"batch to batch. Pass prepared={type(self).__name__.lower()}.prepare(spectra)."
             )
         counts = self.num_tokens if prepared is None else self.count_tokens(prepared)
-        return dict(zip(self.kinds, tokens.split([counts[kind] for kind in self.kinds], dim=1), strict=True))
+        sizes = [counts[kind] for kind in self.kinds]
+        if tokens.shape[1] != sum(sizes):
+            raise ValueError(
+                f"tokens must be {sum(sizes)}, {counts}; got {tokens.shape[1]}. Pass split(tokens, prepared) with the "
+                "spectra that they come from."
+            )
+        return dict(zip(self.kinds, tokens.split(sizes, dim=1), strict=True))

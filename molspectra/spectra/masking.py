@@ -75,8 +75,12 @@ class PatchMask:
             spectra = spectra_of(spectra, self.patchers)
         if isinstance(spectra, PreparedSpectra):
             # Those of other forms, peaks and precursors, are left to PeakMask.
-            spectra, measured = ({k: v for k, v in part.items() if k in self.patchers} for part in spectra)
+            parts = (spectra.scaled, spectra.measured)
+            spectra, measured = ({k: v for k, v in part.items() if k in self.patchers} for part in parts)
+            # They may have been read on another range than that of the encoder.
+            lengths = {kind: spectrum.shape[1] for kind, spectrum in spectra.items()}
         else:
+            lengths = {}
             measured = {kind: spectrum.isfinite() for kind, spectrum in spectra.items()}
         draw = self._intervals if self.mode == "interval" else self._patches
         masks = {}
@@ -84,6 +88,7 @@ class PatchMask:
             if kind not in self.patchers:
                 raise ValueError(f"No patcher for the kind {kind!r}; expected some of {sorted(self.patchers)}.")
             patcher = self.patchers[kind]
+            patcher = patcher.resized(lengths.get(kind, patcher.length))
             patcher.check_length(spectrum)
             # Masks of missing spectra are drawn too and then discarded: to skip them would mean to wait for the device.
             hideable = patcher.untouched if self.mode == "interval" else patcher.complete

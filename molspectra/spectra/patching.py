@@ -39,7 +39,11 @@ class SpectrumPatcher(Configurable, nn.Module):
     @property
     def num_patches(self) -> int:
         """Number of patches, n = ⌊(L - P) / D⌋ + 1."""
-        return (self.length - self.patch_len) // self.stride + 1
+        return self.count(self.length)
+
+    def count(self, length: int) -> int:
+        """Return the number of patches in a spectrum of another length."""
+        return (length - self.patch_len) // self.stride + 1
 
     @property
     def centers(self) -> Float[Tensor, " patches"]:
@@ -50,8 +54,16 @@ class SpectrumPatcher(Configurable, nn.Module):
     def forward(self, spectrum: Shaped[Tensor, "batch length"]) -> Shaped[Tensor, "batch patches patch_len"]:
         """Cut spectra (B, L) into patches (B, n, P), a view of the input."""
         self.check_length(spectrum)
+        return self.cut(spectrum)
+
+    def cut(self, spectrum: Shaped[Tensor, "batch samples"]) -> Shaped[Tensor, "batch patches patch_len"]:
+        """Cut spectra of any length into patches of P samples, a view of the input."""
         # A view: overlapping patches take no memory until they are projected to tokens.
         return spectrum.unfold(-1, self.patch_len, self.stride)
+
+    def resized(self, length: int) -> "SpectrumPatcher":
+        """Return the patcher of equal patches for spectra of another length."""
+        return self if length == self.length else SpectrumPatcher(length, self.patch_len, self.stride)
 
     def expand(self, masked: Bool[Tensor, "batch positions"]) -> Bool[Tensor, "batch patches patch_len"]:
         """Turn a mask over patches (B, n) or samples (B, L) into one over the samples of each patch (B, n, P)."""
@@ -61,9 +73,9 @@ class SpectrumPatcher(Configurable, nn.Module):
         self.check_length(masked)
         return masked.unfold(-1, self.patch_len, self.stride)
 
-    def complete(self, measured: Bool[Tensor, "batch length"]) -> Bool[Tensor, "batch patches"]:
-        """Return which patches (B, n) were measured in all of their samples, from the samples that were, (B, L)."""
-        return self(measured).all(dim=-1)
+    def complete(self, measured: Bool[Tensor, "batch samples"]) -> Bool[Tensor, "batch patches"]:
+        """Return which patches were measured in all of their samples, from the samples that were, of any number."""
+        return self.cut(measured).all(dim=-1)
 
     def untouched(self, measured: Bool[Tensor, "batch length"]) -> Bool[Tensor, "batch length"]:
         """Return the measured samples (B, L) that lie in no incomplete patch, and may therefore be hidden."""
@@ -72,6 +84,49 @@ class SpectrumPatcher(Configurable, nn.Module):
         # The number of incomplete patches that begin at a sample or less than a patch before it.
         begun = nn.functional.pad(starts.cumsum(dim=1), (self.patch_len, 0))
         return measured & (begun[:, self.patch_len :] == begun[:, : -self.patch_len])
+
+    def hide(
+        self, spectrum: Float[Tensor, "batch samples"], masked: Tensor, name: str = "masked"
+    ) -> Float[Tensor, "batch patches patch_len"]:
+        """Cut spectra of any length into patches, the hidden part of which is 0.
+
+        Args:
+            spectrum: Intensities, (B, L).
+            masked: True where hidden, over samples (B, L) or over patches (B, n).
+            name: Name of the mask in errors.
+
+        Raises:
+            TypeError: the mask is not bool.
+            ValueError: it has another shape.
+        """
+        if masked.dtype != torch.bool:
+            raise TypeError(f"{name} must be bool, True where hidden; got {masked.dtype}.")
+        if masked.shape == spectrum.shape:
+            # Hidden before patching, a sample is hidden in both of the overlapping patches that contain it.
+            return self.cut(spectrum.masked_fill(masked, 0.0))
+        patches = self.cut(spectrum)
+        if masked.shape == patches.shape[:2]:
+            # As released: the samples of a hidden patch stay visible in the patches that overlap it.
+            return patches.masked_fill(masked.unsqueeze(-1), 0.0)
+        raise ValueError(
+            f"{name} must have shape {tuple(spectrum.shape)} (over samples) or {tuple(patches.shape[:2])} (over "
+            f"patches); got {tuple(masked.shape)}."
+        )
+
+    def check_gaps(self, name: str, measured: Bool[Tensor, "batch samples"]) -> None:
+        """Refuse spectra of which no patch would be left, in spite of the samples that were measured.
+
+        Raises:
+            ValueError: there is one.
+        """
+        lost = measured.any(dim=1) & ~self.complete(measured).any(dim=1)
+        if bool(lost.any()):
+            row = int(lost.nonzero()[0])
+            raise ValueError(
+                f"{name} row {row} has {int(measured[row].sum())} samples between gaps of NaN, and no complete patch "
+                f"of {self.patch_len} samples, so that nothing of it would be read. Fill short gaps with "
+                "molspectra.data.resample from the grid of the measurement, or set the whole row to NaN."
+            )
 
     def check_length(self, spectrum: Tensor) -> None:
         """Refuse spectra of another length.

@@ -1,6 +1,7 @@
 """Spectra ready for an encoder: every kind, checked and scaled, with a record of the missing ones."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
@@ -25,6 +26,9 @@ class PreparedSpectra(NamedTuple):
     Fields of precursors have their m/z, (B, 1)."""
     measured: dict[str, Bool[Tensor, "batch length"]]
     """Kind → True where the spectrum was measured, (B, L), or True for peaks that are no padding, (B, K)."""
+    first: Mapping[str, int] = MappingProxyType({})
+    """Kind → number, on the grid of the encoder, of the first sample of spectra that were read on another range
+    (see :meth:`SpecFormer.prepare`). The others begin at 0."""
 
     def __repr__(self) -> str:
         return fields_repr(self)

@@ -60,8 +60,8 @@ def prepare_mixed(
     if lengths and not grids:
         kind, length = next(iter(lengths.items()))
         grids[kind] = weight.new_full((size, length), torch.nan)
-    scaled, measured = prepare(grids, lengths, scalings, weight, partial=True) if lengths else ({}, {})
-    scaled, measured = dict(scaled), dict(measured)
+    of_grids = prepare(grids, lengths, scalings, weight, partial=True) if lengths else PreparedSpectra({}, {})
+    scaled, measured = dict(of_grids.scaled), dict(of_grids.measured)
     for kind, axis in peak_axes.items():
         peaks = spectra.get(kind)
         if peaks is None:

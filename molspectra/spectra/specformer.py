@@ -13,21 +13,24 @@ from molspectra._config import Configurable
 from molspectra._validation import check_choice, check_heads, check_peak_mask, values_are_free
 from molspectra.layers.layer_norm import LayerNorm
 from molspectra.spectra.axis import SpectrumAxis
-from molspectra.spectra.encoder import SpectrumEncoder
+from molspectra.spectra.axis_positions import positions_on_axes
 from molspectra.spectra.features import SpectrumFeatures
 from molspectra.spectra.kinds import axes_of, check_mixed_kinds, default_patch_len, default_stride, for_each
+from molspectra.spectra.patch_encoder import PatchEncoder
 from molspectra.spectra.patching import SpectrumPatcher
 from molspectra.spectra.peak_axis import PeakAxis
-from molspectra.spectra.peak_tokens import PeakTokens, tokens_of_peaks
+from molspectra.spectra.peak_tokens import PeakTokens
 from molspectra.spectra.per_spectrum_scaling import PerSpectrumScaling
 from molspectra.spectra.prepared import PreparedSpectra
-from molspectra.spectra.prepared_peaks import prepare_mixed
+from molspectra.spectra.prepared_peaks import precursor_fields, prepare_mixed
+from molspectra.spectra.regridding import regrid_all
 from molspectra.spectra.residual_attention import ResidualAttentionLayer
 from molspectra.spectra.scaling import Log10Scaling
 from molspectra.spectra.score_history import ScoreHistory
+from molspectra.spectra.token_pooling import POOLS, TokenPooling
 
 
-class SpecFormer(Configurable, SpectrumEncoder):
+class SpecFormer(Configurable, PatchEncoder):
     """Multi-spectrum encoder of MolSpectra (Wang et al., ICLR 2025, arXiv:2502.16284, §3.2).
 
     Each kind of spectrum is scaled, cut into overlapping patches p and projected to tokens, t = W_kind p + b +
@@ -42,6 +45,12 @@ class SpecFormer(Configurable, SpectrumEncoder):
     with a missing sample are neither attended to, nor counted in statistics, nor part of the embedding, in training as
     in evaluation. A sample without any spectrum gets a constant embedding.
 
+    `position="axis"` makes the position of a token a function of the place of its patch on the axis, in eV, cm⁻¹ or
+    ppm, instead of a learned vector for each patch (:class:`AxisPositions`). The same weights then read spectra of
+    another grid and of a shorter or longer range (`axes` of `forward`). Patches keep their width, and go on at equal
+    distances beyond the ends of the model's axis. Each is resampled to the same number of samples. One projection
+    therefore serves all grids, and a cropped spectrum gives the tokens that the same part of the whole spectrum gives.
+
     The module is deterministic: random masks for training are an argument (see :class:`PatchMask`).
 
     Where nothing is missing, the results equal those of the released code up to rounding. Differences: kinds are a dict
@@ -50,7 +59,7 @@ class SpecFormer(Configurable, SpectrumEncoder):
 
     Args:
         lengths: Axis of each kind of spectrum, or its number of samples. Kinds given as peaks have a
-            :class:`PeakAxis`.
+            :class:`PeakAxis`. With `position="axis"` all kinds have axes.
         patch_len: Samples in a patch, for all kinds or for each. Default: a 70th of the spectrum, but at least 20, or
             twice the stride if that is given. These are the released 20 samples of UV-Vis and 50 of IR and Raman.
         stride: Samples between patch starts, for all kinds or for each. Default: half a patch, as published.
@@ -61,13 +70,16 @@ class SpecFormer(Configurable, SpectrumEncoder):
         feedforward_channels: Width of the feed-forward layers, by default twice `hidden_channels`.
         scaling: Module that scales the intensities, for all kinds or for each, by default log10(1 + s), and s / max s
             for peaks.
-        pool: "flatten" (as published), in which the mean of its tokens stands for a list of peaks, or "mean" over the
-            valid tokens.
+        pool: "flatten" (as published), "mean" over the valid tokens, or "bands", the means in soft bands of each axis
+            (:class:`BandPooling`). Default: "flatten", or "bands" with `position="axis"`, as flattening fixes the
+            number of tokens. In "flatten" and "bands" the mean of its tokens stands for a list of peaks.
         norm: "batch" (as published) or "layer".
         dropout: Dropout rate in the layers.
+        position: "learned" (as published) or "axis".
+        num_bands: Bands of each kind for `pool="bands"`, for all kinds or for each, at most as many as its tokens.
 
     Raises:
-        ValueError: the sizes do not fit each other.
+        ValueError: the sizes do not fit each other, or `position="axis"` lacks an axis or is flattened.
 
     Example:
         >>> specformer = SpecFormer({"uv_vis": 601, "ir": ms.data.IR}, {"uv_vis": 20, "ir": 50})
@@ -89,14 +101,18 @@ class SpecFormer(Configurable, SpectrumEncoder):
         *,
         feedforward_channels: int | None = None,
         scaling: nn.Module | Mapping[str, nn.Module] | None = None,
-        pool: Literal["flatten", "mean"] = "flatten",
+        pool: Literal["flatten", "mean", "bands"] | None = None,
         norm: Literal["batch", "layer"] = "batch",
         dropout: float = 0.0,
+        position: Literal["learned", "axis"] = "learned",
+        num_bands: int | Mapping[str, int] = 32,
     ) -> None:
         super().__init__()
         kinds, peak_axes = check_mixed_kinds(lengths)
         check_heads(hidden_channels, num_heads)
-        check_choice("pool", pool, ("flatten", "mean"))
+        check_choice("position", position, ("learned", "axis"))
+        pool = pool or ("bands" if position == "axis" else "flatten")
+        check_choice("pool", pool, POOLS)
         check_choice("norm", norm, ("batch", "layer"))
         strides, patch_lens = for_each(kinds, "stride", stride), for_each(kinds, "patch_len", patch_len)
         for kind, length in kinds.items():
@@ -113,8 +129,13 @@ class SpecFormer(Configurable, SpectrumEncoder):
         self.lengths = kinds
         self.axes = axes_of(lengths)
         self.peak_axes = peak_axes
+        if position == "axis" and pool == "flatten":
+            raise ValueError(
+                'pool must be "bands" or "mean" with position="axis", whose number of tokens is free; got "flatten".'
+            )
         self.hidden_channels = hidden_channels
         self.out_channels = out_channels
+        self.position = position
         self.pool = pool
         # Dot products of queries and keys grow with the root of their width, which would saturate the softmax.
         self.scale = (hidden_channels // num_heads) ** -0.5
@@ -123,9 +144,13 @@ class SpecFormer(Configurable, SpectrumEncoder):
         # A projection per kind: patches of different spectra have different lengths, units and line widths.
         self.patch_proj = nn.ModuleDict({kind: nn.Linear(patch_lens[kind], hidden_channels) for kind in kinds})
         self.peak_tokens = nn.ModuleDict({kind: PeakTokens(axis, hidden_channels) for kind, axis in peak_axes.items()})
-        # Learned positions tell tokens apart by kind and by energy. Attention itself does not know their order.
-        self.positions = nn.ParameterDict(
-            {kind: nn.Parameter(torch.empty(n, hidden_channels)) for kind, n in self.num_patches.items()}
+        # Positions tell tokens apart by kind and by energy. Attention itself does not know their order.
+        self.positions = (
+            positions_on_axes(self.patchers, self.axes, hidden_channels)
+            if position == "axis"
+            else nn.ParameterDict(
+                {kind: nn.Parameter(torch.empty(n, hidden_channels)) for kind, n in self.num_patches.items()}
+            )
         )
         self.layers = nn.ModuleList(
             ResidualAttentionLayer(
@@ -133,12 +158,12 @@ class SpecFormer(Configurable, SpectrumEncoder):
             )
             for _ in range(num_layers)
         )
-        num_tokens = sum(self.num_patches.values()) + len(peak_axes)
-        self.out_proj = nn.Linear(hidden_channels * (num_tokens if pool == "flatten" else 1), out_channels)
+        self.pooling = TokenPooling(pool, self.patchers, for_each(kinds, "num_bands", num_bands), len(peak_axes))
+        self.out_proj = nn.Linear(hidden_channels * self.pooling.num_vectors, out_channels)
         self.out_norm = LayerNorm(out_channels)
         # Small beside the projected patches, so that intensities dominate the tokens at first.
-        for position in self.positions.values():
-            nn.init.uniform_(position, -0.02, 0.02)
+        for vectors in self.positions.parameters():
+            nn.init.uniform_(vectors, -0.02, 0.02)
 
     @classmethod
     def paper(cls, out_channels: int = 256) -> "SpecFormer":
@@ -156,26 +181,12 @@ class SpecFormer(Configurable, SpectrumEncoder):
             out_channels=out_channels,
         )
 
-    @property
-    def num_patches(self) -> dict[str, int]:
-        """Number of patches, and therefore of tokens, of each kind."""
-        return {kind: patcher.num_patches for kind, patcher in self.patchers.items()}
-
-    @property
-    def num_tokens(self) -> dict[str, int]:
-        """Number of tokens of each kind, one per patch."""
-        return self.num_patches
-
-    @property
-    def token_samples(self) -> dict[str, Float[Tensor, " tokens"]]:
-        """Center of the patch of each token, in samples."""
-        return {kind: patcher.centers for kind, patcher in self.patchers.items()}
-
     def forward(
         self,
         spectra: Mapping[str, Tensor] | Data | PreparedSpectra,
         masked: Mapping[str, Tensor] | None = None,
         *,
+        axes: Mapping[str, SpectrumAxis | Tensor] | None = None,
         return_attention: bool = False,
     ) -> SpectrumFeatures:
         """Encode a batch of spectra.
@@ -185,8 +196,11 @@ class SpecFormer(Configurable, SpectrumEncoder):
                 NaN, and precursors (B, 1) by the names of their fields, or molecules (a Data or Batch) with these
                 fields, or spectra that `prepare` has scaled.
             masked: Kind → the hidden part, True where hidden: (B, L) over samples, set to 0 before patching, or (B, n)
+            masked: Kind → the hidden part, True where hidden: (B, L) over samples, set to 0 before patching, or (B, n)
                 over patches, set to 0 after patching (see :class:`PatchMask`). Zeros are put in after scaling. Over
                 peaks it is (B, K) (see :class:`PeakMask`).
+            axes: Kind → axis of the given spectra, or positions (L,) of their samples, where they differ from those of
+                the model (see `prepare`).
             return_attention: Return the attention maps as well. Memory grows with the square of the token number.
 
         Returns:
@@ -198,7 +212,7 @@ class SpecFormer(Configurable, SpectrumEncoder):
             TypeError: a dtype differs from that of the weights, or a mask is not bool.
         """
         with record_function("molspectra::specformer.patching"):
-            prepared = self.prepare(spectra)
+            prepared = self.prepare(spectra, axes)
             tokens, valid = self.tokenize(prepared, masked)
         history = ScoreHistory(valid, self.scale)
         attention = []
@@ -209,7 +223,8 @@ class SpecFormer(Configurable, SpectrumEncoder):
                 attention.append(history.attention_map())
         with record_function("molspectra::specformer.embedding"):
             # Under autocast the projection comes in half precision. The norm's mean and variance need the full one.
-            embedding = self.out_norm(self.out_proj(self._pool(tokens, valid, prepared)).to(tokens.dtype))
+            pooled = self._pool(tokens, valid, prepared)
+            embedding = self.out_norm(self.out_proj(pooled).to(tokens.dtype))
         return SpectrumFeatures(tokens, embedding, valid, tuple(attention) if return_attention else None)
 
     def tokenize(
@@ -221,9 +236,11 @@ class SpecFormer(Configurable, SpectrumEncoder):
             raise ValueError(f"masked has the unknown kinds {sorted(unknown)}; expected some of {list(self.kinds)}.")
         tokens, valid = [], []
         for kind in self.lengths:  # not self.positions: a ParameterDict sorts its keys
-            patches = self._masked_patches(kind, prepared.scaled[kind], masked.get(kind))
-            tokens.append(self.patch_proj[kind](patches) + self.positions[kind])
-            valid.append(self.patchers[kind].complete(prepared.measured[kind]))
+            patcher, scaled = self.patchers[kind], prepared.scaled[kind]
+            hides = kind in masked
+            patches = patcher.hide(scaled, masked[kind], f"masked[{kind!r}]") if hides else patcher.cut(scaled)
+            tokens.append(self.patch_proj[kind](patches) + self._position(kind, prepared))
+            valid.append(patcher.complete(prepared.measured[kind]))
         for kind, axis in self.peak_axes.items():
             peaks, present, hidden = prepared.scaled[kind], prepared.measured[kind], masked.get(kind)
             check_peak_mask(kind, hidden, present)
@@ -233,96 +250,67 @@ class SpecFormer(Configurable, SpectrumEncoder):
             valid.append(known)
         return torch.cat(tokens, dim=1), torch.cat(valid, dim=1)
 
-    def count_tokens(self, prepared: PreparedSpectra) -> dict[str, int]:
-        """Return the number of tokens of each kind, which for peaks depends on the longest list of the batch."""
-        lists = {kind: prepared.scaled[kind].shape[1] for kind in self.peak_axes}
-        return self.num_tokens | {kind: tokens_of_peaks(self.peak_axes[kind], peaks) for kind, peaks in lists.items()}
-
-    def patches(
-        self, spectra: Mapping[str, Tensor] | Data | PreparedSpectra
-    ) -> dict[str, Float[Tensor, "batch patches patch_len"]]:
-        """Return the scaled, unmasked patches of each kind, (B, n, P), the target of reconstruction, 0 in gaps.
-
-        Patches of prepared spectra are views and take no memory.
-        """
-        scaled = self.prepare(spectra).scaled
-        return {kind: patcher(scaled[kind]) for kind, patcher in self.patchers.items()}
-
-    def prepare(self, spectra: Mapping[str, Tensor] | Data | PreparedSpectra) -> PreparedSpectra:
+    def prepare(
+        self,
+        spectra: Mapping[str, Tensor] | Data | PreparedSpectra,
+        axes: Mapping[str, SpectrumAxis | Tensor] | None = None,
+    ) -> PreparedSpectra:
         """Check spectra, add absent kinds as missing spectra, and scale all of them (see the base class).
 
-        Spectra may have gaps: samples of NaN, which were not measured.
+        Spectra may have gaps: samples of NaN, which were not measured. On another grid than the model's, they are
+        resampled to its step on their device. Coarser ones are interpolated, and finer ones averaged over the bins,
+        which conserves their area. With learned positions that is done on the axis of the model, and the part of it
+        that was not measured becomes a gap. With `position="axis"` the patches that lie within the given range are
+        read, also beyond the axis of the model.
+
+        Args:
+            spectra: Kind → intensities (B, L_kind), or molecules with these fields, or prepared spectra, which are
+                returned as they are.
+            axes: Kind → axis of the given spectra, or positions (L,) of their samples in the unit of the model's axis,
+                strictly ascending or descending. Kinds without one are on the axis of the model.
 
         Raises:
-            ValueError: a kind is unknown, a shape is wrong, or (checked for CPU tensors) a value is infinite, or a
-                spectrum with gaps has no complete patch.
+            ValueError: a kind is unknown, a shape is wrong, the unit or range of an axis does not fit, or (checked for
+                CPU tensors) a value is infinite, or a spectrum with gaps has no complete patch.
             TypeError: a dtype differs from that of the weights.
+
+        Example:
+            >>> specformer = SpecFormer({"ir": ms.data.IR}, hidden_channels=32, num_heads=4, position="axis")
+            >>> measured = ms.data.SpectrumAxis("ir", start=800, stop=3600, step=2, unit="cm^-1")
+            >>> specformer({"ir": torch.rand(2, 1401)}, axes={"ir": measured}).tokens.shape
+            torch.Size([2, 111, 32])
         """
         if isinstance(spectra, PreparedSpectra):
+            if axes:
+                raise ValueError("axes must be given to prepare; these spectra are prepared, and on the model's grid.")
             return spectra
-        like = next(self.out_norm.parameters())
-        prepared = prepare_mixed(spectra, self.lengths, self.peak_axes, self.scalings, like)
+        first: dict[str, int] = {}
+        if axes:
+            patchers = self.patchers if self.position == "axis" else {}
+            if isinstance(spectra, Data):
+                names = (*self.kinds, *precursor_fields(self.peak_axes.values()))
+                spectra = {name: spectra[name] for name in names if name in spectra}
+            spectra, first = regrid_all(spectra, axes, self.axes, self.lengths, patchers)
+        lengths = {kind: spectra[kind].shape[1] if kind in first else length for kind, length in self.lengths.items()}
+        prepared = prepare_mixed(spectra, lengths, self.peak_axes, self.scalings, next(self.out_norm.parameters()))
+        prepared = prepared._replace(first=first)
         for kind in self.lengths:
             measured = prepared.measured[kind]
             if values_are_free(measured) and not bool(measured.all()):
-                self._check_gaps(kind, measured)
+                self.patchers[kind].check_gaps(f"spectra[{kind!r}]", measured)
         return prepared
 
-    def extra_repr(self) -> str:
-        """Return the kinds of spectrum and their patches, for printing."""
-        return ", ".join(f"{kind}: {patcher!r}" for kind, patcher in self.patchers.items())
-
-    def _check_gaps(self, kind: str, measured: Tensor) -> None:
-        """Refuse spectra of which no token would be left, in spite of what was measured.
-
-        Raises:
-            ValueError: there is one.
-        """
-        patcher = self.patchers[kind]
-        lost = measured.any(dim=1) & ~patcher.complete(measured).any(dim=1)
-        if bool(lost.any()):
-            row = int(lost.nonzero()[0])
-            raise ValueError(
-                f"spectra[{kind!r}] row {row} has {int(measured[row].sum())} samples between gaps of NaN, and no "
-                f"complete patch of {patcher.patch_len} samples, so that nothing of it would be read. Fill short "
-                "gaps with molspectra.data.resample from the grid of the measurement, or set the whole row to NaN."
-            )
-
-    def _masked_patches(self, kind: str, scaled: Tensor, masked: Tensor | None) -> Tensor:
-        """Return the patches of one kind, (B, n, P), the hidden part 0."""
-        patcher = self.patchers[kind]
-        if masked is None:
-            return patcher(scaled)
-        if masked.dtype != torch.bool:
-            raise TypeError(f"masked[{kind!r}] must be bool, True where hidden; got {masked.dtype}.")
-        if masked.shape == scaled.shape:
-            # Hidden before patching, a sample is hidden in both of the overlapping patches that contain it.
-            return patcher(scaled.masked_fill(masked, 0.0))
-        if masked.shape == (scaled.shape[0], patcher.num_patches):
-            # As released: the samples of a hidden patch stay visible in the patches that overlap it.
-            return patcher(scaled).masked_fill(masked.unsqueeze(-1), 0.0)
-        raise ValueError(
-            f"masked[{kind!r}] must have shape {tuple(scaled.shape)} (over samples) or "
-            f"{(scaled.shape[0], patcher.num_patches)} (over patches); got {tuple(masked.shape)}."
-        )
+    def _position(self, kind: str, prepared: PreparedSpectra) -> Float[Tensor, "tokens channels"]:
+        """Return the positions of the tokens of one kind."""
+        positions = self.positions[kind]
+        if isinstance(positions, Tensor):
+            return positions
+        axis = self.axes[kind]
+        return positions(axis.start + axis.step * self._places(kind, prepared))
 
     def _pool(self, tokens: Tensor, valid: Tensor, prepared: PreparedSpectra) -> Tensor:
-        """Return one vector per sample, (B, n D) or (B, D), from the valid tokens alone."""
-        if self.pool == "mean":
-            return _mean(tokens, valid)
-        # Each token keeps its own weights in the output: which band absorbs matters, and not only how strongly.
-        first = sum(self.num_patches.values())
-        pooled = [tokens[:, :first].masked_fill(~valid[:, :first].unsqueeze(-1), 0.0).flatten(1)]
-        # Peaks have no order by which they could be told apart: their mean stands for them, at a place of its own.
+        """Return one vector for each sample from its valid tokens."""
         counts = self.count_tokens(prepared)
-        for kind in self.peak_axes:
-            last = first + counts[kind]
-            pooled.append(_mean(tokens[:, first:last], valid[:, first:last]))
-            first = last
-        return torch.cat(pooled, dim=1)
-
-
-def _mean(tokens: Tensor, valid: Tensor) -> Tensor:
-    """Return the mean of the valid tokens, (B, D), 0 if there is none."""
-    total = tokens.masked_fill(~valid.unsqueeze(-1), 0.0).sum(dim=1)
-    return total / valid.sum(dim=1, keepdim=True).clamp(min=1)
+        has_bands = self.pool == "bands"
+        places = {kind: self._places(kind, prepared) for kind in self.lengths} if has_bands else {}
+        return self.pooling(tokens, valid, [counts[kind] for kind in self.kinds], list(places.values()))
