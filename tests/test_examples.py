@@ -4,9 +4,13 @@ import runpy
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from torch_geometric.data import Batch
 
 import molspectra as ms
+from molspectra.testing import random_orthogonal
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -178,6 +182,73 @@ def test_structure_and_spectra(monkeypatch, capsys):
     runpy.run_path(str(EXAMPLES / "12_structure_and_spectra.py"))["main"]()
     rows = {line[:24].strip(): line[24:] for line in capsys.readouterr().out.splitlines()}
     assert all(float(rows[name]) > 0 for name in ("the mean gap", "structure", "UV-Vis", "structure + all three"))
+
+
+@pytest.fixture
+def shifts(tmp_path):
+    """A file as of CASCADE, with charges as shifts."""
+    molecules = list(ms.data.MiniSpectra())[:60]
+    charges = torch.cat([molecule.mulliken_charge for molecule in molecules])
+    sizes = [molecule.num_nodes for molecule in molecules]
+    np.savez(
+        tmp_path / "shifts.npz",
+        z=torch.cat([molecule.z for molecule in molecules]).numpy().astype("uint8"),
+        pos=torch.cat([molecule.pos for molecule in molecules]),
+        shift_dft=charges,
+        shift_measured=charges.masked_fill(torch.arange(len(charges)) % 3 == 0, torch.nan),
+        atom_offset=np.cumsum([0, *sizes]),
+        smiles=np.array([molecule.smiles for molecule in molecules]),
+    )
+    return str(tmp_path / "shifts.npz")
+
+
+@pytest.mark.slow
+def test_shifts_of_atoms(shifts, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["17", shifts, "--epochs", "2", "1"])
+    runpy.run_path(str(EXAMPLES / "17_atom_level_nmr.py"))["main"]()
+    out = capsys.readouterr().out
+    rows = {line[:10].strip(): line[10:].split() for line in out.splitlines()}
+    assert all(0 < float(rows[label][0]) < 2 for label in ("dft", "measured"))
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("few_molecules")
+def test_positions_from_a_spectrum(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["18", "--epochs", "1"])
+    example = EXAMPLES / "18_positions_from_a_spectrum.py"
+    runpy.run_path(str(example))["main"]()
+    rows = {line[:30].strip(): line[30:].split() for line in capsys.readouterr().out.splitlines()}
+    names = ("spectra: its own", "spectra: of another molecule", "spectra: none")
+    assert all(0 < float(cell) < 5 for name in names for cell in rows[name])
+    assert len(example.read_text().splitlines()) <= 150
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("few_molecules")
+def test_the_denoiser_is_equivariant():
+    parts = runpy.run_path(str(EXAMPLES / "18_positions_from_a_spectrum.py"))
+    batch = Batch.from_data_list(list(ms.data.MiniSpectra()[10:13])).apply(
+        lambda tensor: tensor.double() if tensor.is_floating_point() else tensor
+    )
+    model = parts["Denoiser"]().double().eval()
+    level = torch.full((batch.num_nodes,), 0.7, dtype=torch.float64)
+    context = model.context(batch, parts["spectra_of"](batch))
+    pos, rotation = parts["centered"](batch.pos, batch), random_orthogonal(torch.float64)
+    turned = model(batch, context, pos @ rotation.T, level)
+    torch.testing.assert_close(turned, model(batch, context, pos, level) @ rotation.T)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("few_molecules", [70], indirect=True)  # more than a batch
+@pytest.mark.usefixtures("few_molecules")
+def test_computed_to_measured(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["19", "--steps", "2", "--seeds", "2"])
+    runpy.run_path(str(EXAMPLES / "19_computed_to_measured.py"))["main"]()
+    lines = capsys.readouterr().out.splitlines()
+    assert "among the 70 molecules of the test split" in lines[0]
+    rows = [line for line in lines if line.startswith(("as in training", "shifted by 2 %", "baseline", "all, lines"))]
+    assert len(rows) == 5
+    assert all("±" in row and float(row.split()[-1]) >= 0 for row in rows)
 
 
 @pytest.mark.slow

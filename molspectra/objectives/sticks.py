@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from molspectra.distributed import sum_over_processes
 from molspectra.layers.precision import at_least_float32
 from molspectra.objectives.objective import Objective
 from molspectra.spectra.sticks import Sticks
@@ -75,11 +76,17 @@ class StickLoss(Objective):
         given = torch.where(given.isnan(), 0.0, given).to(found.dtype)
         total = torch.where(unknown, 0.0, _sum(given, target))
         error = (_sum(found, predicted) - total).abs()
-        floor = self.floor * total.sum() / (~unknown).sum().clamp(min=1)
+        floor = self.floor * self._mean_of_batch(total.sum(), (~unknown).sum())
         unit = total + floor
         relative = torch.where(unknown, 0.0, error / torch.where(unit > 0, unit, 1.0))
         known = torch.where(unknown[target.molecule], 0.0, given)
         return self._distance(predicted, target, found, known) + self.mean(relative.sum(), (~unknown).sum())
+
+    def _mean_of_batch(self, total: Tensor, count: Tensor) -> Tensor:
+        """Return the mean total intensity, in training over all processes."""
+        sums = torch.stack([total.double(), count.double()])
+        sums = sum_over_processes(sums) if self.training else sums
+        return (sums[0] / sums[1].clamp(min=1)).to(total.dtype)
 
     def _distance(self, predicted: Sticks, target: Sticks, found: Tensor, given: Tensor) -> Tensor:
         """Return the mean Wasserstein distance over molecules that have weight in the target, in units of the width."""
