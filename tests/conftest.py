@@ -4,6 +4,7 @@ Nothing here imports molspectra while pytest reads this file: the checks of shap
 after the plugin of jaxtyping has installed its hook, which versions before 0.2.37 do once all conftest files are read.
 """
 
+import functools
 import json
 import lzma
 import os
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from tests.conformers import PublishedConformers
@@ -24,10 +25,50 @@ if TYPE_CHECKING:
 _FIXTURES = Path(__file__).parent / "fixtures"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the suite run under another default dtype of torch: pytest --default-dtype=float64."""
+    parser.addoption("--default-dtype", default="float32", help="torch's default dtype in all tests")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Set the default dtype before any test file, and with it molspectra, is imported."""
+    torch.set_default_dtype(getattr(torch, config.getoption("--default-dtype")))
+
+
 @pytest.fixture(autouse=True)
 def seed() -> None:
     """Random weights and molecules are the same in every run, and in every order of the tests."""
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def float32_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Modules are built in float32 under any default dtype, for molecules and spectra from files, which are float32.
+
+    Their forward passes still run under the default, which shows tensors that the library makes without a dtype.
+    """
+    import molspectra  # noqa: F401 - its modules are among the subclasses
+
+    if torch.get_default_dtype() == torch.float32:
+        return
+
+    def in_float32(init: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(init)
+        def build(*args: Any, **keywords: Any) -> None:
+            default = torch.get_default_dtype()
+            torch.set_default_dtype(torch.float32)
+            try:
+                init(*args, **keywords)
+            finally:
+                torch.set_default_dtype(default)
+
+        return build
+
+    classes = [nn.Module]
+    for module in classes:
+        classes += module.__subclasses__()
+        if module is not nn.Module and "__init__" in vars(module):
+            monkeypatch.setattr(module, "__init__", in_float32(module.__init__))
 
 
 @pytest.fixture(scope="session")

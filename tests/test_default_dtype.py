@@ -63,6 +63,8 @@ def tensors(result):
     """All tensors in a result, by place."""
     if isinstance(result, torch.Tensor):
         return [result]
+    if isinstance(result, float):
+        return [torch.tensor(result, dtype=torch.float64)]
     if isinstance(result, dict):
         return [tensor for value in result.values() for tensor in tensors(value)]
     if hasattr(result, "to_dict"):
@@ -121,6 +123,7 @@ CALLS = {
     ),
     "coord": lambda: ms.noise.CoordNoise()(prepared_batch(), generator()),
     "frad": lambda: ms.noise.FradNoise()(prepared_batch(), generator()),
+    "vibrated": lambda: ms.noise.FradNoise(mode="vibration")(prepared_batch(), generator()),
     "slide": lambda: ms.noise.SliDeNoise()(prepared_batch(), generator()),
     "emgp": lambda: ms.noise.EMGPNoise()(prepared_batch(), generator()),
     "mask": lambda: ms.noise.AtomMask()(prepared_batch(), generator()),
@@ -132,7 +135,15 @@ CALLS = {
             torch.randn(20, 16, generator=torch.Generator().manual_seed(4), dtype=torch.float32), k=5
         )[:2]
     ),
+    "evaluated": lambda: evaluated(torch.arange(12.0, dtype=torch.float32).remainder(5).reshape(6, 2)),
+    "accuracy": lambda: ms.retrieval.topk_accuracy(*torch.ones(2, 3, 4, dtype=torch.float32), ks=(1,)),
 }
+
+
+def evaluated(embeddings):
+    """Return the shares, means and ranks of a retrieval in which rows are equal, so that shares are no integers."""
+    result = ms.retrieval.evaluate(embeddings.relu(), torch.cat([embeddings] * 3), k=(1, 5))
+    return result.rank, *[list(each) for each in (*result.hit.values(), result.mrr)], list(result.chance.values())
 
 
 @pytest.mark.parametrize("name", CALLS)

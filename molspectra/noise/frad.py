@@ -131,7 +131,7 @@ class FradNoise(Configurable):
         rotates = at_atoms(data, rotatable, torch.ones_like(rotatable))
         child, is_bridge = bridge_bonds(data, data.torsion_index[1:3])
         about_rotatable = is_bridge & (rotates.index_select(0, child) > 0)
-        torsion_std = torch.where(about_rotatable, self.rotatable_std, self.torsion_std).to(pos.dtype)
+        torsion_std = pos.new_full(child.shape, self.torsion_std).masked_fill(about_rotatable, self.rotatable_std)
         change = draw_change(
             data,
             pos.new_full(data.bond_index.shape[1:], self.bond_std),

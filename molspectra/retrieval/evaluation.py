@@ -138,7 +138,7 @@ def evaluate(
         tanimoto=estimates.get("tanimoto"),
         mces=estimates.get("mces"),
         chance={value: _chance(ranks, value) for value in k},
-        rank=torch.where(ranks.found, ranks.better + 1 + ranks.equal / 2, torch.inf),
+        rank=torch.where(ranks.found, ranks.better + 1 + ranks.equal.float() / 2, torch.inf),
         first=ranks.first,
         candidates=ranks.candidates,
     )
@@ -146,7 +146,7 @@ def evaluate(
 
 def _chance(ranks: Ranks, k: int) -> float:
     """Return the mean of k / number of candidates, 0 where the right row is not among them."""
-    return (ranks.found * (k / ranks.candidates.clamp(min=1)).clamp(max=1)).mean(dtype=torch.float64).item()
+    return (ranks.found * (k / ranks.candidates.double().clamp(min=1)).clamp(max=1)).mean().item()
 
 
 def _tanimoto_of_first(smiles: Sequence[str], true: list[int], first: list[int]) -> Float[Tensor, " queries"]:

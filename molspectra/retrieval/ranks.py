@@ -31,7 +31,7 @@ class Ranks(NamedTuple):
 
     def hits(self, k: int) -> Float[Tensor, " queries"]:
         """Return the probability that a random order of equal rows puts the right one among the first k."""
-        return ((k - self.better) / (self.equal + 1)).clamp(0, 1) * self.found
+        return ((k - self.better).double() / (self.equal + 1)).clamp(0, 1) * self.found
 
     def reciprocal(self) -> Float[Tensor, " queries"]:
         """Return the mean of 1 / rank over all orders of equal rows, and 0 where the right row is no candidate."""

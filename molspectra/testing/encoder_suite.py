@@ -79,7 +79,7 @@ class EncoderSuite:
     @pytest.fixture
     def encoder(self) -> Any:
         torch.manual_seed(0)
-        return self.make_encoder().eval()
+        return self.make_encoder().float().eval()
 
     # Contract
 
@@ -96,7 +96,7 @@ class EncoderSuite:
     def test_context_reaches_the_features(self, encoder: Any) -> None:
         z, pos, batch = random_molecules()
         plain = encoder(z, pos, batch).scalars
-        zero = torch.zeros(len(z), encoder.out_channels)
+        zero = torch.zeros(len(z), encoder.out_channels, dtype=torch.float32)
         assert_close(encoder(z, pos, batch, context=zero).scalars, plain, 1e-6, "a context of zeros")
         assert not torch.allclose(encoder(z, pos, batch, context=zero + torch.randn_like(zero)).scalars, plain)
         with without_shape_checks(), pytest.raises(ValueError, match="context"):
@@ -193,7 +193,7 @@ class EncoderSuite:
         # Beside an ordinary molecule, to which no NaN may spread.
         ordinary_z, ordinary_pos, _ = random_molecules((6,))
         z, pos = torch.cat([z, ordinary_z]), torch.cat([pos, ordinary_pos]).requires_grad_()
-        batch = torch.cat([torch.zeros(len(z) - 6), torch.ones(6)]).long()
+        batch = (torch.arange(len(z)) >= len(z) - 6).long()
         atoms = encoder(z, pos, batch)
         assert all(feature.isfinite().all() for feature in by_degree(atoms))
         (grad,) = torch.autograd.grad(_energies(encoder, z, pos, batch).sum(), pos, create_graph=True)
@@ -220,7 +220,7 @@ class EncoderSuite:
     def test_autocast(self, encoder: Any, dtype: torch.dtype) -> None:
         z, pos, batch = random_molecules()
         pos = pos.to(dtype)
-        context = torch.randn(len(z), encoder.out_channels)
+        context = torch.randn(len(z), encoder.out_channels, dtype=torch.float32)
         exact = encoder(z, pos.float(), batch, context=context)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             atoms = encoder(z, pos, batch, context=context.bfloat16())

@@ -39,6 +39,6 @@ def random_molecules(
     z = torch.randint(1, 10, (sum(sizes),))
     batch = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
     # Distinct points of a 1.2 Å grid, shaken a little: no two atoms come close to each other.
-    grid = torch.cartesian_prod(*[torch.arange(3)] * 3)
+    grid = torch.cartesian_prod(*[torch.arange(3, dtype=torch.float32)] * 3)
     points = torch.cat([grid[torch.randperm(27)[:size]] for size in sizes])
     return z, (1.2 * points + 0.3 * torch.rand(points.shape, dtype=torch.float32)).to(dtype), batch

@@ -68,7 +68,7 @@ def test_compile():
     ("bond_index", "max_hops", "error", "message"),
     [
         (torch.tensor([[0], [1]]), 0, ValueError, "max_hops must be at least 1; got 0"),
-        (torch.tensor([[0.0], [1.0]]), 1, TypeError, "bond_index must be int64; got torch.float32"),
+        (torch.ones(2, 1, dtype=torch.float32), 1, TypeError, "bond_index must be int64; got torch.float32"),
         (torch.tensor([[0, 1, 2]]), 1, ValueError, r"bond_index must have shape \(2, B\)"),
         (torch.empty(0, dtype=torch.int64), 1, ValueError, r"bond_index must have shape \(2, B\)"),
         (torch.tensor([[0], [3]]), 1, ValueError, "must hold atoms 0..2; got bond 0 = .0, 3.. Number"),

@@ -50,7 +50,8 @@ def test_batch_shape_and_dtype():
     matrices = random_symmetric(torch.rand(2, 5, 3, dtype=torch.float64) + 0.1)
     roots = symmetric_inverse_sqrt(matrices.float())
     assert roots.dtype == torch.float32
-    torch.testing.assert_close(roots @ matrices.float() @ roots, torch.eye(3).expand(2, 5, 3, 3), rtol=1e-4, atol=1e-4)
+    identity = torch.eye(3, dtype=torch.float32).expand(2, 5, 3, 3)
+    torch.testing.assert_close(roots @ matrices.float() @ roots, identity, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(symmetric_inverse_sqrt(matrices)[1, 3], symmetric_inverse_sqrt(matrices[1, 3]))
 
 

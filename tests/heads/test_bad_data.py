@@ -61,6 +61,7 @@ class Altered(ms.methods.PretextTask):
         return ms.methods.TaskOutput(features.scalars.sum(), features, data, {})
 
 
+@pytest.mark.usefixtures("float32_weights")
 def test_a_task_that_returns_other_molecules_is_refused_beside_spectra():
     specformer = ms.spectra.SpecFormer({"ir": 3501}, 500, 500, 16, num_layers=1, num_heads=2, out_channels=F)
     task = Altered(lambda batch: Batch.from_data_list(batch.to_data_list()[:3]))
@@ -68,6 +69,7 @@ def test_a_task_that_returns_other_molecules_is_refused_beside_spectra():
         ms.methods.MolSpectra(task, specformer)(ms.encoders.PaiNN(F, num_layers=1), molecules())
 
 
+@pytest.mark.usefixtures("float32_weights")
 def test_a_task_that_removes_atoms_is_refused_beside_labels():
     def without_the_last_atom(batch):
         return Batch.from_data_list([Data(z=one.z[:-1], pos=one.pos[:-1]) for one in batch.to_data_list()])

@@ -58,6 +58,7 @@ def test_norm_by_a_loop():
             torch.testing.assert_close(norm(features)[l][row], expected)
 
 
+@pytest.mark.usefixtures("float32_weights")
 def test_norm_is_smooth_at_zero_and_float32_for_half_precision():
     norm = DegreeNorm(3, 1, eps=1e-1).double()
     zero = [torch.zeros(1, 1, 3).double().requires_grad_(), torch.zeros(1, 3, 3).double().requires_grad_()]

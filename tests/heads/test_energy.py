@@ -1,5 +1,7 @@
 """Energies and their gradients, from encoders with vectors and without."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch_geometric.data import Batch, Data
@@ -113,6 +115,7 @@ def test_evaluation_needs_no_gradients_enabled():
 
 
 @pytest.mark.parametrize("name", EDGE_MOLECULES)
+@pytest.mark.usefixtures("float32_weights")
 def test_edge_molecules(name):
     encoder = ms.encoders.EquivariantTransformer(8, num_layers=2, num_heads=2, num_rbf=8)
     method = ms.methods.Coord(8, prediction="gradient")
@@ -128,9 +131,11 @@ def test_an_unknown_prediction_and_missing_vectors_are_refused():
         ms.methods.Coord(8)(Distances(), ms.data.MiniSpectra()[3])
 
 
+@pytest.mark.usefixtures("float32_weights")
 def test_energies_of_large_molecules_under_autocast():
     """Sum a thousand atoms: in bfloat16 the second digit would be wrong, and the result rounded to three digits."""
-    head, atoms = ms.heads.EnergyHead(8), AtomFeatures(torch.randn(1000, 8) + 1, torch.randn(1000, 3, 8))
+    head, draw = ms.heads.EnergyHead(8), partial(torch.randn, dtype=torch.float32)
+    atoms = AtomFeatures(draw(1000, 8) + 1, draw(1000, 3, 8))
     exact = head(atoms)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         energy, pooled = head(atoms), head.pool(atoms)

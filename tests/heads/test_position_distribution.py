@@ -143,6 +143,7 @@ def test_the_distribution_turns_with_the_molecule(given, sharpness):
     torch.testing.assert_close(at_turned_points.direction, predicted.direction, atol=1e-8, rtol=1e-8)
 
 
+@pytest.mark.usefixtures("float32_weights")
 def test_a_head_trained_to_point_along_the_vector_points_along_the_turned_vector():
     head = PositionDistributionHead(8)
     atoms = random_atoms(40, l_max=1)
@@ -183,6 +184,7 @@ def test_features_of_zero_have_finite_first_and_second_derivatives():
         assert tensor.isfinite().all()
 
 
+@pytest.mark.usefixtures("float32_weights")
 def test_half_precision_around_the_head_changes_nothing():
     head, atoms = PositionDistributionHead(8), random_atoms()
     exact = head(atoms)
@@ -194,6 +196,7 @@ def test_half_precision_around_the_head_changes_nothing():
     assert all(tensor.dtype == torch.float32 for tensor in from_half)
 
 
+@pytest.mark.usefixtures("float32_weights")
 def test_float64_is_exact_however_it_was_reached():
     head, atoms = PositionDistributionHead(8), random_atoms(dtype=torch.float64)
     expected = head.double()(atoms)

@@ -96,6 +96,7 @@ def test_references_take_most_of_a_total_energy():
     assert energy.std() > 80
 
 
+@pytest.mark.usefixtures("float32_weights")
 def test_a_head_with_references_predicts_totals():
     z, pos, batch = random_molecules((3, 4))
     references = ms.heads.AtomicReferenceEnergies(range(1, 10), [-1000.0 * e for e in range(1, 10)])
@@ -134,6 +135,7 @@ def test_a_head_with_references_predicts_totals():
         ),
     ],
 )
+@pytest.mark.usefixtures("float32_weights")
 def test_bad_arguments(make, message):
     with pytest.raises(ValueError, match=message):
         make()

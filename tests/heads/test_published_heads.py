@@ -10,6 +10,8 @@ from molspectra.heads import DipoleHead, ScalarHead, SpatialExtentHead, VectorHe
 from molspectra.pretrained.reference.keymaps import GATED_HEAD, rename
 from tests.published import PublishedTransformer
 
+pytestmark = pytest.mark.usefixtures("float32_weights")
+
 
 @pytest.mark.parametrize("batch", ["noisy4", "clean4", "linear", "linear_axis", "lone", "mixed6"])
 @pytest.mark.parametrize(("head", "name"), [(ScalarHead, "EquivariantScalar"), (VectorHead, "EquivariantVectorOutput")])

@@ -13,6 +13,8 @@ from molspectra.methods.spectrum_prediction import SpectrumPrediction
 from molspectra.objectives.spectrum import SpectrumLoss
 from molspectra.testing import assert_close, random_molecules, random_orthogonal
 
+pytestmark = pytest.mark.usefixtures("float32_weights")
+
 CHANNELS = 8
 LENGTHS = {"uv_vis": 31, "ir": 50}
 SIZES = (4, 1, 6)

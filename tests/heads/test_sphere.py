@@ -102,6 +102,7 @@ def test_a_signal_by_a_loop():
     assert values[1, 2, 7].item() == pytest.approx(expected, abs=1e-12)
 
 
+@pytest.mark.usefixtures("float32_weights")
 def test_constants_stay_exact_when_the_module_is_cast_and_do_not_enter_its_state():
     grid = SphereGrid.gauss_legendre(4)
     sphere = SphereHarmonics(grid, l_max=2)

@@ -10,6 +10,11 @@ if TYPE_CHECKING:
     from torch_geometric.data import Batch
 
 
+@pytest.fixture(autouse=True)
+def weights(float32_weights: None) -> None:
+    """Build methods and encoders in float32, as the molecules of MiniSpectra are."""
+
+
 @pytest.fixture
 def make_encoder() -> Callable[[], nn.Module]:
     """Make a small equivariant encoder of width 16."""

@@ -16,14 +16,14 @@ def batch():
 
 @pytest.fixture(scope="module")
 def encoder():
-    return ms.encoders.EquivariantTransformer(WIDTH, num_layers=1, num_heads=4, num_rbf=8)
+    return ms.encoders.EquivariantTransformer(WIDTH, num_layers=1, num_heads=4, num_rbf=8).float()
 
 
 @pytest.fixture(scope="module")
 def specformer():
     return ms.spectra.SpecFormer(
         ms.data.MiniSpectra.axes, 200, 100, WIDTH, num_layers=1, num_heads=4, out_channels=WIDTH
-    )
+    ).float()
 
 
 def seeded(seed=0):

@@ -40,7 +40,7 @@ def spelled_out(encoder, empp, batch, masked_atom):
         hidden = empp.condition.embedding(molecule.z[atom])
         if empp.label:
             label = (molecule[empp.label] - empp.label_mean) / empp.label_std
-            centers = torch.linspace(-3, 3, 64)
+            centers = torch.linspace(-3, 3, 64, dtype=torch.float32)
             hidden = hidden + empp.condition.label_proj(torch.exp(-0.5 * ((label - centers) / (6 / 63)) ** 2))
         context = empp.condition.out_proj(nn.functional.silu(hidden)).expand(len(rows), -1)
         atoms = encoder(molecule.z[rows], molecule.pos[rows], context=context)
@@ -118,7 +118,7 @@ def test_edge_molecules(name, num_copies, make_encoder):
     """Check losses, gradients and predictions alone and beside an ordinary molecule."""
     z, pos = edge_molecule(name)
     edge = Data(z=z, pos=pos, y=torch.zeros(1))
-    ordinary = Data(z=torch.tensor([8, 1, 1]), pos=torch.randn(3, 3), y=torch.ones(1, 1)[0])
+    ordinary = Data(z=torch.tensor([8, 1, 1]), pos=torch.randn(3, 3, dtype=torch.float32), y=torch.ones(1))
     for molecules in ([edge], [edge, ordinary], [ordinary, edge]):
         encoder, empp = make_encoder(), EMPP(16, num_copies=num_copies, label="y")
         batch = Batch.from_data_list(molecules)
@@ -137,7 +137,8 @@ def test_edge_molecules(name, num_copies, make_encoder):
 def test_where_every_molecule_is_a_lone_atom_every_weight_still_gets_a_gradient(bonds, make_encoder):
     """Expect gradients of 0, because other processes wait for the gradients of all weights."""
     fields = {"bond_index": torch.zeros(2, 0, dtype=torch.int64)} if bonds else {}
-    batch = Batch.from_data_list([Data(z=torch.tensor([n]), pos=torch.randn(1, 3), **fields) for n in (1, 8)])
+    lone = [Data(z=torch.tensor([n]), pos=torch.randn(1, 3, dtype=torch.float32), **fields) for n in (1, 8)]
+    batch = Batch.from_data_list(lone)
     encoder, empp = ms.encoders.EGNN(16, 2, max_hops=2) if bonds else make_encoder(), EMPP(16)
     loss = empp(encoder, batch)["loss"]
     assert loss == 0
@@ -159,7 +160,8 @@ def test_another_mask_may_take_the_place_of_the_first(batch, make_encoder, gener
 
 def test_released_copies_are_added_up_where_they_have_pairs(make_encoder):
     """Take C-C with another C far away: of three copies, one has no pair."""
-    far = Data(z=torch.tensor([6, 6, 6]), pos=torch.tensor([[0.0, 0, 0], [1.5, 0, 0], [50.0, 0, 0]]))
+    pos = torch.tensor([[0, 0, 0], [1.5, 0, 0], [50, 0, 0]], dtype=torch.float32)
+    far = Data(z=torch.tensor([6, 6, 6]), pos=pos)
     encoder, empp = make_encoder(), EMPP(16, num_copies=3, as_released=True)
     total = empp(encoder, far)["loss"]
     alone = EMPP(16, as_released=True)

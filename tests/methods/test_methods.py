@@ -120,8 +120,12 @@ def test_same_generator_same_losses_and_a_single_molecule(batch, make, generator
 def test_edge_molecules(name, make_encoder):
     """Check losses and gradients alone and beside an ordinary molecule, with one spectrum of three."""
     z, pos = edge_molecule(name)
-    edge = Data(z=z, pos=pos, **{kind: torch.full((1, length), torch.nan) for kind, length in LENGTHS.items()})
-    edge.ir = torch.rand(1, LENGTHS["ir"])
+    edge = Data(
+        z=z,
+        pos=pos,
+        **{kind: torch.full((1, length), torch.nan, dtype=torch.float32) for kind, length in LENGTHS.items()},
+    )
+    edge.ir = torch.rand(1, LENGTHS["ir"], dtype=torch.float32)
     ordinary = ms.data.MiniSpectra("train")[3]
     ordinary = Data(**{key: ordinary[key] for key in ("z", "pos", *LENGTHS)})
     for molecules in ([edge], [edge, ordinary]):

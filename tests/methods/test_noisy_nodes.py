@@ -99,6 +99,6 @@ def test_bad_input(batch, make_encoder):
         ms.methods.NoisyNodes(coord, head, forces="forces")
     with pytest.raises(ValueError, match=r"must have the field 'y' of shape \(5, 1\); got none.*label="):
         ms.methods.NoisyNodes(coord, head)(make_encoder(), batch)
-    molecule = Data(z=torch.tensor([1, 1]), pos=torch.rand(2, 3))
+    molecule = Data(z=torch.tensor([1, 1]), pos=torch.rand(2, 3, dtype=torch.float32))
     with pytest.raises(ValueError, match=r"must have the field 'z' of shape \(1, 1\); got \(2,\)"):
         ms.methods.NoisyNodes(coord, head, label="z")(make_encoder(), molecule)

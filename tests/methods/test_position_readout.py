@@ -59,9 +59,10 @@ def test_atoms_that_cannot_tell_two_places_apart_agree_on_the_one_they_share():
 
 def test_positions_turn_with_the_molecule_and_do_not_depend_on_the_batch():
     anchor, molecule, truth = a_gap()
-    grid, displacement = SphereGrid.gauss_legendre(16), truth[molecule] - anchor + 0.2 * torch.randn(35, 3)
+    grid, displacement = SphereGrid.gauss_legendre(16), truth[molecule] - anchor
+    displacement += 0.2 * torch.randn_like(displacement)
     found = locate(ideal_distribution(grid, displacement, 14.3, 0.5), anchor, molecule, 5)
-    turn = random_orthogonal(torch.float32)
+    turn = random_orthogonal(anchor.dtype)
     turned = locate(ideal_distribution(grid, displacement @ turn.T, 14.3, 0.5), anchor @ turn.T, molecule, 5)
     torch.testing.assert_close(turned, found @ turn.T, rtol=0, atol=2e-3)
     some = molecule == 3

@@ -66,7 +66,8 @@ def test_forces_read_off_the_features(batch, make_encoder):
 
 
 def test_lone_atoms_have_an_energy_and_no_forces(make_encoder):
-    lone = Data(z=torch.tensor([2]), pos=torch.zeros(1, 3), energy=torch.ones(1), forces=torch.zeros(1, 3))
+    zero = torch.zeros(1, 3, dtype=torch.float32)
+    lone = Data(z=torch.tensor([2]), pos=zero, energy=torch.ones(1), forces=zero)
     finetune = ms.methods.Regression(ms.heads.ScalarHead(16), label="energy", forces="forces")
     losses = finetune(make_encoder(), lone)
     losses["loss"].backward()

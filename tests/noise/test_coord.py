@@ -46,7 +46,7 @@ def test_without_translation_each_molecule_keeps_its_place():
     torch.testing.assert_close(remove_mean(noisy.pos_target, batch.batch), noisy.pos_target)
     for molecule in range(3):
         displacement = noisy.pos_target[batch.batch == molecule]
-        torch.testing.assert_close(displacement.mean(dim=0), torch.zeros(3), atol=1e-7, rtol=0)
+        assert displacement.mean(dim=0).abs().max() < 1e-7
     assert (noisy.pos_target[batch.batch == 1] == 0).all()  # a lone atom can only be translated
     single = CoordNoise(0.04, remove_translation=True)(Data(pos=torch.randn(4, 3)))
     torch.testing.assert_close(single.pos_target.mean(dim=0), torch.zeros(3), atol=1e-7, rtol=0)

@@ -118,7 +118,7 @@ def test_learnable_temperature():
 
 
 def test_float32_under_autocast():
-    z_a, z_b = torch.randn(5, 3), torch.randn(5, 3)
+    z_a, z_b = torch.randn(2, 5, 3, dtype=torch.float32)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         value = InfoNCELoss()(z_a, z_b)
     assert value.dtype == torch.float32

@@ -72,7 +72,7 @@ def test_lengths_near_the_ends_of_float32():
     lengths = torch.tensor([1e-25, 1.0, 1e25])
     found = Index(torch.eye(3) * lengths).search(torch.eye(3) * lengths.flip(0), k=1)
     assert found.indices[:, 0].tolist() == [0, 1, 2]
-    torch.testing.assert_close(found.scores[:, 0], torch.ones(3))
+    torch.testing.assert_close(found.scores[:, 0], torch.ones(3, dtype=torch.float32))
 
 
 def test_zero_vectors_are_like_nothing():

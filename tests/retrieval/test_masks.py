@@ -68,7 +68,7 @@ def test_masks_of_formula_and_mass():
         ([[0], [3]], ValueError, r"rows 0\.\.2 .*got 3"),
         ([[0], [-1]], ValueError, "got -1"),
         ("abc", TypeError, "list of candidates"),
-        (lambda q, r: torch.ones(len(q), len(r)), TypeError, "boolean tensor; got torch.float32"),
+        (lambda q, r: torch.ones(len(q), len(r)).half(), TypeError, "boolean tensor; got torch.float16"),
         (lambda q, r: torch.ones(len(r), dtype=torch.bool), ValueError, "must return shape"),
         (retrieval.same_formula(["CH4"], ["CH4"] * 3), ValueError, "made with 1 queries; got number 1"),
     ],

@@ -90,8 +90,10 @@ def test_leakage_against_a_loop(smiles):
     found = leakage(train, test, threshold=0.5)
     generator = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048)
     known, asked = ([generator.GetFingerprint(Chem.MolFromSmiles(text)) for text in part] for part in (train, test))
-    similarities = torch.tensor([[TanimotoSimilarity(one, other) for other in known] for one in asked])
-    torch.testing.assert_close(found.similarity.float(), similarities.amax(dim=1))
+    similarities = torch.tensor(
+        [[TanimotoSimilarity(one, other) for other in known] for one in asked], dtype=torch.float64
+    )
+    torch.testing.assert_close(found.similarity.double(), similarities.amax(dim=1))
     assert torch.equal(found.nearest, similarities.argmax(dim=1))
     assert found.offenders == (similarities.amax(dim=1) >= 0.5).nonzero().squeeze(1).tolist()
     assert found.quantiles((0.5,))[0.5] == pytest.approx(similarities.amax(dim=1).quantile(0.5).item())

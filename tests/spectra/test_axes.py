@@ -9,6 +9,8 @@ from torch_geometric.data import Batch, Data
 
 import molspectra as ms
 
+pytestmark = pytest.mark.usefixtures("float32_weights")
+
 AXES = ms.data.MiniSpectra.axes
 SMALL = {"hidden_channels": 16, "num_layers": 1, "num_heads": 4, "out_channels": 16}
 NMR = ms.data.SpectrumAxis("nmr_h", 0.0, 12.0, 0.5, "ppm")
@@ -16,7 +18,7 @@ NMR = ms.data.SpectrumAxis("nmr_h", 0.0, 12.0, 0.5, "ppm")
 
 @pytest.fixture(scope="module")
 def specformer():
-    return ms.spectra.SpecFormer(AXES, **SMALL).eval()
+    return ms.spectra.SpecFormer(AXES, **SMALL).float().eval()
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +74,7 @@ def test_places_of_feature_maps():
     cnn = ms.spectra.CNNAM(axes, 8, channels=(4, 8), kernel_size=5)
     places = cnn.token_positions()["nmr_h"]
     assert len(places) == cnn.num_tokens["nmr_h"]
-    spectrum = torch.zeros(1, axes["nmr_h"].length)
+    spectrum = torch.zeros(1, axes["nmr_h"].length, dtype=torch.float32)
     line = 40
     spectrum[0, round(places[line].item() / 0.01)] = 1.0
     change = (

@@ -9,6 +9,8 @@ from molspectra.pretrained import load, save
 from molspectra.spectra import CNNAM
 from molspectra.spectra.attentive_convolution import ChannelAttention, SpatialAttention
 
+pytestmark = pytest.mark.usefixtures("float32_weights")
+
 
 def small(**arguments) -> CNNAM:
     torch.manual_seed(0)
@@ -50,7 +52,7 @@ def test_shapes(batch_size, train):
 @pytest.mark.parametrize("length", [1, 2, 16, 17, 3501])
 def test_any_length(length):
     module = CNNAM({"ir": length}, 4, channels=(4, 4))
-    features = module({"ir": torch.rand(2, length)})
+    features = module({"ir": torch.rand(2, length, dtype=torch.float32)})
     assert features.tokens.shape[1] == module.num_tokens["ir"]
     assert features.embedding.isfinite().all()
 
@@ -77,7 +79,7 @@ def test_attention_equals_its_equations_written_out():
 
 
 def test_attention_lies_between_0_and_1_and_differs():
-    hidden = torch.randn(4, 16, 50)
+    hidden = torch.randn(4, 16, 50, dtype=torch.float32)
     for attention in (ChannelAttention(16), SpatialAttention()):
         weights = attention(hidden)
         assert ((weights > 0) & (weights < 1)).all()
@@ -134,7 +136,7 @@ def test_a_sample_without_any_spectrum_is_finite_and_constant():
 
 def test_it_tells_where_a_band_lies():
     """One band, at two places well inside the axis, which a mean over the whole of it could not tell apart."""
-    axis = torch.arange(120.0)
+    axis = torch.arange(120, dtype=torch.float32)
     bands = torch.stack([torch.exp(-((axis - center) ** 2) / 8) for center in (40.0, 80.0)])
     one, other = small()({"ir": bands}).embedding
     assert (one - other).abs().max() > 1e-2
@@ -150,7 +152,7 @@ def test_every_parameter_gets_a_gradient():
 def test_it_learns_eight_spectra():
     """Contrast with eight fixed vectors, from chance (ln 8 = 2.1) to nearly nothing."""
     module, spectra = small(out_channels=16), some_spectra(8)
-    molecules = torch.randn(8, 16)
+    molecules = torch.randn(8, 16, dtype=torch.float32)
     contrast, optimizer = InfoNCELoss(), torch.optim.Adam(module.parameters(), lr=3e-3)
     for _ in range(150):
         features = module(spectra)

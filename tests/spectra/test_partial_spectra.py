@@ -111,6 +111,7 @@ def test_reconstruction_leaves_gaps_alone(mask_mode):
     torch.testing.assert_close(loss(), before, rtol=0, atol=0)
 
 
+@pytest.mark.usefixtures("float32_weights")
 def test_a_gap_in_a_molecule_reaches_the_contrast():
     molecules = ms.data.MiniSpectra()[:4]
     for molecule in molecules:

@@ -17,6 +17,8 @@ from molspectra.spectra.score_history import ScoreHistory
 from tests.oracles.residual_attention import ExplicitScores
 from tests.oracles.specformer import explicit_specformer
 
+pytestmark = pytest.mark.usefixtures("float32_weights")
+
 RELEASED_NAMES = dict(zip(KINDS, ("uv", "ir", "raman"), strict=True))
 
 
@@ -377,11 +379,11 @@ def _changed(**changes):
         (_changed(ir=torch.rand(120)), r"got \(120,\). For one spectrum pass spectrum.unsqueeze\(0\)"),
         (_changed(ir=torch.rand(4, 120)), "one batch size"),
         (
-            _changed(ir=torch.rand(5, 120).index_fill(1, torch.arange(0, 120, 9), torch.nan)),
+            _changed(ir=torch.rand(5, 120, dtype=torch.float32).index_fill(1, torch.arange(0, 120, 9), torch.nan)),
             "row 0 .*no complete patch",
         ),
         (_changed(ir=torch.full((5, 120), torch.inf)), "row 0 mixes NaN or infinite"),
-        (_changed(ir=-torch.rand(5, 120)), "must not be negative for a logarithmic scaling"),
+        (_changed(ir=-torch.rand(5, 120, dtype=torch.float32)), "must not be negative for a logarithmic scaling"),
         ({"ir": torch.rand(0, 120)}, "batch size 0"),
     ],
 )
