@@ -18,6 +18,8 @@ from molspectra.encoders import (
 )
 from molspectra.testing import random_molecules
 
+pytestmark = pytest.mark.usefixtures("float32_weights")
+
 
 class ElementEmbedding(BaseEncoder):
     """Smallest encoder: the embedding of the element."""

@@ -139,6 +139,7 @@ def test_equals_its_equations_written_out(vector_norm, as_released, norm_every_l
         torch.testing.assert_close(actual[comparable], expected[comparable], rtol=1e-7, atol=1e-9)
 
 
+@pytest.mark.usefixtures("float32_weights")
 def test_checkpointing_changes_nothing_but_the_memory():
     z, pos, batch = random_molecules((7, 5))
     results, saved = [], []
@@ -203,6 +204,7 @@ def test_impossible_arguments_are_refused(arguments, message):
         EquivariantTransformer(**({"hidden_channels": 16, "num_layers": 1, "num_heads": 4} | arguments))
 
 
+@pytest.mark.usefixtures("float32_weights")
 def test_nan_positions_are_not_hidden_where_values_are_not_checked(monkeypatch):
     monkeypatch.setattr("molspectra._validation.molecules.values_are_free", lambda tensor: False)
     z, pos, batch = random_molecules()
