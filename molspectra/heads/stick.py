@@ -24,7 +24,7 @@ from molspectra.spectra.sticks import Sticks
 class StickHead(Configurable, nn.Module):
     """Line spectra: every atom adds k sticks, and the spectra are their broadened sums.
 
-    Atom i gives positions x_ij = c_j + w u_ij and, for each kind, intensities I_ij = unit · softplus(v_ij), with (u, v)
+    Atom i gives positions x_ij = c_j + w_j u_ij and, for each kind, intensities I_ij = a_j softplus(v_ij), with (u, v)
     from an MLP of s_i + |v_i| + |t_i|. With three sticks per atom a molecule of N atoms has 3N, as it has 3N modes with
     its translations and rotations. With one per atom it has N, as the shifts of its nuclei. The sticks are a set: their
     order follows the atoms and means nothing. Kinds share the positions, so they must be of the same transitions, such
@@ -33,7 +33,7 @@ class StickHead(Configurable, nn.Module):
     As `head(atoms, data)` it gives the spectra and takes the place of :class:`~molspectra.heads.SpectrumHead` in
     :class:`~molspectra.methods.SpectrumPrediction`. :meth:`sticks` gives the lines themselves.
 
-    Call :meth:`start_from` with training sticks first. It sets c, w and the units.
+    Call :meth:`start_from` with training sticks first. It sets c, w and a.
 
     Args:
         channels: Width F of the atom features.
@@ -87,8 +87,8 @@ class StickHead(Configurable, nn.Module):
         low, high = min(axis.start for axis in axes.values()), max(axis.stop for axis in axes.values())
         share = (torch.arange(sticks_per_atom, dtype=torch.get_default_dtype()) + 0.5) / sticks_per_atom
         self.register_buffer("centers", low + (high - low) * share)
-        self.register_buffer("width", torch.tensor((high - low) / 4, dtype=share.dtype))
-        self.register_buffer("units", torch.ones(len(axes), dtype=share.dtype))
+        self.register_buffer("width", torch.full_like(share, (high - low) / (2 * sticks_per_atom)))
+        self.register_buffer("units", torch.ones(sticks_per_atom, len(axes), dtype=share.dtype))
 
     @property
     def lengths(self) -> dict[str, int]:
@@ -123,7 +123,7 @@ class StickHead(Configurable, nn.Module):
 
     @torch.no_grad()
     def start_from(self, sticks: Float[Tensor, "sticks columns"]) -> None:
-        """Center the slots of an atom on quantiles of training sticks, and take their mean intensities as units.
+        """Take positions and intensities of training sticks, in as many parts as an atom has sticks, as the start.
 
         Args:
             sticks: Position and intensity of each kind, in the order of `axes`, of all training molecules, (S, 1 +
@@ -147,13 +147,15 @@ class StickHead(Configurable, nn.Module):
             )
         if not is_plain_linear(self.linear):
             raise ValueError("start_from sets weights of the last layer, a plain nn.Linear; call it before wrapping.")
-        share = (torch.arange(self.sticks_per_atom, dtype=positions.dtype, device=positions.device) + 0.5) / (
-            self.sticks_per_atom
-        )
-        self.centers.copy_(positions.quantile(share))
-        # Within a slot, sticks spread over its share of the range of all of them.
-        self.width.copy_(positions.std(correction=0).clamp(min=1e-6) / self.sticks_per_atom**0.5)
-        self.units.copy_(means / math.log(2))  # softplus(0) = ln 2
+        spread = positions.std(correction=0).clamp(min=1e-6)
+        # Slot j starts as the j-th part of the sorted sticks, an empty or dark part as the mean of all of them.
+        for slot, own in enumerate(positions.argsort().tensor_split(self.sticks_per_atom)):
+            part = positions[own]
+            self.centers[slot] = part.mean() if len(part) else positions.mean()
+            self.width[slot] = part.std(correction=0) if len(part) > 1 and part.min() < part.max() else spread
+            unit = intensities[own].nanmean(dim=0)
+            # softplus(0) = ln 2
+            self.units[slot] = torch.where(unit.isfinite() & (unit > 0), unit, means) / math.log(2)
         self.linear.weight.mul_(0.1)
         self.linear.bias.zero_()
 

@@ -34,7 +34,7 @@ def as_set(sticks, molecule):
 @pytest.mark.parametrize("per_atom", [1, 3])
 def test_spectra_are_sums_of_lines_of_their_atoms(per_atom):
     head, atoms = make(sticks_per_atom=per_atom, shape="gaussian"), features(5)
-    head.units.copy_(torch.tensor([2.0, 5.0]))
+    head.units.copy_(torch.tensor([[2.0, 5.0]]))
     data = Data(batch=torch.tensor([0, 0, 0, 1, 1]))
     spectra = head(atoms, data)
     expected = {kind: torch.zeros_like(spectrum) for kind, spectrum in spectra.items()}
@@ -42,7 +42,7 @@ def test_spectra_are_sums_of_lines_of_their_atoms(per_atom):
         invariant = atoms.scalars[atom] + (atoms.vectors[atom].square().sum(0) + 1e-6).sqrt()
         numbers = head.linear(head.mlp(invariant)).view(per_atom, 3)
         for slot in range(per_atom):
-            position = head.centers[slot] + head.width * numbers[slot, 0]
+            position = head.centers[slot] + head.width[slot] * numbers[slot, 0]
             for kind, (unit, fwhm, column) in {"ir": (2.0, 40.0, 1), "raman": (5.0, 30.0, 2)}.items():
                 sigma = fwhm / math.sqrt(8 * math.log(2))
                 line = torch.exp(-0.5 * ((AXES[kind].grid - position) / sigma) ** 2) / (sigma * math.sqrt(2 * math.pi))
@@ -77,15 +77,27 @@ def test_gradients_pass_the_broadening():
 
 
 def test_the_start_is_the_training_lines():
-    lines = torch.tensor([[500.0, 1.0, 8.0], [700.0, 3.0, torch.nan], [900.0, 5.0, 2.0]])
+    lines = torch.tensor(
+        [[500.0, 1, 8], [900, 5, 2], [700, 3, torch.nan], [600, 2, 4], [710, 4, torch.nan], [950, 6, 3]]
+    )
     head = make()
     head.start_from(lines)
-    sticks = head.sticks(features(4))
-    slots = sticks.positions.view(4, 3)
-    assert (slots.diff(dim=1) > 0).double().mean() > 0.7  # one slot a third of the lines
-    torch.testing.assert_close(head.centers.tolist(), lines[:, 0].quantile(torch.tensor([1, 3, 5]) / 6).tolist())
-    for kind, mean in {"ir": 3.0, "raman": 5.0}.items():
-        assert sticks.intensities[kind].mean().item() == pytest.approx(mean, rel=0.3)
+    assert head.centers.tolist() == pytest.approx([550, 705, 925])
+    assert head.width.tolist() == pytest.approx([50, 5, 25])
+    # An unknown part of the Raman lines starts at the mean of those that are known.
+    expected = torch.tensor([[1.5, 6.0], [3.5, 4.25], [5.5, 2.5]], dtype=torch.float64)
+    torch.testing.assert_close(head.units * math.log(2), expected)
+    sticks = head.sticks(features(40))
+    assert sticks.positions.view(40, 3).mean(dim=0).tolist() == pytest.approx([550, 705, 925], rel=0.05)
+    assert sticks.intensities["ir"].mean().item() == pytest.approx(3.5, rel=0.2)
+
+
+def test_fewer_training_lines_than_slots():
+    head = make(sticks_per_atom=4)
+    head.start_from(torch.tensor([[500.0, 1.0, 8.0], [500.0, 2.0, 4.0]]))
+    assert head.sticks(features(2)).positions.isfinite().all()
+    assert (head.width > 0).all()
+    assert (head.units > 0).all()
 
 
 def with_lines(index):
