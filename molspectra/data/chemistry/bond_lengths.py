@@ -3,6 +3,8 @@
 import math
 from typing import Any
 
+from molspectra.data.chemistry.exceptional_bonds import exceptional_length
+
 # Covalent radii of atoms in single, double and triple bonds in pm, from H on, 0 where there is none (Pyykkö and Atsumi
 # 2009, Chem. Eur. J. 15, 186 and 12770; triple: Pyykkö, Riedel and Patzschke 2005, Chem. Eur. J. 11, 3511).
 # Double bonds of Xe are from XeO3 and XeOF4.
@@ -61,6 +63,14 @@ def expected_lengths(mol: Any) -> list[float]:
     return [_length(bond, order) for bond, order in zip(mol.GetBonds(), delocalized_orders(mol), strict=True)]
 
 
+def is_exceptional(bond: Any) -> bool:
+    """Return True for bonds that force fields do not know: unusual ones, with unpaired electrons, in small rings."""
+    ends = bond.GetBeginAtom(), bond.GetEndAtom()
+    radicals = all(end.GetNumRadicalElectrons() for end in ends)
+    heavy = any(end.GetAtomicNum() > _HEAVIEST_OF_PERIOD_2 for end in ends)
+    return radicals or (heavy and bond.IsInRingSize(3)) or exceptional_length(bond) is not None
+
+
 def has_measured_length(bond: Any) -> bool:
     """Return True for single bonds whose length is that of the simplest molecule that has it."""
     return bond.GetBondTypeAsDouble() == 1 and _pair(bond) in _MEASURED
@@ -68,6 +78,10 @@ def has_measured_length(bond: Any) -> bool:
 
 def _length(bond: Any, order: float) -> float:
     ends = bond.GetBeginAtom(), bond.GetEndAtom()
+    if (exception := exceptional_length(bond)) is not None:
+        return exception
+    if _pair(bond) == (8, 8) and 1 < order < 2:  # ozone: lone pairs repel each other as in H2O2
+        return _MEASURED[8, 8] + (order - 1) * (expected_length(8, 8, 2) - _MEASURED[8, 8])
     if order > 1:
         return expected_length(*_pair(bond), order)
     if _is_dative(bond):
@@ -116,17 +130,18 @@ def delocalized_orders(mol: Any) -> list[float]:
     """Compute the order of each bond of an RDKit molecule, averaged over the resonance forms of its anions.
 
     An anion next to an atom with a multiple bond shares its charge with the other end of that bond: O=N[O-] has two
-    bonds of order 1.5, and N#[N+][O-] bonds of 2.5 and 1.5. Ylides and oxides of P, S and heavier elements, written
-    with two charges, have double bonds.
+    bonds of order 1.5, and N#[N+][O-] bonds of 2.5 and 1.5. A radical does likewise: [O]N=O has two of 1.5. Two
+    unpaired electrons beside each other are a bond, as in [O][O]. Ylides and oxides of P, S and heavier elements,
+    written with two charges, have double bonds.
     """
-    orders = [bond.GetBondTypeAsDouble() for bond in mol.GetBonds()]
+    orders = [1.0 if _is_p4(bond) else bond.GetBondTypeAsDouble() for bond in mol.GetBonds()]
     shifts = [0.0] * len(orders)
     for atom in mol.GetAtoms():
         bonds = atom.GetBonds()
         if any(bond.GetIsAromatic() for bond in bonds):
             continue
-        donors = [bond for bond in bonds if _charge(bond, atom) < 0 and orders[bond.GetIdx()] < 3]
-        acceptors = [bond for bond in bonds if _charge(bond, atom) >= 0 and orders[bond.GetIdx()] >= 2]
+        donors = [bond for bond in bonds if _donates(bond, atom) and orders[bond.GetIdx()] < 3]
+        acceptors = [bond for bond in bonds if not _donates(bond, atom) and orders[bond.GetIdx()] >= 2]
         for bond in donors if acceptors else ():
             shifts[bond.GetIdx()] += len(acceptors) / (len(donors) + len(acceptors))
         for bond in acceptors if donors else ():
@@ -134,11 +149,23 @@ def delocalized_orders(mol: Any) -> list[float]:
         if not acceptors and atom.GetFormalCharge() > 0 and atom.GetAtomicNum() > _HEAVIEST_OF_PERIOD_2:
             for bond in donors:
                 shifts[bond.GetIdx()] += 1.0
+    for bond in mol.GetBonds():
+        unpaired = min(end.GetNumRadicalElectrons() for end in (bond.GetBeginAtom(), bond.GetEndAtom()))
+        shifts[bond.GetIdx()] += min(unpaired, 3.0 - orders[bond.GetIdx()])
     return [max(1.0, order + shift) if order else 0.0 for order, shift in zip(orders, shifts, strict=True)]
 
 
-def _charge(bond: Any, atom: Any) -> int:
-    return bond.GetOtherAtom(atom).GetFormalCharge()
+def _is_p4(bond: Any) -> bool:
+    """Return True for bonds of P4 and the like, which RDKit takes for aromatic: atoms of three rings of three."""
+    ends = bond.GetBeginAtom(), bond.GetEndAtom()
+    return bond.GetIsAromatic() and all(end.GetDegree() == 3 and end.GetAtomicNum() in (15, 33) for end in ends)
+
+
+def _donates(bond: Any, atom: Any) -> bool:
+    """Return True if the other end of a bond has an electron pair, or an unpaired electron, to share."""
+    other = bond.GetOtherAtom(atom)
+    is_radical = other.GetNumRadicalElectrons() == 1 and atom.GetNumRadicalElectrons() == 0
+    return other.GetFormalCharge() < 0 or (is_radical and other.GetFormalCharge() == 0)
 
 
 def _is_dative(bond: Any) -> bool:

@@ -100,6 +100,7 @@ def _bounds(mol: Any, shapes: Mapping[Pair, float], tolerance: float) -> np.ndar
         # All other distances across the atom follow from angles of RDKit's that the polyhedron does not have.
         across = hops[center][:, None] + hops[center] == hops
         across &= (hops > 1) & (hops < len(hops))
+        across[center], across[:, center] = False, False
         upper = np.triu(np.ones_like(across))
         bounds[across & (upper > 0)], bounds[across & (upper == 0)] = _FAR, _NEAR
     for (i, j), distance in shapes.items():

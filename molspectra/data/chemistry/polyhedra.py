@@ -1,4 +1,4 @@
-"""Shapes about atoms with five or six electron pairs, which distance geometry and force fields do not know."""
+"""Shapes about atoms with five or more electron pairs, or with four in iodine, which force fields do not know."""
 
 import itertools
 import math
@@ -17,7 +17,12 @@ _ELECTRONS = {
 }
 _EQUATOR = [(math.cos(angle), math.sin(angle), 0.0) for angle in (0, 2 * math.pi / 3, 4 * math.pi / 3)]
 _POLES = [(0.0, 0.0, 1.0), (0.0, 0.0, -1.0)]
+_CORNER = 3**-0.5
+_TETRAHEDRON = [(_CORNER * x, _CORNER * y, _CORNER * x * y) for x, y in itertools.product((1, -1), repeat=2)]
 _BIPYRAMID = [*_EQUATOR, *_POLES]  # lone pairs take places from the front
+# Ligands → Å that bonds to the poles are longer: I3-, PhICl2, SF4, PF5. XeF2 has none.
+_AXIAL = {2: 0.08, 3: 0.18, 4: 0.09, 5: 0.04}
+_APICAL = {9: 0.2, **dict.fromkeys((7, 8, 17, 35), 0.1)}  # electronegative ligands prefer the poles
 _OCTAHEDRON = [*_POLES, (1.0, 0.0, 0.0), (-1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, -1.0, 0.0)]
 _PENTAGON = [(math.cos(2 * math.pi * k / 5), math.sin(2 * math.pi * k / 5), 0.0) for k in range(5)]
 _PENTAGONAL_BIPYRAMID = [*_POLES, *_PENTAGON]
@@ -46,6 +51,9 @@ def ideal_distances(mol: Any, lengths: Sequence[float]) -> dict[tuple[int, int],
         ligands = [neighbor.GetIdx() for neighbor in atom.GetNeighbors()]
         radii = [lengths[mol.GetBondBetweenAtoms(atom.GetIdx(), ligand).GetIdx()] for ligand in ligands]
         places = _arrange(mol, atom, ligands, directions)
+        if directions == _BIPYRAMID[-len(ligands) :] and atom.GetAtomicNum() not in (1, 54):
+            longer = _AXIAL[len(ligands)]
+            radii = [radius + longer * abs(place[2]) for radius, place in zip(radii, places, strict=True)]
         positions = np.array(places) * np.array(radii)[:, None]
         for ligand, radius in zip(ligands, radii, strict=True):
             distances[_sorted(atom.GetIdx(), ligand)] = radius
@@ -62,6 +70,8 @@ def centers(mol: Any) -> set[int]:
 def _directions(atom: Any) -> list[tuple[float, float, float]] | None:
     """Return one direction for each ligand, or None for atoms with fewer or more electron pairs."""
     degree, electrons = atom.GetDegree(), _ELECTRONS.get(atom.GetAtomicNum())
+    if atom.GetAtomicNum() == 1:
+        return _POLES if degree == 2 else None  # HF2-
     if electrons is None:
         if atom.GetAtomicNum() <= 20 or degree not in (5, 6):
             return None
@@ -69,6 +79,8 @@ def _directions(atom: Any) -> list[tuple[float, float, float]] | None:
     lone_pairs = max(0, electrons - atom.GetFormalCharge() - round(atom.GetTotalValence())) // 2
     if degree == 6:  # also with a lone pair, as in TeCl6(2-)
         return _OCTAHEDRON
+    if degree + lone_pairs == 4:  # IO4-, IO3-, XeO3. Force fields know the others
+        return _TETRAHEDRON[lone_pairs:] if atom.GetAtomicNum() in (53, 54) and degree > 2 else None
     shape = {5: _BIPYRAMID, 6: _OCTAHEDRON, 7: _PENTAGONAL_BIPYRAMID}.get(degree + lone_pairs)
     return None if shape is None else shape[lone_pairs:]
 
@@ -85,14 +97,14 @@ def _arrange(
         if any(ligands[i] in ring and ligands[j] in ring for ring in small)
     ]
     order = [mol.GetBondBetweenAtoms(center.GetIdx(), ligand).GetBondTypeAsDouble() for ligand in ligands]
-    fluorine = [mol.GetAtomWithIdx(ligand).GetAtomicNum() == 9 for ligand in ligands]
+    apical = [_APICAL.get(mol.GetAtomWithIdx(ligand).GetAtomicNum(), 0.0) for ligand in ligands]
 
     def cost(places: tuple[tuple[float, float, float], ...]) -> float:
         strain = sum(10.0 * (np.dot(places[i], places[j]) < -0.1) for i, j in bound)
         axial = sum(abs(place[2]) * (order[i] > 1) for i, place in enumerate(places))
-        return strain + axial - 0.1 * sum(abs(place[2]) * fluorine[i] for i, place in enumerate(places))
+        return strain + axial - sum(abs(place[2]) * apical[i] for i, place in enumerate(places))
 
-    if not bound and len(set(zip(order, fluorine, strict=True))) == 1:
+    if not bound and len(set(zip(order, apical, strict=True))) == 1:
         return directions
     return min(_permutations(directions), key=cost)
 

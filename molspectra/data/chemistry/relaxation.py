@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from molspectra.data.chemistry._rdkit import import_rdkit
-from molspectra.data.chemistry.bond_lengths import delocalized_orders, has_measured_length
+from molspectra.data.chemistry.bond_lengths import delocalized_orders, has_measured_length, is_exceptional
 from molspectra.data.chemistry.polyhedra import centers
 
 Pair = tuple[int, int]
@@ -86,6 +86,9 @@ def _guessed_by_mmff(mol: Any, properties: Any, lengths: Sequence[float]) -> lis
     guessed = []
     for bond, order, length in zip(mol.GetBonds(), delocalized_orders(mol), lengths, strict=True):
         ends = [bond.GetBeginAtom(), bond.GetEndAtom()]
+        if is_exceptional(bond):
+            guessed.append(bond.GetIdx())
+            continue
         linear = any(str(end.GetHybridization()) == "SP" for end in ends)
         if (order == 1 and not linear and not has_measured_length(bond)) or not all(
             end.GetAtomicNum() in _RULE for end in ends
@@ -106,7 +109,7 @@ def _unusual_for_uff(mol: Any) -> list[int]:
     for bond, order in zip(mol.GetBonds(), delocalized_orders(mol), strict=True):
         numbers = {bond.GetBeginAtom().GetAtomicNum(), bond.GetEndAtom().GetAtomicNum()}
         delocalized = order != int(order) and not bond.GetIsAromatic()
-        if order > 0 and (delocalized or has_measured_length(bond) or not numbers <= _ORDINARY):
+        if order > 0 and (delocalized or is_exceptional(bond) or has_measured_length(bond) or not numbers <= _ORDINARY):
             unusual.append(bond.GetIdx())
     return unusual
 

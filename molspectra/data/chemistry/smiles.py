@@ -6,6 +6,7 @@ from torch_geometric.data import Data
 
 from molspectra.data.chemistry._rdkit import import_rdkit
 from molspectra.data.chemistry.conformers import LARGEST_SEED, make_conformer, set_positions
+from molspectra.data.chemistry.exceptional_bonds import warn_of_unknown_lengths
 from molspectra.data.chemistry.rdkit import from_rdkit, refuse_dummies
 
 # Å between the fragments of a disconnected SMILES, about a van der Waals contact.
@@ -32,6 +33,9 @@ def from_smiles(smiles: str, seed: int = 0, optimize: bool = True) -> Data:
     Returns:
         `z`, `pos` (float32, Å), `bond_index`, `bond_order`, `formal_charge` and `smiles`, as given. The atoms are in
         the order of the SMILES, followed by its implicit hydrogens.
+
+    Warns:
+        UserWarning: a metal has bonds whose lengths are not known to 0.1 Å.
 
     Raises:
         ImportError: RDKit is not installed.
@@ -65,6 +69,7 @@ def from_smiles(smiles: str, seed: int = 0, optimize: bool = True) -> Data:
                 "from_rdkit or from_ase."
             ) from error
         _separate_fragments(mol)
+    warn_of_unknown_lengths(mol)
     data = from_rdkit(mol)
     data.smiles = smiles
     return data

@@ -7,6 +7,7 @@ import numpy as np
 
 from molspectra.data.chemistry._rdkit import import_rdkit
 from molspectra.data.chemistry.bond_lengths import expected_length
+from molspectra.data.chemistry.exceptional_bonds import exceptional_length
 
 # Ratios of a length to the expected one. Single bonds among N, O and F are up to 17 % longer than their radii, and
 # radii of metals depend on their charge and coordination.
@@ -16,7 +17,7 @@ _METAL_TOLERANCE = 1.4
 _NON_METALS = {1, 2, *range(5, 11), *range(14, 19), *range(32, 37), *range(51, 55)}
 # Ratios of the distance of atoms without a bond to the sum of their radii. Across rings of four it is 1.03 (Si2O2).
 _NEAREST_ACROSS, _NEAREST = 0.95, 1.15
-_POLYHEDRON_TOLERANCE = 0.1
+_POLYHEDRON_TOLERANCE, _BOND_TOLERANCE = 0.1, 0.04
 
 
 def find_faults(
@@ -43,13 +44,16 @@ def find_faults(
         order = bond.GetBondTypeAsDouble()
         longest = _LONGEST_SINGLE if order == 1 or bond.GetIsAromatic() else _LONGEST_MULTIPLE
         shortest = _SHORTEST
-        if not all(end.GetAtomicNum() in _NON_METALS for end in ends):
+        if exceptional_length(bond) is not None:
+            shortest, longest = 1 - _BOND_TOLERANCE, 1 + _BOND_TOLERANCE
+        elif not all(end.GetAtomicNum() in _NON_METALS for end in ends):
             shortest, longest = 1 / _METAL_TOLERANCE, _METAL_TOLERANCE
         if order > 0 and not shortest * expected <= found <= longest * expected:
             faults.append(f"the bond {_name(ends[0])}-{_name(ends[1])} of {found:.2f} Å, expected {expected:.2f} Å")
     for (i, j), expected in shapes.items():
         found = float(np.linalg.norm(positions[i] - positions[j]))
-        if abs(found - expected) > _POLYHEDRON_TOLERANCE * expected:
+        is_bond = mol.GetBondBetweenAtoms(i, j) is not None
+        if abs(found - expected) > (_BOND_TOLERANCE if is_bond else _POLYHEDRON_TOLERANCE) * expected:
             pair = f"{_name(mol.GetAtomWithIdx(i))} and {_name(mol.GetAtomWithIdx(j))}"
             faults.append(f"{pair} {found:.2f} Å apart, expected {expected:.2f} Å")
     return faults + _contacts(mol, positions)

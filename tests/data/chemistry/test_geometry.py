@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from rdkit import Chem
@@ -95,6 +96,48 @@ MEASURED = {
     "F[Xe](F)(F)F": {(0, 1): 1.95},
     "O=[Xe](F)(F)(F)F": {(0, 1): 1.703, (1, 2): 1.90},
     "I[I-]I": {(0, 1): 2.92},
+    # Bridges, radicals, small rings, weak bonds of NO and NO2, and metals, which do not follow from radii.
+    "F[H-]F": {(0, 1): 1.145, (1, 2): 1.145},
+    "[O][O]": {(0, 1): 1.208},
+    "[S][S]": {(0, 1): 1.889},
+    "[O]O": {(0, 1): 1.331},
+    "[O-][O]": {(0, 1): 1.33},
+    "[O]F": {(0, 1): 1.354},
+    "[O]Cl": {(0, 1): 1.570},
+    "[O]Br": {(0, 1): 1.717},
+    "[O]N=O": {(0, 1): 1.193, (1, 2): 1.193},
+    "[CH2]C=C": {(0, 1): 1.387, (1, 2): 1.387},
+    "C1CS1": {(0, 1): 1.484, (1, 2): 1.815},
+    "C1CP1": {(0, 1): 1.502, (1, 2): 1.867},
+    "P12P3P1P23": {(0, 1): 2.21, (0, 3): 2.21},
+    "FOOF": {(0, 1): 1.575, (1, 2): 1.217},
+    "FSSF": {(0, 1): 1.635, (1, 2): 1.888},
+    "ClSSCl": {(0, 1): 2.057, (1, 2): 1.931},
+    "FN(F)N(F)F": {(0, 1): 1.37, (1, 3): 1.492},
+    "O=NF": {(0, 1): 1.136, (1, 2): 1.512},
+    "O=NCl": {(0, 1): 1.139, (1, 2): 1.975},
+    "O=NBr": {(0, 1): 1.146, (1, 2): 2.14},
+    "O=[N+]([O-])F": {(0, 1): 1.18, (1, 3): 1.467},
+    "O=[N+]([O-])Cl": {(0, 1): 1.202, (1, 3): 1.840},
+    "O=N[N+](=O)[O-]": {(0, 1): 1.142, (1, 2): 1.864},
+    "O=[N+]([O-])[N+](=O)[O-]": {(0, 1): 1.190, (1, 3): 1.782},
+    "CN(C)N=O": {(1, 3): 1.344},
+    "CN(C)[N+](=O)[O-]": {(1, 3): 1.382},
+    "[Li]F": {(0, 1): 1.564},
+    "[Na]F": {(0, 1): 1.926},
+    "[K]Cl": {(0, 1): 2.667},
+    "[Cs]F": {(0, 1): 2.345},
+    "C[Hg]C": {(0, 1): 2.083},
+    "F[W](F)(F)(F)(F)F": {(0, 1): 1.832},
+    "F[Pt](F)(F)(F)(F)F": {(0, 1): 1.850},
+    "F[U](F)(F)(F)(F)F": {(0, 1): 1.996},
+    "F[Pu](F)(F)(F)(F)F": {(0, 1): 1.971},
+    "[O-]I(=O)(=O)=O": {(0, 1): 1.78, (1, 2): 1.78},
+    "O=I(=O)[O-]": {(0, 1): 1.81, (1, 2): 1.81},
+    "O=I(=O)c1ccccc1": {(0, 1): 1.80, (1, 2): 1.80, (1, 3): 2.01},
+    "O=[Xe](=O)=O": {(0, 1): 1.76},
+    "ClI(Cl)c1ccccc1": {(0, 1): 2.47, (1, 2): 2.47, (1, 3): 2.08},
+    "Br[I-]Br": {(0, 1): 2.70},
 }
 
 
@@ -109,6 +152,38 @@ def test_bonds_are_as_long_as_measured(smiles):
     assert not wrong, f"expected {MEASURED[smiles]}"
 
 
+def test_bonds_to_the_poles_are_longer():
+    """SF4: 1.545 Å to the equator, 1.646 Å to the poles. PF5: 1.534 and 1.577 Å."""
+    for smiles, measured in [("FS(F)(F)F", [1.545] * 2 + [1.646] * 2), ("FP(F)(F)(F)F", [1.534] * 3 + [1.577] * 2)]:
+        data = from_smiles(smiles)
+        found = sorted((data.pos[data.z == 9] - data.pos[data.z != 9]).norm(dim=1).tolist())
+        assert found == pytest.approx(measured, abs=0.06)
+
+
+@pytest.mark.parametrize("smiles", ["C[Pt](C)(C)(C)(C)C", "F[La](F)(F)(F)(F)F"])
+def test_unknown_lengths_give_a_warning(smiles):
+    with pytest.warns(UserWarning, match="sums of covalent radii, which are 0.15 Å off for such metals"):
+        from_smiles(smiles, optimize=False)
+
+
+def test_bonds_that_a_force_field_misses_are_refused(monkeypatch):
+    """UFF is wrong about I=O in iodylbenzene, so that the embedded positions are taken."""
+    tried = []
+
+    def record(*arguments):
+        tried.append(relax(*arguments))
+        return tried[-1]
+
+    relax = conformers.relax
+    monkeypatch.setattr(conformers, "relax", record)
+    data = from_smiles("O=I(=O)c1ccccc1")
+    assert all(abs(length - 1.79) < 0.05 for length in lengths_of(data, [(0, 1), (1, 2)]).values())
+    assert abs(np.linalg.norm(tried[0][0] - tried[0][1]) - 1.79) > 0.08
+    monkeypatch.setattr(conformers, "relax", lambda mol, *_: 1.06 * mol.GetConformer().GetPositions())
+    with pytest.raises(ValueError, match=r"No sound geometry .* the bond O0-Cl1 of 1\.\d\d Å, expected 1.57 Å"):
+        from_smiles("[O]Cl")
+
+
 # Angles at the second atom of the SMILES.
 SHAPES = {
     "F[P-](F)(F)(F)(F)F": {90, 180},
@@ -119,6 +194,7 @@ SHAPES = {
     "F[Xe](F)(F)F": {90, 180},
     "F[Xe]F": {180},
     "I[I-]I": {180},
+    "F[H-]F": {180},
     "ClP(Cl)(Cl)(Cl)Cl": {90, 120, 180},
     "FS(F)(F)F": {90, 120, 180},
     "FS(F)(F)(F)(F)c1ccccc1": {90, 180},
