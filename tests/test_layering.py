@@ -80,7 +80,6 @@ OPTIONAL = {
     "matplotlib",
     "msgpack",
     "myopic_mces",
-    "nmrglue",
     "py3Dmol",
     "pyarrow",
     "pymzml",

@@ -34,6 +34,7 @@ from molspectra.data.datasets import (
 from molspectra.data.io import (
     ReadMolecule,
     SpectrumReader,
+    read_bruker,
     read_jcamp,
     read_molecules,
     read_peak_list,
@@ -102,6 +103,7 @@ __all__ = [
     "monoisotopic_mass",
     "perceive_bond_orders",
     "perceive_bonds",
+    "read_bruker",
     "read_jcamp",
     "read_molecules",
     "read_peak_list",
