@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks import contrast, data, encoder, methods, noise, pretraining, scaling, specformer
+from benchmarks import contrast, data, encoder, methods, noise, peak_tokens, pretraining, scaling, specformer
 from benchmarks.page import markdown
 from benchmarks.results import RESULTS, Table, environment
 from benchmarks.timing import DEVICE
@@ -24,6 +24,7 @@ BENCHMARKS = {
     "modes": (encoder.TITLE_MODES, encoder.measure_modes, {"batch_size": 8, "repeats": 1}),
     "products": (encoder.TITLE_PRODUCTS, encoder.measure_products, {"batch_size": 8, "repeats": 1}),
     "specformer": (specformer.TITLE, specformer.measure, {"configurations": {"released": (4,)}, "repeats": 1}),
+    "peak_tokens": (peak_tokens.TITLE, peak_tokens.measure, {"peaks": (139,), "repeats": 1}),
     "methods": (methods.TITLE, methods.measure, {"batch_size": 8, "repeats": 1}),
     "noise": (noise.TITLE, noise.measure, {"batch_size": 8, "repeats": 1}),
     "scaling": (scaling.TITLE, scaling.measure, {"repeats": 1}),

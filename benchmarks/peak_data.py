@@ -14,26 +14,23 @@ CARBON = ms.data.PeakAxis("c_nmr", "ppm", (-20, 300), resolution=0.25)
 PROTON = ms.data.PeakAxis("h_nmr", "ppm", (-5, 20), resolution=0.02)
 
 
-def shifts(path: Path, limit: int | None):
-    """Read `cascade_nmr.npz`: geometries with DFT shifts of 1H and 13C, and measured ones of 13C for two thirds.
+def shifts(_: Path | None, limit: int | None):
+    """Read geometries with DFT shifts of 1H and 13C, and measured ones of 13C for two thirds (CascadeNMR).
 
     Shifts of atoms that the bonds do not tell apart are averaged, as they are in solution, and one peak stands for all
-    of them. Protons have an integral, carbons do not. Shifts beyond the axes, 1 in 10,000, are left out.
+    of them. Protons have an integral, carbons do not. Shifts beyond the axes are left out.
     """
-    table = dict(np.load(path))
     molecules = []
-    for row, smiles in enumerate(table["smiles"][:limit]):
-        atoms = slice(*table["atom_offset"][row : row + 2])
-        bonds = table["bond_index"][slice(*table["bond_offset"][row : row + 2])].astype(np.int64)
-        z = table["z"][atoms].astype(np.int64)
-        classes = equivalence(z, bonds)
-        data = Data(z=torch.from_numpy(z), pos=torch.from_numpy(table["pos"][atoms]).float(), smiles=str(smiles))
+    for molecule in list(ms.data.CascadeNMR("all"))[:limit]:
+        z = molecule.z.numpy()
+        classes = equivalence(z, molecule.bond_index.T.numpy())
+        data = Data(z=molecule.z, pos=molecule.pos, smiles=molecule.smiles)
         for field, column, element, axis in (
             ("c_dft", "shift_dft", 6, CARBON),
             ("h_dft", "shift_dft", 1, PROTON),
             ("c_measured", "shift_measured", 6, CARBON),
         ):
-            data[field] = peaks_of(table[column][atoms], classes, z == element, axis)
+            data[field] = peaks_of(molecule[column].numpy(), classes, z == element, axis)
         if not bool(data.c_dft.isnan().all()):
             molecules.append(data)
     views = {
@@ -74,7 +71,7 @@ def peaks_of(values: np.ndarray, classes: list[int], wanted: np.ndarray, axis: m
     return torch.tensor([rows or [[torch.nan, torch.nan]]], dtype=torch.float32)
 
 
-def multimodal(path: Path, limit: int | None):
+def multimodal(path: Path | None, limit: int | None):
     """Read the multimodal data set: computed IR on its grid, and peaks of NMR, HSQC and MS/MS (CFM-ID, 20 eV)."""
     lists = {
         "13C NMR": "c_nmr_peaks",
@@ -82,6 +79,8 @@ def multimodal(path: Path, limit: int | None):
         "HSQC": "hsqc_peaks",
         "MS/MS": "msms_positive_20ev_peaks",
     }
+    if path is None:
+        raise SystemExit("multimodal needs --root, a folder with the shards in its folder raw.")
     dataset = ms.data.MultimodalSpectra(path, kinds=["ir", *lists.values()])
     molecules = list(dataset)[:limit]
     for molecule in molecules:

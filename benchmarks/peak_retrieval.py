@@ -1,7 +1,10 @@
 """Retrieval between molecules and lists of peaks, and prediction of hidden peaks, in ten folds.
 
-python -m benchmarks.peak_retrieval shifts cascade_nmr.npz        DFT and measured shifts of CASCADE's molecules
-python -m benchmarks.peak_retrieval multimodal folder             shards of the multimodal data set in folder/raw
+python -m benchmarks.peak_retrieval shifts                        DFT and measured shifts of CascadeNMR
+python -m benchmarks.peak_retrieval multimodal --root folder      shards of the multimodal data set in folder/raw
+
+Results of each fold are kept in the folder --output, from where they are read when the command is given again. With
+--only, other processes may compute other folds.
 
 For each fold a MolSpectra method (contrast, masked modelling, denoising) is trained on the other nine, with settings
 that were fixed beforehand. The held-out spectra then look for their molecules, and the molecules for their spectra,
@@ -14,7 +17,6 @@ Stereoisomers and other molecules of one skeleton lie in the same fold.
 
 import argparse
 import hashlib
-import json
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -134,12 +136,14 @@ def fold_of(smiles: str, folds: int) -> int:
     return int.from_bytes(hashlib.blake2b(key.encode()).digest()[:8], "big") % folds
 
 
-def run(molecules: list[Data], axes: dict, views: dict, train_views: list, num_bins: int, arguments) -> dict:
-    """Train and measure fold by fold, and print the tables after each."""
+def run(molecules: list[Data], axes: dict, views: dict, train_views: list, num_bins: int, arguments) -> None:
+    """Train and measure fold by fold, and keep the results of each."""
+    settings = settings_of(arguments)
     fold = torch.tensor([fold_of(molecule.smiles, arguments.folds) for molecule in molecules])
-    sides = {name: [] for name in views}
-    hidden = {name: defaultdict(list) for name in views}
-    for number in range(arguments.folds):
+    for number in arguments.only or range(arguments.folds):
+        file = arguments.output / f"fold_{number}.pt"
+        if file.exists():
+            continue
         begin = time.time()
         torch.manual_seed(arguments.seed + number)
         encoder, method = make_method(axes, num_bins, arguments.channels)
@@ -148,69 +152,93 @@ def run(molecules: list[Data], axes: dict, views: dict, train_views: list, num_b
         train(encoder, method, training, arguments.epochs, arguments.seed + number, train_views)
         batches = [ms.data.Collate()(held_out[start : start + 128]) for start in range(0, len(held_out), 128)]
         known = embed_molecules(encoder, method, batches)
+        results = {}
         for name, view in views.items():
             spectra, valid = embed_spectra(method, batches, view)
-            sides[name].append((known[valid], spectra[valid]))
-            guess = frequent_bins(method, training, view)
-            for kind, hits in hits_of_hidden(method, batches, view, guess).items():
-                hidden[name][kind].append(hits)
+            hits = hits_of_hidden(method, batches, view, frequent_bins(method, training, view))
+            results[name] = {"sides": (known[valid], spectra[valid]), "hits": hits}
+        torch.save({"settings": settings, "results": results}, file)
         print(f"fold {number}: {len(training)} + {len(held_out)} molecules, {time.time() - begin:.0f} s", flush=True)
-        result = {"folds": number + 1, "retrieval": retrieval(sides), "hidden peaks": peaks(hidden)}
-        arguments.output.write_text(json.dumps(result, indent=1))
-    print(json.dumps(result, indent=1))
-    return result
 
 
-def retrieval(sides: dict) -> dict:
+def settings_of(arguments) -> dict:
+    """Return what the results of a fold depend on."""
+    return {name: getattr(arguments, name) for name in ("data", "folds", "epochs", "channels", "seed", "molecules")}
+
+
+def read(arguments) -> list[dict]:
+    """Read the results of the folds that have been measured with these settings."""
+    found = [torch.load(file) for file in sorted(arguments.output.glob("fold_*.pt"))]
+    for one in found:
+        if one["settings"] != settings_of(arguments):
+            raise SystemExit(
+                f"{arguments.output} holds folds of other settings, {one['settings']}; take another folder."
+            )
+    return [one["results"] for one in found]
+
+
+def retrieval(folds: list[dict]) -> list[dict]:
     """Return hit@k with intervals of both directions for each view, over all folds, and the chance level."""
-    table = {}
-    for name, folds in sides.items():
-        part = torch.cat([torch.full((len(known),), number) for number, (known, _) in enumerate(folds)])
-        known, spectra = (torch.cat(side) for side in zip(*folds, strict=True))
+    rows = []
+    for name in folds[0]:
+        sides = [fold[name]["sides"] for fold in folds]
+        part = torch.cat([torch.full((len(known),), number) for number, (known, _) in enumerate(sides)])
+        known, spectra = (torch.cat(side) for side in zip(*sides, strict=True))
         candidates = [(part == own).nonzero().flatten() for own in part.unique()]
         lists = [candidates[own] for own in part.tolist()]
         for direction, pair in (("spectrum → molecule", (spectra, known)), ("molecule → spectrum", (known, spectra))):
             found = ms.retrieval.evaluate(*pair, k=K, mask=lists)
-            table[f"{name}, {direction}"] = {
-                "queries": len(part),
-                "candidates": found.candidates.double().mean().item(),
-                **{f"hit@{k}": list(found.hit[k]) for k in K},
-                **{f"chance@{k}": found.chance[k] for k in K},
-            }
-    return table
+            rows.append(
+                {
+                    "spectra": name,
+                    "direction": direction,
+                    "queries": len(part),
+                    "candidates": round(found.candidates.double().mean().item()),
+                    **{f"hit@{k}": str(found.hit[k]) for k in K},
+                    **{f"chance@{k}": f"{found.chance[k]:.3f}" for k in K},
+                }
+            )
+    return rows
 
 
-def peaks(hidden: dict) -> dict:
+def peaks(folds: list[dict]) -> list[dict]:
     """Return the share of hidden peaks in the first k bins, with intervals, beside that of the most frequent bins."""
-    table = {}
-    for name, kinds in hidden.items():
-        for kind, folds in kinds.items():
-            hits = torch.cat(folds, dim=1).double()
-            if hits.shape[1] < 2:
-                continue
+    rows = []
+    for name in folds[0]:
+        for kind in folds[0][name]["hits"]:
+            hits = torch.cat([fold[name]["hits"][kind] for fold in folds], dim=1).double()
             estimates = bootstrap_means(hits, 1000, 0.95, 0)
             labels = [f"{side}@{k}" for side in ("hit", "frequent") for k in K]
-            table[f"{name}, {kind}"] = {"hidden": hits.shape[1]} | {
-                label: list(estimate) for label, estimate in zip(labels, estimates, strict=True)
-            }
-    return table
+            measured = {label: str(estimate) for label, estimate in zip(labels, estimates, strict=True)}
+            rows.append({"spectra": name, "peaks of": kind, "hidden": hits.shape[1]} | measured)
+    return rows
+
+
+def table(rows: list[dict]) -> str:
+    """Format rows in Markdown."""
+    lines = ["| " + " | ".join(rows[0]) + " |", "|" + "---|" * len(rows[0])]
+    return "\n".join([*lines, *("| " + " | ".join(map(str, row.values())) + " |" for row in rows)])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", choices=("shifts", "multimodal"))
-    parser.add_argument("path", type=Path)
+    parser.add_argument("--root", type=Path, help="folder of the multimodal data set")
     parser.add_argument("--folds", type=int, default=10)
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--channels", type=int, default=64, help="width of both encoders")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--molecules", type=int, help="read the first molecules only")
-    parser.add_argument("--output", type=Path, default=Path("peak_retrieval.json"))
+    parser.add_argument("--only", type=int, nargs="+", help="measure these folds only")
+    parser.add_argument("--output", type=Path, default=Path("peak_retrieval"), help="folder of the results")
     arguments = parser.parse_args()
     load, epochs, num_bins = {"shifts": (shifts, 12, 128), "multimodal": (multimodal, 60, 256)}[arguments.data]
     arguments.epochs = arguments.epochs or epochs
-    molecules, axes, views, train_views = load(arguments.path, arguments.molecules)
-    run(molecules, axes, views, train_views, num_bins, arguments)
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    if len(read(arguments)) < arguments.folds:
+        run(*load(arguments.root, arguments.molecules), num_bins, arguments)
+    folds = read(arguments)
+    print(f"{len(folds)} of {arguments.folds} folds\n\n{table(retrieval(folds))}\n\n{table(peaks(folds))}")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
 """What is shown of the benchmarks is what was measured, and what they measure is what they say."""
 
+import numpy as np
+import pytest
 import torch
 
-from benchmarks import page, scaling
+from benchmarks import page, peak_data, scaling
 from benchmarks.results import Table
 from molspectra.geometry import half_neighbor_list
 
@@ -39,3 +41,15 @@ def test_globules_are_as_dense_as_they_say():
     radius = (3 * 500 / (4 * torch.pi * 0.1)) ** (1 / 3)  # of a sphere of 100 atoms a nm³, in Å
     assert len(z) == len(pos.unique(dim=0)) == 500
     assert abs(pos.norm(dim=1).max() - radius) < 0.05 * radius
+
+
+def test_atoms_that_bonds_do_not_tell_apart_share_a_peak():
+    """Toluene without hydrogens: methyl, ipso, ortho, meta and para carbons."""
+    ring = [(1, 2), (2, 3), (3, 4), (4, 5), (5, 6), (1, 6)]
+    classes = peak_data.equivalence(np.full(7, 6), np.array([(0, 1), *ring]))
+    assert classes[2] == classes[6]
+    assert classes[3] == classes[5]
+    assert len(set(classes)) == 5
+    shifts = np.array([21.0, 138.0, 129.0, 128.0, 125.0, 128.2, 129.4])
+    peaks = peak_data.peaks_of(shifts, classes, np.ones(7, dtype=bool), peak_data.CARBON)
+    assert sorted(peaks[0, :, 0].tolist()) == pytest.approx([21.0, 125.0, 128.1, 129.2, 138.0])

@@ -31,6 +31,7 @@ def lengths_of(lengths: Mapping[str, Any]) -> dict[str, int]:
         except TypeError as error:
             raise TypeError(
                 f"lengths[{kind!r}] must be a SpectrumAxis or a number of samples, as in {form}; got {axis!r:.80}."
+                + (" Lists of peaks are read by SpecFormer." if hasattr(axis, "num_positions") else "")
             ) from error
     return counted
 

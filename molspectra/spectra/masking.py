@@ -86,7 +86,9 @@ class PatchMask:
         masks = {}
         for kind, spectrum in spectra.items():
             if kind not in self.patchers:
-                raise ValueError(f"No patcher for the kind {kind!r}; expected some of {sorted(self.patchers)}.")
+                raise ValueError(
+                    f"No patcher for the kind {kind!r}; expected some of {sorted(self.patchers)}. Peaks have PeakMask."
+                )
             patcher = self.patchers[kind]
             patcher = patcher.resized(lengths.get(kind, patcher.length))
             patcher.check_length(spectrum)

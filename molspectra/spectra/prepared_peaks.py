@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from molspectra._validation import check_peaks, check_precursor
+from molspectra._validation import check_peaks, check_precursor, check_tensor
 from molspectra.spectra.fields import spectra_of
 from molspectra.spectra.peak_axis import PeakAxis
 from molspectra.spectra.per_spectrum_scaling import PerSpectrumScaling
@@ -150,7 +150,9 @@ def _batch_size(spectra: Mapping[str, Tensor], kinds: list[str], precursors: lis
         )
     if unknown := [kind for kind in spectra if kind not in (*kinds, *precursors)]:
         raise ValueError(f"Unknown kind of spectrum {unknown[0]!r}; expected some of {sorted([*kinds, *precursors])}.")
-    sizes = {kind: len(value) for kind, value in spectra.items() if isinstance(value, Tensor) and value.dim() > 0}
+    for kind, value in spectra.items():
+        check_tensor(f"spectra[{kind!r}]", value)
+    sizes = {kind: len(value) for kind, value in spectra.items() if value.dim() > 0}
     if not set(sizes) - set(precursors):
         raise ValueError(f"spectra is empty; expected at least one of {sorted(kinds)}.")
     size = next(iter(sizes.values()))

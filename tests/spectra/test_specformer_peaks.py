@@ -59,9 +59,14 @@ some_numbers = st.dictionaries(st.sampled_from(["ms_ms", "h_nmr", "hsqc", "c_nmr
 
 
 @settings(max_examples=12, deadline=None)
-@given(numbers=some_numbers, seed=st.integers(0, 10**6), pool=st.sampled_from(["flatten", "mean"]))
-def test_the_embedding_knows_neither_order_nor_padding_nor_absent_kinds(numbers, seed, pool):
-    module = specformer(pool=pool).train(seed % 2 == 0)
+@given(
+    numbers=some_numbers,
+    seed=st.integers(0, 10**6),
+    pool=st.sampled_from([None, "mean"]),
+    position=st.sampled_from(["learned", "axis"]),
+)
+def test_the_embedding_knows_neither_order_nor_padding_nor_absent_kinds(numbers, seed, pool, position):
+    module = specformer(pool=pool, position=position, num_bands=2).train(seed % 2 == 0)
     spectra = spectra_of(numbers, seed)
     expected = module(spectra)
     generator = torch.Generator().manual_seed(seed + 1)
@@ -225,3 +230,21 @@ def test_memory_is_linear_in_the_number_of_peaks():
             module({"c_nmr": 100 * torch.rand(1, number, 2)}).embedding.sum().backward()
         largest.append(max(sizes))
     assert largest[1] <= 4 * largest[0]
+
+
+@pytest.mark.usefixtures("no_shape_checks")
+def test_lists_of_numbers_are_refused():
+    with pytest.raises(TypeError, match=r"spectra\['c_nmr'\] must be a tensor; got list"):
+        specformer("c_nmr")({"c_nmr": [[[77.0, 1.0]]]})
+    with pytest.raises(TypeError, match="Lists of peaks are read by SpecFormer"):
+        ms.spectra.CNNAM({"c_nmr": AXES["c_nmr"]})
+
+
+def test_measured_mass_spectra_and_their_precursors_are_read_as_they_come():
+    axis = PeakAxis("msms", "m/z", (0, 1000), precursor="precursor_mz")
+    molecules = ms.data.MassBank("test")[:4]
+    batch, module = ms.data.Collate()(molecules), SpecFormer({"msms": axis}, **SIZES, norm="layer").eval()
+    embedding = module(batch).embedding
+    assert module(batch).valid.sum(dim=1).tolist() == [2 * molecule.msms.shape[1] + 1 for molecule in molecules]
+    for row, molecule in enumerate(molecules):
+        torch.testing.assert_close(module(molecule).embedding[0], embedding[row], rtol=1e-4, atol=1e-5)
