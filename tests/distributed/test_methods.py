@@ -63,6 +63,10 @@ METHODS = {
         }
     ),
     "Regression": lambda: ms.methods.Regression(ms.heads.ScalarHead(16), label="gap", loss="l1"),
+    "Regression, atoms": lambda: ms.methods.Regression(
+        ms.heads.AtomHead(16), label="mulliken_charge", level="atom", mask="is_heavy"
+    ),
+    "Regression, evidence": lambda: ms.methods.Regression(ms.heads.EvidentialHead(16), label="gap", loss="evidential"),
     "Regression, forces": lambda: ms.methods.Regression(
         ms.heads.ScalarHead(16), label="gap", forces="forces", loss="smooth_l1"
     ),
@@ -75,6 +79,9 @@ METHODS = {
     ),
     "SpectraRegression": lambda: ms.methods.SpectraRegression(
         ms.heads.FusionHead(16, 16), make_specformer(), label="gap"
+    ),
+    "SpectrumPrediction, sticks": lambda: ms.methods.SpectrumPrediction(
+        ms.heads.StickHead(16, {"ir": ms.data.IR}, fwhm=16.0), sticks=ms.objectives.StickLoss(500.0)
     ),
     "SpectrumPrediction": lambda: ms.methods.SpectrumPrediction(ms.heads.SpectrumHead(16, LENGTHS, spacing=50)),
 }
@@ -93,6 +100,9 @@ def molecules():
         for key, value in molecule.to_dict().items():
             molecule[key] = value.double() if torch.is_tensor(value) and value.is_floating_point() else value
         molecule.gap = molecule.gap.reshape(1, 1)
+        molecule.is_heavy = molecule.z > 1
+        molecule.sticks = torch.stack(chosen.sticks(number, "ir"), dim=1).double()
+        molecule.num_sticks = torch.tensor([len(molecule.sticks)])
         molecule.forces = torch.randn(molecule.pos.shape, generator=draws, dtype=torch.float64)
         if number in (1, 5, 6):
             for kind in LENGTHS:
