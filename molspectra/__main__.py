@@ -26,7 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands.add_parser("info", help="versions, devices and the cache, for bug reports")
     commands.add_parser("list", help="published checkpoints, and how to get each")
     embed = commands.add_parser("embed", help="features of the molecules of a file")
-    embed.add_argument("molecules", type=Path, help=".csv, .sdf, .mol, .xyz, .extxyz or .smi")
+    embed.add_argument(
+        "molecules", type=Path, help=".csv, .sdf, .mol, .xyz, .extxyz or .smi, or - for SMILES from stdin"
+    )
     embed.add_argument("-o", "--output", type=Path, required=True, help=f"file to write: {', '.join(SUFFIXES)}")
     embed.add_argument("--model", required=True, help="a name, a directory of pretrained.save, or a published file")
     embed.add_argument("--smiles", metavar="COLUMN", help="column of a .csv that holds SMILES")
@@ -76,9 +78,13 @@ def embed_file(given: argparse.Namespace) -> int:
     if not given.output.resolve().parent.is_dir():
         raise ValueError(f"--output must be in a folder that exists; got {given.output}. Make the folder first.")
     check_suffix(given.output)
+    if given.output.is_dir():
+        raise ValueError(f"--output must be a file; {given.output} is a folder. Name a file in it.")
+    if given.output.resolve() == given.molecules.resolve():
+        raise ValueError(f"--output must be another file than the molecules; got {given.output} for both. Rename it.")
     result = embed_molecules(
         given.model,
-        given.molecules,
+        _smiles_of_stdin() if given.molecules == Path("-") else given.molecules,
         None if given.pool == "none" else given.pool,
         smiles=given.smiles,
         hydrogens=not given.no_hydrogens,
@@ -95,6 +101,11 @@ def embed_file(given: argparse.Namespace) -> int:
     if result.problems:
         print(f"{len(result.problems)} molecules failed:\n  {result.summary()}", file=sys.stderr)
     return 1 if result.problems else 0
+
+
+def _smiles_of_stdin() -> list[str]:
+    """Read one SMILES from each line of the standard input. Names may follow them."""
+    return [line.split()[0] for line in sys.stdin if line.strip()]
 
 
 def _layers(given: Sequence[str] | None) -> Sequence[int] | Literal["all"] | None:

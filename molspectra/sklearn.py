@@ -1,10 +1,12 @@
 """Embedding of molecules as a transformer of scikit-learn."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from molspectra.data.io.tables import column_names
 from molspectra.embedding.layers import Layers
 from molspectra.embedding.models import Model
 from molspectra.embedding.molecules import embed
@@ -67,13 +69,18 @@ class Embedding(TransformerMixin, BaseEstimator):
         self.on_error = on_error
 
     def fit(self, X: Any, y: Any = None) -> "Embedding":
-        """Find the number of features by embedding the first molecule.
+        """Find the number of features by embedding the first molecule, or with `on_error="warn"` the first sound one.
 
         Args:
             X: Molecules.
             y: Ignored.
         """
-        self.n_features_out_ = self._embed(_as_list(X)[:1]).shape[1]
+        molecules = _as_list(X)
+        for place in range(len(molecules) if self.on_error == "warn" else 0):
+            with contextlib.suppress(ValueError):  # this molecule fails, and the next one may not
+                self.n_features_out_ = self._embed(molecules[place : place + 1]).shape[1]
+                return self
+        self.n_features_out_ = self._embed(molecules[:1]).shape[1]
         return self
 
     def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> np.ndarray:
@@ -103,6 +110,8 @@ class Embedding(TransformerMixin, BaseEstimator):
         return np.array([f"embedding{index}" for index in range(self.n_features_out_)], dtype=object)
 
     def _embed(self, molecules: Sequence[Any]) -> np.ndarray:
+        if self.pool is None:
+            raise ValueError('pool must give one row for each molecule; got None. Pass "sum", "mean" or "max".')
         features = embed(
             self.model,
             molecules,
@@ -121,6 +130,11 @@ def _as_list(molecules: Any) -> list[Any]:
     """Return molecules as a list. A column of a table (M, 1) is taken as M molecules."""
     if isinstance(molecules, str):
         raise ValueError(f"X must be a list of molecules; got the string {molecules!r}. Write [{molecules!r}].")
+    names = column_names(molecules)
+    if names is not None and (isinstance(molecules, Mapping) or len(names) != 1):
+        raise ValueError(
+            f"X must have one column of molecules; got {len(names)} columns, {names}. Select one: X[{names[0]!r}]."
+        )
     values = molecules.to_numpy() if hasattr(molecules, "to_numpy") else molecules
     if isinstance(values, np.ndarray) and values.ndim == 2:
         if values.shape[1] != 1:

@@ -1,6 +1,7 @@
 """The command line, run as a user does."""
 
 import importlib.metadata
+import io
 import subprocess
 import sys
 from pathlib import Path
@@ -110,6 +111,8 @@ def test_published_graph_representations(tmp_path, reference, load_fixture):
         ({"--output": "o"}, "The output must end in .npz, .csv, .parquet"),
         ({"--output": "no/such/folder/out.npz"}, "--output must be in a folder that exists"),
         ({"--device": "nowhere"}, "nowhere"),
+        ({"molecules": "CCO"}, "There is no file CCO.\n"),
+        ({"molecules": "."}, "must be a file; it is a folder"),
     ],
 )
 def test_mistakes_are_explained(tmp_path, model, capsys, change, message):
@@ -120,6 +123,29 @@ def test_mistakes_are_explained(tmp_path, model, capsys, change, message):
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert message in error
+
+
+def test_outputs_that_would_destroy_something(tmp_path, model, capsys):
+    table = write(tmp_path / "in.csv", "smiles\nO\n")
+    (tmp_path / "folder.csv").mkdir()
+    arguments = ["embed", table, "--smiles", "smiles", "--model", str(tmp_path / "model"), "--quiet", "-o"]
+    for output, message in [
+        (table, "--output must be another file than the molecules"),
+        (str(tmp_path / "model" / ".." / "in.csv"), "--output must be another file than the molecules"),
+        (str(tmp_path / "folder.csv"), "is a folder. Name a file in it"),
+    ]:
+        assert main([*arguments, output]) == 2
+        assert message in capsys.readouterr().err
+    assert Path(table).read_text() == "smiles\nO\n"
+
+
+def test_smiles_of_the_standard_input(tmp_path, model, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO("CCO ethanol\n\nC1CC\nO\n"))
+    arguments = ["embed", "-", "-o", str(tmp_path / "o.npz"), "--model", str(tmp_path / "model"), "--quiet"]
+    assert main(arguments) == 1
+    with np.load(tmp_path / "o.npz") as found:
+        assert found["names"].tolist() == ["CCO", "C1CC", "O"]
+        np.testing.assert_allclose(found["features"][[0, 2]], ms.embed(model, ["CCO", "O"]), rtol=1e-5, atol=1e-6)
 
 
 def test_a_model_that_is_no_encoder(tmp_path, capsys):

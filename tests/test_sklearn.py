@@ -70,3 +70,16 @@ def test_mistakes(encoder):
     with pytest.warns(UserWarning, match="1 of 2 molecules failed"):
         rows = Embedding(encoder, on_error="warn").fit_transform(["C", "C1CC"])
     assert np.isnan(rows).any(axis=1).tolist() == [False, True]
+
+
+def test_doubtful_arguments():
+    """The names of columns are no molecules, the first molecule may fail, and features are one row for each."""
+    encoder = ms.encoders.PaiNN(8, 1)
+    with pytest.raises(ValueError, match=r"got 2 columns, \['C', 'N'\]. Select one: X\['C'\]"):
+        ms.sklearn.Embedding(encoder).fit({"C": ["CCO"], "N": ["O"]})
+    with pytest.raises(ValueError, match="pool must give one row for each molecule; got None"):
+        ms.sklearn.Embedding(encoder, pool=None).fit(["O"])
+    tolerant = ms.sklearn.Embedding(encoder, on_error="warn").fit(["C1", "[Og]", "O"])
+    assert tolerant.n_features_out_ == 8
+    with pytest.raises(ValueError, match="C1"):
+        ms.sklearn.Embedding(encoder).fit(["C1", "O"])

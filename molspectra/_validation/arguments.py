@@ -10,9 +10,12 @@ def check_sizes(**sizes: int) -> None:
     """Check that sizes are positive, each given by its name.
 
     Raises:
+        TypeError: a size is no whole number.
         ValueError: a size is below 1.
     """
     for name, size in sizes.items():
+        if isinstance(size, str | float):
+            raise TypeError(f"{name} must be a whole number; got {size!r}.")
         if size < 1:
             raise ValueError(f"{name} must be at least 1; got {size}.")
 

@@ -1,6 +1,7 @@
 """Features of chosen layers of an encoder."""
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Literal
 
 from torch import Tensor, nn
@@ -47,6 +48,8 @@ def encode_layers(encoder: nn.Module, batch: Batch, layers: Layers) -> list[Atom
         )
     if layers == "all":
         return [AtomFeatures(scalars) for scalars in seen]
+    if isinstance(layers, str) or any(isinstance(layer, bool) or not isinstance(layer, Integral) for layer in layers):
+        raise LayersError(f'layers must be whole numbers, "all" or None; got {layers!r}.')
     if not all(-len(seen) <= layer < len(seen) for layer in layers):
         raise LayersError(f"layers must lie in {-len(seen)}..{len(seen) - 1}; got {list(layers)}.")
     return [AtomFeatures(seen[layer]) for layer in layers]

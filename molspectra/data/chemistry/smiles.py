@@ -1,5 +1,6 @@
 """Conformers of molecules that are given as SMILES."""
 
+from numbers import Integral
 from typing import Any
 
 from torch_geometric.data import Data
@@ -39,7 +40,7 @@ def from_smiles(smiles: str, seed: int = 0, optimize: bool = True) -> Data:
 
     Raises:
         ImportError: RDKit is not installed.
-        TypeError: `smiles` is not a string.
+        TypeError: `smiles` is not a string, or `seed` no whole number.
         ValueError: the SMILES cannot be parsed, has no atoms or has dummy atoms, no conformer is found or every one has
             faults, no force field has parameters, or `seed` is out of its range.
 
@@ -52,6 +53,9 @@ def from_smiles(smiles: str, seed: int = 0, optimize: bool = True) -> Data:
     rdkit = import_rdkit("from_smiles")
     if not isinstance(smiles, str):
         raise TypeError(f"smiles must be a string; got {type(smiles).__name__}. For an RDKit molecule use from_rdkit.")
+    if isinstance(seed, bool) or not isinstance(seed, Integral):
+        raise TypeError(f"seed must be a whole number; got {seed!r}.")
+    seed = int(seed)
     if not 0 <= seed <= LARGEST_SEED:
         raise ValueError(
             f"seed must be 0 or above, for a conformer that can be made again, and at most {LARGEST_SEED}; got {seed}."

@@ -30,7 +30,8 @@ def read_file(path: Path, seed: int, smiles: str | None, labels: Sequence[str] |
     """
     refuse_folder(path)
     if not path.is_file():
-        raise FileNotFoundError(f"There is no file {path}. A string that ends in {path.suffix} is taken for a path.")
+        taken = f" A string that ends in {path.suffix} is taken for a path." if path.suffix else ""
+        raise FileNotFoundError(f"There is no file {path}.{taken}")
     suffix = path.suffix.lower()
     if suffix not in MOLECULE_FILES:
         raise ValueError(unknown_file(str(path)))

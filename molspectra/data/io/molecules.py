@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
 from torch_geometric.data import Batch, Data
 
 from molspectra.data.chemistry.ase import from_ase
@@ -86,7 +87,7 @@ def _entries(source: Any, smiles: str | None, labels: Sequence[str] | None, seed
     elif _is_molecule(source):
         refuse_columns(type(source).__name__, smiles, labels)
         yield _read_molecule(source)
-    elif isinstance(source, Iterable) and not isinstance(source, bytes | set | frozenset):
+    elif isinstance(source, Iterable) and not isinstance(source, bytes | set | frozenset | Tensor):
         for place, entry in enumerate(source):
             yield from _read_entry(entry, place, smiles, labels, seed)
     else:

@@ -24,8 +24,9 @@ class Collate:
         exclude_keys: Fields to leave out. A store does not read them.
 
     Raises:
-        TypeError: `exclude_keys` is a single string.
-        ValueError: when called, a field is missing in part of a batch and cannot be NaN, or spectra differ in length.
+        TypeError: `exclude_keys` is a single string, or, when called, a molecule is no `Data`.
+        ValueError: when called, there are no molecules, a field is missing in part of a batch and cannot be NaN, or
+            spectra differ in length or have no row of their own.
 
     Example:
         >>> _ = ms.data.write_store(tmp_path / "store", ms.data.MiniSpectra("test"))

@@ -39,6 +39,8 @@ def to_rows(name: str, value: Any) -> tuple[str, Tensor]:
     Raises:
         TypeError: a store cannot keep a value of this type.
     """
+    if isinstance(value, Tensor) and value.layout != torch.strided:
+        raise TypeError(f"Field {name!r} is a sparse tensor; a store keeps dense ones. Convert it with to_dense().")
     if isinstance(value, Tensor):
         rows = value.detach().cpu()
         if rows.dim() == 0:

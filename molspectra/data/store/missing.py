@@ -8,11 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
-from torch_geometric.data import Data
+from torch_geometric.data import Batch, Data
 
 from molspectra.data.store.layout import is_table
 
 # Fields with a row per atom, which a molecule of one atom cannot be told from one row per molecule.
+_SPECTRA = ("uv_vis", "ir", "raman")
 _PER_ATOM = ("z", "pos", "x", "forces", "formal_charge")
 
 
@@ -31,8 +32,19 @@ def fill_missing(molecules: Sequence[Data], exclude_keys: Collection[str] = ()) 
         list of peaks, (1, K, d + 1), that is shorter than another one.
 
     Raises:
-        ValueError: a field is missing in part of them and no value can stand for it, or spectra differ in length.
+        TypeError: one of them is no `Data`.
+        ValueError: there are none, a field is missing in part of them and no value can stand for it, spectra differ in
+            length, or have no row of their own.
     """
+    for index, molecule in enumerate(molecules):
+        if not isinstance(molecule, Data) or isinstance(molecule, Batch):
+            raise TypeError(
+                f"Molecules of a batch must be torch_geometric.data.Data; got a {type(molecule).__name__} for molecule "
+                f"{index}. Make them with molspectra.data.from_smiles, from_rdkit or from_ase, and take a Batch apart "
+                "with to_data_list()."
+            )
+    if not molecules:
+        raise ValueError("A batch must hold at least one molecule; got none. Skip empty batches.")
     # Sorted, because the order of the keys of a Data changes from process to process.
     names = sorted(set(itertools.chain.from_iterable(molecule.keys() for molecule in molecules)) - set(exclude_keys))
     filled = [_Copied(molecule) for molecule in molecules]
@@ -97,11 +109,13 @@ def _nan_like(name: str, present: Sequence[Any]) -> Any:
 
 
 def _check_lengths(name: str, present: Sequence[Any]) -> None:
-    """Check that spectra of one kind have one length.
+    """Check that spectra of one kind have one length, and a row for each molecule.
 
     Raises:
-        ValueError: they differ.
+        ValueError: they differ, or have none.
     """
+    if name in _SPECTRA:
+        _check_rows(name, present)
     if not all(isinstance(value, Tensor) and value.dim() == 2 and value.shape[0] == 1 for value in present):
         return
     lengths = sorted({value.shape[1] for value in present})
@@ -110,3 +124,16 @@ def _check_lengths(name: str, present: Sequence[Any]) -> None:
             f"{name} must have the same length in all molecules of a batch; got {lengths}. Resample the spectra onto "
             "one axis with molspectra.data.resample."
         )
+
+
+def _check_rows(name: str, present: Sequence[Any]) -> None:
+    """Refuse (L,), of which a batch would be one long row, and (2, L), two rows for one molecule."""
+    for value in present:
+        if not isinstance(value, Tensor) or not value.is_floating_point():
+            got = value.dtype if isinstance(value, Tensor) else f"a {type(value).__name__}"
+            raise TypeError(f"{name} must be a floating-point tensor of shape (1, L); got {got}. Convert it.")
+        if value.dim() < 2 or value.shape[0] != 1:
+            raise ValueError(
+                f"{name} must have shape (1, L), one row for a molecule; got {tuple(value.shape)}. Write "
+                f"data.{name} = spectrum.reshape(1, -1)."
+            )

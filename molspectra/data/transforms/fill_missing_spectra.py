@@ -26,7 +26,8 @@ class FillMissingSpectra(BaseTransform):
 
     Raises:
         TypeError: an axis is neither a SpectrumAxis nor a length.
-        ValueError: no axis is given. When called: the input is a `Batch`, or a spectrum has a wrong shape.
+        ValueError: no axis is given, or two of one name. When called: the input is a `Batch`, or a spectrum has a wrong
+            shape.
 
     Example:
         >>> molecule = ms.data.from_smiles("O")
@@ -39,7 +40,7 @@ class FillMissingSpectra(BaseTransform):
         axes: Mapping[str, SpectrumAxis | PeakAxis | int] | Iterable[SpectrumAxis | PeakAxis],
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        named = axes if isinstance(axes, Mapping) else {axis.name: axis for axis in _as_axes(axes)}
+        named = axes if isinstance(axes, Mapping) else _by_name(axes)
         if not named:
             raise ValueError("axes must name at least one kind of spectrum; got none. Pass such as [ms.data.IR].")
         self.peak_axes = {kind: axis for kind, axis in named.items() if isinstance(axis, PeakAxis)}
@@ -48,6 +49,8 @@ class FillMissingSpectra(BaseTransform):
 
     def forward(self, data: Data) -> Data:
         """Add the rows to `data`, which PyG's `BaseTransform` has already copied."""
+        if not isinstance(data, Data):
+            raise TypeError(f"data must be a torch_geometric.data.Data; got a {type(data).__name__}.")
         if isinstance(data, Batch):
             raise ValueError(
                 "FillMissingSpectra takes single molecules, not a Batch. Use it as a data set's transform, or make "
@@ -66,18 +69,23 @@ class FillMissingSpectra(BaseTransform):
                     f"{kind} must have shape (1, {length}), as its axis says; got {got}. Resample it onto the axis "
                     "with molspectra.data.resample."
                 )
+            elif not data[kind].is_floating_point():
+                raise TypeError(f"{kind} must be floating point; got {data[kind].dtype}. Convert it with .float().")
         return data
 
     def __repr__(self) -> str:
         return f"FillMissingSpectra({self.lengths | dict.fromkeys(self.peak_axes, 'peaks')})"
 
 
-def _as_axes(axes: Iterable[SpectrumAxis | PeakAxis]) -> list[SpectrumAxis | PeakAxis]:
-    listed = list(axes)
-    for axis in listed:
+def _by_name(axes: Iterable[SpectrumAxis | PeakAxis]) -> dict[str, SpectrumAxis | PeakAxis]:
+    named: dict[str, SpectrumAxis | PeakAxis] = {}
+    for axis in [axes] if isinstance(axes, SpectrumAxis | PeakAxis) else axes:
         if not isinstance(axis, SpectrumAxis | PeakAxis):
             raise TypeError(f"axes must be SpectrumAxis objects, or kind → axis or length; got {axis!r}.")
-    return listed
+        if axis.name in named:
+            raise ValueError(f"axes must have one axis of each name; got two of {axis.name!r}. Leave one out.")
+        named[axis.name] = axis
+    return named
 
 
 def _length(kind: str, axis: SpectrumAxis | PeakAxis | int) -> int:

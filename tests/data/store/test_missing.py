@@ -124,3 +124,35 @@ def test_wrong_molecules_are_refused(mixed):
         fill(mixed[1])
     with pytest.raises(ValueError, match="takes single molecules, not a Batch"):
         fill(Batch.from_data_list(mixed[:1]))
+
+
+@pytest.mark.parametrize(
+    ("fields", "error", "match"),
+    [
+        ([{"ir": torch.rand(5)}, {"ir": torch.rand(5)}], ValueError, r"ir must have shape \(1, L\).* got \(5,\)"),
+        ([{"ir": torch.rand(2, 5)}, {"ir": torch.rand(1, 5)}], ValueError, r"got \(2, 5\). Write data.ir"),
+        ([{"ir": torch.ones(1, 5, dtype=torch.int64)}, {}], TypeError, "ir must be a floating-point tensor"),
+        ([{"ir": [[0.5, 1.0]]}, {"ir": torch.rand(1, 2)}], TypeError, "got a list. Convert it"),
+    ],
+)
+def test_spectra_without_a_row_of_their_own_are_refused(fields, error, match):
+    with pytest.raises(error, match=match):
+        Collate()([molecule(**each) for each in fields])
+
+
+@pytest.mark.usefixtures("no_shape_checks")
+def test_what_is_no_molecule_is_refused():
+    for other in (None, "CCO", {"z": 1}, Batch.from_data_list([molecule(), molecule()])):
+        with pytest.raises(TypeError, match=r"must be torch_geometric.data.Data; got a \w+ for molecule 1"):
+            Collate()([molecule(), other])
+    with pytest.raises(ValueError, match="at least one molecule; got none"):
+        Collate()([])
+    with pytest.raises(TypeError, match="Data; got a str"):
+        FillMissingSpectra([IR])("CCO")
+    with pytest.raises(ValueError, match="got two of 'ir'"):
+        FillMissingSpectra([IR, ms.data.SpectrumAxis("ir", 0, 1, 1, "cm^-1")])
+    with pytest.raises(TypeError, match="ir must be floating point; got torch.int64"):
+        FillMissingSpectra([IR])(molecule(ir=torch.ones(1, IR.length, dtype=torch.int64)))
+    assert FillMissingSpectra(IR)(molecule()).ir.isnan().all()
+    with pytest.raises(TypeError, match="'foo' is a sparse tensor.*to_dense"):
+        ms.data.write_store("unused", [molecule(foo=torch.eye(2).to_sparse())])
