@@ -1,7 +1,8 @@
 """A step of SpecFormer against the explicit one: time and memory, in its released and its paper's configuration.
 
 Both have the same weights. `explicit` (tests/oracles/specformer.py) forms (heads × tokens × tokens) scores and adds
-those of one layer to the next, as the released code does.
+those of one layer to the next, as the released code does. `axis` has positions in physical units, and bands instead of
+all tokens in its embedding.
 """
 
 from collections.abc import Callable
@@ -11,18 +12,31 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.peak import peak_memory_of
 from benchmarks.timing import DEVICE, MIB, interleaved, matmul_rate
-from molspectra.spectra import SpecFormer
+from molspectra.spectra import IR, RAMAN, UV_VIS, UV_VIS_QM9S, SpecFormer
 from tests.oracles.specformer import explicit_specformer
 
 TITLE = "SpecFormer: 3 layers, 16 heads, UV-Vis, IR and Raman"
 # bfloat16 is measured on accelerators only.
-WAYS = ("molspectra", "explicit") if DEVICE.type == "cpu" else ("molspectra", "explicit", "molspectra, bf16")
+WAYS = ("molspectra", "molspectra, axis", "explicit", *(() if DEVICE.type == "cpu" else ("molspectra, bf16",)))
+
+
+def make_specformer(configuration: str, position: str) -> SpecFormer:
+    """Make a SpecFormer in a published configuration, or one of its sizes with positions on axes."""
+    published = getattr(SpecFormer, configuration)()
+    if position == "learned":
+        return published
+    sizes = {
+        name: {kind: getattr(patcher, name) for kind, patcher in published.patchers.items()}
+        for name in ("patch_len", "stride")
+    }
+    axes = {"uv_vis": UV_VIS if configuration == "paper" else UV_VIS_QM9S, "ir": IR, "raman": RAMAN}
+    return SpecFormer(axes, **sizes, hidden_channels=published.hidden_channels, position=position)
 
 
 def make_step(way: str, configuration: str, batch_size: int) -> Callable[[], None]:
     """Make a training step without the optimizer."""
     torch.manual_seed(0)
-    module = getattr(SpecFormer, configuration)().to(DEVICE).train()
+    module = make_specformer(configuration, "axis" if "axis" in way else "learned").to(DEVICE).train()
     lengths = {kind: patcher.length for kind, patcher in module.patchers.items()}
     spectra = {kind: torch.rand(batch_size, length, device=DEVICE) for kind, length in lengths.items()}
 
