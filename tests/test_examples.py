@@ -260,3 +260,13 @@ def test_ablations(monkeypatch, capsys, tmp_path):
     runpy.run_path(str(EXAMPLES / "13_ablations.py"))["main"]()
     out = capsys.readouterr().out
     assert all(any(line.startswith(name) for line in out.splitlines()) for name in names)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("few_molecules")
+def test_another_instrument(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["20", "--epochs", "1", "--seeds", "2", "--training", "random ranges"])
+    runpy.run_path(str(EXAMPLES / "20_another_instrument.py"))["main"]()
+    rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith(("learned", "axis"))]
+    assert len(rows) == 2
+    assert all("instrument, top 1 0." in row and "±" in row for row in rows)

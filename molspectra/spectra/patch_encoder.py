@@ -86,5 +86,7 @@ class PatchEncoder(SpectrumEncoder):
         """Return the centers of the patches of one kind, in samples of the model's axis."""
         patcher, weight = self.patchers[kind], next(self.out_norm.parameters())
         count = patcher.count(prepared.scaled[kind].shape[1])
-        numbers = torch.arange(count, dtype=weight.dtype, device=weight.device)
+        # Half precision would round the numbers of samples above 256.
+        dtype = torch.promote_types(weight.dtype, torch.float32)
+        numbers = torch.arange(count, dtype=dtype, device=weight.device)
         return prepared.first.get(kind, 0) + (patcher.patch_len - 1) / 2 + patcher.stride * numbers

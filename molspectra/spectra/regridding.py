@@ -37,6 +37,11 @@ def regrid_all(
         TypeError: an axis or a spectrum is something else.
         ValueError: a kind or its axis is unknown, or see `regrid`.
     """
+    if not isinstance(given, Mapping):
+        raise TypeError(
+            "axes must map kinds to axes, as in {'ir': molspectra.data.SpectrumAxis(...)}; got a "
+            f"{type(given).__name__}."
+        )
     if unknown := set(given) - set(kinds):
         raise ValueError(
             f"axes has the unknown kinds {sorted(unknown)}; expected some of {list(kinds)}, which are on grids."

@@ -4,6 +4,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch_geometric.data import Batch, Data
 
 import molspectra as ms
 from molspectra.data import SpectrumAxis
@@ -125,6 +126,34 @@ def test_resampling_is_differentiated():
         assert spectrum.grad.abs().min() > 0
 
 
+def test_lists_of_peaks_beside_spectra_of_another_grid():
+    shifts = ms.data.PeakAxis("c_nmr", "ppm", (-20, 240))
+    module, axis = specformer({"ir": IR, "c_nmr": shifts}), cropped(IR, 450, 660)
+    spectra = {
+        "ir": torch.rand(2, axis.length).double(),
+        "c_nmr": torch.tensor([[[77.2, 1.0]], [[20.0, 0.5]]]).double(),
+    }
+    molecules = Batch.from_data_list(
+        [Data(ir=spectra["ir"][row : row + 1], c_nmr=spectra["c_nmr"][row : row + 1]) for row in range(2)]
+    )
+    features = module(spectra, axes={"ir": axis})
+    assert features.tokens.shape[1] == 21
+    torch.testing.assert_close(module(molecules, axes={"ir": axis}).embedding, features.embedding)
+    swapped = module({kind: of_kind.flip(0) for kind, of_kind in spectra.items()}, axes={"ir": axis})
+    torch.testing.assert_close(swapped.embedding.flip(0), features.embedding)
+    peaks = specformer({"c_nmr": shifts})({"c_nmr": spectra["c_nmr"]})
+    assert peaks.embedding.isfinite().all()
+
+
+def test_places_keep_their_digits_in_half_precision():
+    long = SpectrumAxis("ir", 500, 4000, 1, "cm^-1")
+    module = specformer({"ir": long}).bfloat16()
+    prepared = module.prepare({"ir": torch.rand(1, 3501).bfloat16()})
+    places = module._places("ir", prepared)
+    torch.testing.assert_close(places.double(), module.token_samples["ir"], rtol=0, atol=0)
+    assert module(prepared).embedding.isfinite().all()
+
+
 @pytest.mark.parametrize("mask_mode", ["interval", "patch"])
 @pytest.mark.parametrize("ends", [(540, 660), (450, 800)])
 def test_masked_modelling_of_another_range(mask_mode, ends):
@@ -226,6 +255,8 @@ def test_axes_that_do_not_fit_are_refused(axes, length, message):
 def test_what_is_no_axis_is_refused():
     with pytest.raises(TypeError, match=r"axes\['ir'\] must be a SpectrumAxis, or the positions"):
         specformer()({"ir": torch.rand(2, 201, dtype=torch.float64)}, axes={"ir": "IR"})
+    with pytest.raises(TypeError, match="axes must map kinds to axes.*got a SpectrumAxis"):
+        specformer()({"ir": torch.rand(2, 201, dtype=torch.float64)}, axes=IR)
     with pytest.raises(ValueError, match="needs the axis of each kind; got numbers of samples for \\['ir'\\]"):
         SpecFormer({"ir": 201}, position="axis")
     with pytest.raises(ValueError, match="whose number of tokens is free"):

@@ -5,7 +5,7 @@ from 800 to 3600 cm^-1 at steps of 2 cm^-1 are looked up, with UV-Vis spectra as
 interpolation, with gaps at both ends. Positions on the axis read the patches that are there. Training with random
 ranges, in half of the spectra, prepares for missing ends.
 
-    python examples/18_another_instrument.py --seeds 3
+    python examples/20_another_instrument.py --seeds 3
 """
 
 import argparse
