@@ -19,7 +19,7 @@ AXES = {
     "ms_ms": PeakAxis("ms_ms", "m/z", (0, 500), precursor="precursor_mz"),
     "h_nmr": PeakAxis("h_nmr", "ppm", (-2, 14), labels=["s", "d", "t"]),
     "hsqc": PeakAxis("hsqc", "ppm", [(-20, 240), (-2, 14)]),
-    "c_nmr": PeakAxis("c_nmr", "ppm", (-20, 240)),
+    "c_nmr": PeakAxis("c_nmr", "ppm", (-20, 240), max_peaks=4, excess="strongest"),
 }
 SIZES = {"hidden_channels": 16, "num_layers": 2, "num_heads": 4, "out_channels": 8}
 

@@ -17,6 +17,7 @@ from molspectra.spectra.augment.molecules import Augment
 from molspectra.spectra.augment.noise import ShotNoise, WhiteNoise
 from molspectra.spectra.augment.noise_peaks import NoisePeaks
 from molspectra.spectra.augment.position import ScaleFactor, Shift
+from molspectra.spectra.augment.position_jitter import PositionJitter
 from molspectra.spectra.augment.resolution import ResolutionLoss
 from molspectra.spectra.augment.saturation import Saturation
 from molspectra.spectra.augment.sticks import BroadenSticks
@@ -38,6 +39,7 @@ __all__ = [
     "MassJitter",
     "NoisePeaks",
     "PeakAugmentation",
+    "PositionJitter",
     "Rebroaden",
     "ResolutionLoss",
     "RubberBandResidue",

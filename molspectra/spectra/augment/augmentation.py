@@ -1,7 +1,7 @@
 """Base classes of augmentations, which check what they are given."""
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -9,6 +9,7 @@ from torch import Tensor
 from molspectra._config import Configurable
 from molspectra._validation import check_tensor
 from molspectra.spectra.axis import SpectrumAxis, check_axis
+from molspectra.spectra.peak_axis import PeakAxis
 
 
 class Augmentation(Configurable, ABC):
@@ -21,7 +22,7 @@ class Augmentation(Configurable, ABC):
 
     @abstractmethod
     def __call__(
-        self, spectra: Tensor, axis: SpectrumAxis | None = None, generator: torch.Generator | None = None
+        self, spectra: Tensor, axis: SpectrumAxis | PeakAxis | None = None, generator: torch.Generator | None = None
     ) -> Tensor:
         """Return augmented spectra.
 
@@ -44,7 +45,7 @@ class GridAugmentation(Augmentation):
     """Base class of augmentations of intensities (B, L) on an axis. Subclasses implement `apply`."""
 
     def __call__(
-        self, spectra: Tensor, axis: SpectrumAxis | None = None, generator: torch.Generator | None = None
+        self, spectra: Tensor, axis: SpectrumAxis | PeakAxis | None = None, generator: torch.Generator | None = None
     ) -> Tensor:
         """Return augmented spectra, (B, L).
 
@@ -59,7 +60,7 @@ class GridAugmentation(Augmentation):
         """
         self._check_dtype("spectra", spectra)
         check_axis("axis", axis)
-        assert axis is not None
+        assert isinstance(axis, SpectrumAxis)
         if spectra.dim() != 2 or spectra.shape[1] != axis.length:
             raise ValueError(
                 f"spectra must have shape (B, {axis.length}) on the axis {axis.name!r}; got {tuple(spectra.shape)}. "
@@ -74,17 +75,27 @@ class GridAugmentation(Augmentation):
 
 
 class PeakAugmentation(Augmentation):
-    """Base class of augmentations of lists of peaks (B, K, 2). Subclasses implement `apply`."""
+    """Base class of augmentations of lists of peaks (B, K, 2), or of d positions (B, K, d + 1) and a class.
+
+    Subclasses implement `apply`.
+    """
+
+    any_positions: ClassVar[bool] = False
+    """True if peaks may have several positions, or a class, with a :class:`~molspectra.data.PeakAxis` that says so."""
 
     def __call__(
-        self, spectra: Tensor, axis: SpectrumAxis | None = None, generator: torch.Generator | None = None
+        self,
+        spectra: Tensor,
+        axis: SpectrumAxis | PeakAxis | None = None,
+        generator: torch.Generator | None = None,
     ) -> Tensor:
-        """Return augmented peaks, (B, K', 2), or spectra on `axis` where a class says so.
+        """Return augmented peaks, (B, K', columns), or spectra on `axis` where a class says so.
 
         Args:
             spectra: Position and intensity of each peak, (B, K, 2) float32 or float64. Lists are padded with NaN. Peaks
                 may stand in any order. A list of NaN alone is missing.
-            axis: Used by :class:`BroadenSticks` only.
+            axis: Axis of the peaks, which those of several positions or with a class need, or the grid of
+                :class:`BroadenSticks`.
             generator: Random state, on the device of `spectra`.
 
         Raises:
@@ -92,16 +103,24 @@ class PeakAugmentation(Augmentation):
             ValueError: `spectra` has another shape.
         """
         self._check_dtype("spectra", spectra)
-        if spectra.dim() != 3 or spectra.shape[2] != 2:
+        widths = {2}
+        if self.any_positions and isinstance(axis, PeakAxis):
+            widths = {axis.num_positions + 1, axis.num_columns}
+        if spectra.dim() != 3 or spectra.shape[2] not in widths:
+            several = " Peaks of several positions or with a class need their PeakAxis." if self.any_positions else ""
             raise ValueError(
                 "spectra must be peaks of shape (B, K, 2), position and intensity, padded with NaN; got "
-                f"{tuple(spectra.shape)}. Make them with torch.stack([positions, intensities], dim=-1)."
+                f"{tuple(spectra.shape)}. Make them with torch.stack([positions, intensities], dim=-1).{several}"
             )
         return self.apply(spectra, axis, generator)
 
     @abstractmethod
-    def apply(self, peaks: Tensor, axis: SpectrumAxis | None, generator: torch.Generator | None) -> Tensor:
+    def apply(self, peaks: Tensor, axis: Any, generator: torch.Generator | None) -> Tensor:
         """Return augmented peaks."""
+
+    @staticmethod
+    def _num_positions(peaks: Tensor, axis: SpectrumAxis | PeakAxis | None) -> int:
+        return axis.num_positions if isinstance(axis, PeakAxis) else 1
 
 
 def check_augmentation(name: str, value: Any) -> None:

@@ -8,6 +8,7 @@ from torch import Tensor
 from molspectra.spectra.augment.augmentation import Augmentation, check_augmentation
 from molspectra.spectra.augment.ranges import uniform
 from molspectra.spectra.axis import SpectrumAxis
+from molspectra.spectra.peak_axis import PeakAxis
 
 
 class Compose(Augmentation):
@@ -37,7 +38,7 @@ class Compose(Augmentation):
         self.augmentations = list(augmentations)
 
     def __call__(
-        self, spectra: Tensor, axis: SpectrumAxis | None = None, generator: torch.Generator | None = None
+        self, spectra: Tensor, axis: SpectrumAxis | PeakAxis | None = None, generator: torch.Generator | None = None
     ) -> Tensor:
         """Return augmented spectra. See the augmentations for shapes and errors."""
         for augmentation in self.augmentations:
@@ -70,7 +71,7 @@ class Sometimes(Augmentation):
         self.probability = probability
 
     def __call__(
-        self, spectra: Tensor, axis: SpectrumAxis | None = None, generator: torch.Generator | None = None
+        self, spectra: Tensor, axis: SpectrumAxis | PeakAxis | None = None, generator: torch.Generator | None = None
     ) -> Tensor:
         """Return the spectra, some of them augmented."""
         augmented = self.augmentation(spectra, axis, generator)

@@ -6,6 +6,7 @@ from torch import Tensor
 from molspectra.spectra.augment.augmentation import PeakAugmentation
 from molspectra.spectra.augment.ranges import Range, check_range, draw, uniform
 from molspectra.spectra.axis import SpectrumAxis
+from molspectra.spectra.peak_axis import PeakAxis
 
 
 class DropPeaks(PeakAugmentation):
@@ -28,12 +29,14 @@ class DropPeaks(PeakAugmentation):
                  [     nan,      nan]]])
     """
 
+    any_positions = True
+
     def __init__(self, fraction: Range = (0.0, 0.3)) -> None:
         self.fraction = check_range("fraction", fraction, low=0, high=1)
 
-    def apply(self, peaks: Tensor, axis: SpectrumAxis | None, generator: torch.Generator | None) -> Tensor:
+    def apply(self, peaks: Tensor, axis: SpectrumAxis | PeakAxis | None, generator: torch.Generator | None) -> Tensor:
         """Fill dropped peaks with NaN, in place of which they stay."""
-        height = peaks[..., 1].detach().abs().nan_to_num(-1.0)
+        height = peaks[..., self._num_positions(peaks, axis)].detach().abs().nan_to_num(-1.0)
         lost = uniform(tuple(height.shape), peaks, generator) < draw(self.fraction, peaks, generator)
         lost = lost & (height < height.amax(dim=1, keepdim=True)) if peaks.shape[1] else lost
         return peaks.masked_fill(lost[..., None], torch.nan)

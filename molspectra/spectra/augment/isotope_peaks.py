@@ -7,6 +7,7 @@ from molspectra._validation import check_sizes
 from molspectra.spectra.augment.augmentation import PeakAugmentation
 from molspectra.spectra.augment.ranges import Range, check_range, uniform
 from molspectra.spectra.axis import SpectrumAxis
+from molspectra.spectra.peak_axis import PeakAxis
 
 C13_SPACING = 1.0033548
 """Mass of carbon-13 less that of carbon-12, in u."""
@@ -42,7 +43,7 @@ class IsotopePeaks(PeakAugmentation):
         check_sizes(charge=charge)
         self.charge = charge
 
-    def apply(self, peaks: Tensor, axis: SpectrumAxis | None, generator: torch.Generator | None) -> Tensor:
+    def apply(self, peaks: Tensor, axis: SpectrumAxis | PeakAxis | None, generator: torch.Generator | None) -> Tensor:
         """Append the isotope peaks, (B, 2K, 2)."""
         mass, intensity = peaks.unbind(-1)
         low, high = self.mass_per_carbon

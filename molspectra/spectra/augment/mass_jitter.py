@@ -6,6 +6,7 @@ from torch import Tensor
 from molspectra.spectra.augment.augmentation import PeakAugmentation
 from molspectra.spectra.augment.ranges import Range, check_range, draw, normal
 from molspectra.spectra.axis import SpectrumAxis
+from molspectra.spectra.peak_axis import PeakAxis
 
 
 class MassJitter(PeakAugmentation):
@@ -33,7 +34,7 @@ class MassJitter(PeakAugmentation):
         self.ppm = check_range("ppm", ppm, "parts per million", low=0)
         self.calibration = check_range("calibration", calibration, "parts per million")
 
-    def apply(self, peaks: Tensor, axis: SpectrumAxis | None, generator: torch.Generator | None) -> Tensor:
+    def apply(self, peaks: Tensor, axis: SpectrumAxis | PeakAxis | None, generator: torch.Generator | None) -> Tensor:
         """Move the peaks."""
         mass, intensity = peaks.unbind(-1)
         error = draw(self.ppm, peaks, generator) * normal(tuple(mass.shape), peaks, generator)

@@ -39,7 +39,7 @@ class Augment(Configurable):
     def __init__(
         self,
         augmentations: Mapping[str, Augmentation | Sequence[Augmentation]],
-        axes: Mapping[str, SpectrumAxis] | Iterable[SpectrumAxis] = (),
+        axes: Mapping[str, SpectrumAxis | PeakAxis] | Iterable[SpectrumAxis | PeakAxis] = (),
     ) -> None:
         if not isinstance(augmentations, Mapping):
             raise TypeError(f'augmentations must map kinds to augmentations: {{"ir": [...]}}; got {augmentations!r}.')

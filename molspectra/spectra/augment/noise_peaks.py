@@ -6,6 +6,7 @@ from torch import Tensor
 from molspectra.spectra.augment.augmentation import PeakAugmentation, strongest
 from molspectra.spectra.augment.ranges import Range, check_range, draw, uniform
 from molspectra.spectra.axis import SpectrumAxis
+from molspectra.spectra.peak_axis import PeakAxis
 
 
 class NoisePeaks(PeakAugmentation):
@@ -41,7 +42,7 @@ class NoisePeaks(PeakAugmentation):
         self.count = int(lowest), int(highest)
         self.height = check_range("height", height, low=0, open_low=True)
 
-    def apply(self, peaks: Tensor, axis: SpectrumAxis | None, generator: torch.Generator | None) -> Tensor:
+    def apply(self, peaks: Tensor, axis: SpectrumAxis | PeakAxis | None, generator: torch.Generator | None) -> Tensor:
         """Append the noise peaks, (B, K + largest count, 2). NaN pads the lists that get fewer."""
         fewest, most = self.count
         shape = (peaks.shape[0], most)

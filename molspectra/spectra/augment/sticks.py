@@ -8,6 +8,7 @@ from molspectra.spectra.augment.augmentation import PeakAugmentation
 from molspectra.spectra.augment.ranges import Range, check_range, draw
 from molspectra.spectra.axis import SpectrumAxis, check_axis
 from molspectra.spectra.broadening import broaden
+from molspectra.spectra.peak_axis import PeakAxis
 
 
 class BroadenSticks(PeakAugmentation):
@@ -36,10 +37,10 @@ class BroadenSticks(PeakAugmentation):
         check_choice("shape", shape, ("gaussian", "lorentzian"))
         self.shape = shape
 
-    def apply(self, peaks: Tensor, axis: SpectrumAxis | None, generator: torch.Generator | None) -> Tensor:
+    def apply(self, peaks: Tensor, axis: SpectrumAxis | PeakAxis | None, generator: torch.Generator | None) -> Tensor:
         """Return the spectra, (B, L)."""
         check_axis("axis", axis)
-        assert axis is not None
+        assert isinstance(axis, SpectrumAxis)
         if self.fwhm[0] < axis.step:
             raise ValueError(
                 f"fwhm must be at least the step of the axis {axis.name!r}, {axis.step:g} {axis.unit}; got "

@@ -35,6 +35,7 @@ GRID["sometimes"] = a.Sometimes(a.Compose(list(GRID.values())))
 PEAKS = {
     "drop": a.DropPeaks(0.5),
     "jitter": a.MassJitter((5, 10), (-5, 5)),
+    "position jitter": a.PositionJitter((0.5, 1.0), (-2.0, 2.0)),
     "isotopes": a.IsotopePeaks(),
     "noise peaks": a.NoisePeaks((50, 500), (1, 4)),
     "broaden": a.BroadenSticks((10, 40)),

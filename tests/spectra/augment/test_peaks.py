@@ -135,3 +135,28 @@ class TestMolecules:
         with pytest.raises(TypeError, match="axis must be a SpectrumAxis"):
             a.Augment({"ir": a.Gain()})(ms.data.MiniSpectra()[0])
         assert repr(a.Augment({"ir": a.Gain(2.0)}, [ms.data.IR])).startswith("Augment(augmentations={'ir': ")
+
+
+def test_positions_move_by_their_factors_and_stay_in_range():
+    axis = ms.data.PeakAxis("hsqc", "ppm", [(-20, 240), (-2, 14)])
+    peaks = torch.tensor([100.0, 5.0, 3.0], **f64).expand(300, 200, 3)
+    moved = a.PositionJitter(2.0, factors=(1.0, 0.1))(peaks, axis, seeded()) - peaks
+    assert moved[..., :2].flatten(0, 1).std(dim=0).tolist() == pytest.approx([2.0, 0.2], rel=0.02)
+    assert not bool(moved[..., 2].any())
+    common = a.PositionJitter(0.0, (-3, 3), (1.0, 0.1))(peaks, axis, seeded()) - peaks
+    assert (common.std(dim=1) < 1e-9).all()  # one reference for a spectrum
+    assert a.PositionJitter(1000.0, factors=(1.0, 1.0))(peaks, axis, seeded())[..., 1].max() == 14
+    with pytest.raises(ValueError, match="factors must have a value for each of the 2 positions"):
+        a.PositionJitter(1.0)(peaks, axis)
+
+
+def test_cross_peaks_and_classes_are_dropped_by_their_intensity():
+    axis = ms.data.PeakAxis("h_nmr", "ppm", (-2, 14), labels=["s", "d"])
+    peaks = torch.tensor([[[7.0, 1.0, NAN], [1.0, 3.0, 0.0], [2.0, 2.0, 1.0]]])
+    dropped = a.DropPeaks(1.0)(peaks, axis)
+    assert dropped.isnan().all(-1).tolist() == [[True, False, True]]
+    assert dropped[0, 1].tolist() == [1.0, 3.0, 0.0]
+    with pytest.raises(ValueError, match="Peaks of several positions or with a class need their PeakAxis"):
+        a.DropPeaks(1.0)(peaks)
+    augmented = a.Augment({"h_nmr": [a.DropPeaks(1.0), a.PositionJitter(0.1)]}, [axis])(Data(h_nmr=peaks))
+    assert augmented.h_nmr.isnan().all(-1).tolist() == [[True, False, True]]
