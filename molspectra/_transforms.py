@@ -3,14 +3,17 @@
 Parts of PyTorch that are not public are confined to this file.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 from torch._C._functorch import is_legacy_batchedtensor, peek_interpreter_stack
 from torch.autograd import forward_ad
 from torch.nn import Parameter
+
+Result = TypeVar("Result")
 
 _RECORDING = (torch._C._TorchDispatchModeKey.PROXY, torch._C._TorchDispatchModeKey.FAKE)
 
@@ -61,3 +64,12 @@ def has_values(tensor: Tensor) -> bool:
         return False
     # Fake and functional tensors are subclasses. In the modes of make_fx ordinary ones are recorded, too.
     return type(tensor) in (Tensor, Parameter) and not any(map(torch._C._get_dispatch_mode, _RECORDING))
+
+
+@torch.compiler.disable(reason="Noise and masks stay in eager mode.")  # type: ignore[untyped-decorator]
+def in_eager_mode(call: Callable[..., Result], *arguments: object) -> Result:
+    """Call a noise or a mask, which a graph of `torch.compile` leaves before and enters again after.
+
+    A compiled graph can neither copy a `Data` nor draw from a generator, which fails at the second batch size.
+    """
+    return call(*arguments)

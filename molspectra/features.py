@@ -147,9 +147,10 @@ class AtomFeatures:
 
 
 # DistributedDataParallel, FSDP and torch.compile look for tensors in the output of a module. They find those of
-# registered classes only.
+# registered classes only. torch.export saves a program that returns one under the name given here.
 _pytree.register_pytree_node(
     AtomFeatures,
     lambda atoms: ([atoms.scalars, atoms.vectors, atoms.tensors], None),
     lambda children, _: AtomFeatures(*children),
+    serialized_type_name="molspectra.AtomFeatures",
 )

@@ -90,6 +90,13 @@ METHODS = {
     "NoisyNodes": lambda: M.NoisyNodes(M.Coord(F), scalar()),
     "NoisyNodes, two passes": lambda: M.NoisyNodes(M.EMPP(F), scalar(), separate=True, forces="forces"),
     "Regression": lambda: M.Regression(scalar(), forces="forces", force_head=ms.heads.VectorHead(F)),
+    "Regression of atoms": lambda: M.Regression(
+        ms.heads.AtomHead(F, scale=ms.heads.ElementScale([1, 6, 7, 8], [0.0] * 4, [1.0] * 4)),
+        label="mulliken_charge",
+        level="atom",
+    ),
+    "evidential": lambda: M.Regression(ms.heads.EvidentialHead(F), loss="evidential"),
+    "ensemble": lambda: M.Regression(ms.heads.EnsembleHead([scalar(), scalar()])),
     "SpectraRegression": lambda: M.SpectraRegression(ms.heads.FusionHead(F, F), specformer()),
     "SpectrumPrediction": lambda: M.SpectrumPrediction(ms.heads.SpectrumHead(F, AXES)),
     "Combined": lambda: M.Combined(

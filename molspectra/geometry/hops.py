@@ -39,11 +39,13 @@ def hop_counts(
     if max_hops < 1:
         raise ValueError(f"max_hops must be at least 1; got {max_hops}.")
     check_bonds(bond_index, num_atoms)
-    return _hop_counts(bond_index, edge_index, num_atoms, max_hops)
+    # As the size of a tensor: torch.jit.trace would write a number down as that of the example.
+    return _hop_counts(bond_index, edge_index, bond_index.new_empty(num_atoms), max_hops)
 
 
 @torch.library.custom_op("molspectra::hop_counts", mutates_args=())
-def _hop_counts(bond_index: Tensor, edge_index: Tensor, num_atoms: int, max_hops: int) -> Tensor:
+def _hop_counts(bond_index: Tensor, edge_index: Tensor, atoms: Tensor, max_hops: int) -> Tensor:
+    num_atoms = atoms.shape[0]
     hops = edge_index.new_zeros(edge_index.shape[1])
     edges = _key(edge_index[0], edge_index[1], num_atoms)
     second, first = bond_graph(bond_index, num_atoms)
@@ -74,7 +76,7 @@ def _hop_counts(bond_index: Tensor, edge_index: Tensor, num_atoms: int, max_hops
 
 
 @_hop_counts.register_fake
-def _(bond_index: Tensor, edge_index: Tensor, num_atoms: int, max_hops: int) -> Tensor:
+def _(bond_index: Tensor, edge_index: Tensor, atoms: Tensor, max_hops: int) -> Tensor:
     return edge_index.new_empty(edge_index.shape[1])
 
 

@@ -7,6 +7,7 @@ from torch import nn
 from torch_geometric.data import Data
 
 from molspectra._config import Configurable
+from molspectra._signature import attribute_of, unwrap
 from molspectra.features import AtomFeatures
 from molspectra.heads.evidential import EvidentialHead
 from molspectra.uncertainty import Ensemble
@@ -41,14 +42,15 @@ class EnsembleHead(Configurable, nn.Module):
                 f"{len({id(head) for head in heads})} of them different. Make each anew, as in [ScalarHead(F) for _ in "
                 "range(5)]."
             )
-        if evidential := [type(head).__name__ for head in heads if isinstance(head, EvidentialHead | EnsembleHead)]:
+        bare = [unwrap(head) for head in heads]
+        if evidential := [type(head).__name__ for head in bare if isinstance(head, EvidentialHead | EnsembleHead)]:
             raise ValueError(f"heads must predict numbers, as ScalarHead and AtomHead do; got {evidential}.")
         self.heads = nn.ModuleList(heads)
 
     @property
     def scale(self) -> nn.Module | None:
         """Scale of elements of the first member, None without one."""
-        return getattr(self.heads[0], "scale", None)
+        return attribute_of(self.heads[0], "scale")
 
     def forward(self, atoms: AtomFeatures, data: Data | None = None) -> Ensemble:
         """Predict with every member, (M, B, 1) or (M, N, 1)."""

@@ -9,6 +9,7 @@ from torch.profiler import record_function
 from torch_geometric.data import Data
 
 from molspectra._signature import unwrap
+from molspectra._transforms import in_eager_mode
 from molspectra._validation import check_choice
 from molspectra.encoders.protocol import Encoder
 from molspectra.features import AtomFeatures
@@ -48,7 +49,7 @@ class Denoising(PretextTask):
     def run(self, encoder: Encoder, batch: Data, generator: torch.Generator | None = None) -> TaskOutput:
         """Perturb, encode, predict the displacements, compare."""
         with record_function("molspectra::noise"):
-            noisy = self.noise(batch, generator)
+            noisy = in_eager_mode(self.noise, batch, generator)
         if "pos_target" not in noisy:
             raise ValueError(
                 f"noise must add pos_target (N, 3); {self.noise} left the fields {list(noisy.keys())}. For another "

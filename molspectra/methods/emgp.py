@@ -9,6 +9,7 @@ from torch_geometric.data import Data
 
 from molspectra._batch import num_molecules_of
 from molspectra._signature import attribute_of
+from molspectra._transforms import in_eager_mode
 from molspectra._validation import check_choice, check_weights
 from molspectra.encoders.protocol import Encoder
 from molspectra.heads.energy import EnergyHead, GradientHead
@@ -87,7 +88,7 @@ class EMGP(PretextTask):
     def run(self, encoder: Encoder, batch: Data, generator: torch.Generator | None = None) -> TaskOutput:
         """Perturb, encode molecules before and after, predict forces and noise levels, compare."""
         with record_function("molspectra::noise"):
-            noisy = self.noise(batch, generator)
+            noisy = in_eager_mode(self.noise, batch, generator)
         predicted, atoms = predict_vectors(encoder, self.head, noisy)
         # Force targets grow with the noise scale σ. In units of σ, the fifty levels weigh alike in the loss.
         per_atom = noisy.noise_scale if noisy.batch is None else noisy.noise_scale.index_select(0, noisy.batch)

@@ -12,6 +12,7 @@ from torch_geometric.data import Data
 
 from molspectra._batch import molecule_of
 from molspectra._repr import fields_repr
+from molspectra._transforms import in_eager_mode
 from molspectra._validation import values_are_free
 from molspectra.encoders.protocol import Encoder
 from molspectra.features import AtomFeatures
@@ -130,10 +131,10 @@ class EMPP(PretextTask):
     def run(self, encoder: Encoder, batch: Data, generator: torch.Generator | None = None) -> TaskOutput:
         """Mask, encode, predict positions, compare. The loss is 0 if no atom is near a masked one."""
         with record_function("molspectra::noise"):
-            masked = self.noise(batch, generator)
+            masked = in_eager_mode(self.noise, batch, generator)
         atoms = self._encode(encoder, masked)
         # Distant atoms know too little about the gap. Distances beyond 6 Å are not on the grid of the head.
-        pairs = masked_pairs(masked, self.cutoff)
+        pairs = in_eager_mode(masked_pairs, masked, self.cutoff)
         with record_function("molspectra::head"):
             predicted = self.head(atoms.select(pairs.atom))
         with record_function("molspectra::loss"):

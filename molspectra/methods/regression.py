@@ -1,7 +1,7 @@
 """Fine-tuning on labels: a property of each molecule or of each atom, and forces."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,9 @@ from torch_geometric.data import Data
 
 from molspectra._config import Configurable
 from molspectra._evaluation import evaluating
+from molspectra._function_module import modules_inside
 from molspectra._repr import fields_repr
+from molspectra._signature import attribute_of, unwrap
 from molspectra._validation import check_choice, check_weights
 from molspectra.distributed import global_mean
 from molspectra.encoders.protocol import Encoder
@@ -111,7 +113,7 @@ class Regression(Configurable, nn.Module):
             check_choice("loss", loss, (*_COMPARE, "evidential"))
         self.loss = EvidentialLoss() if loss == "evidential" else loss
         evidential = isinstance(self.loss, EvidentialLoss)
-        if isinstance(head, EvidentialHead) and not evidential:
+        if isinstance(unwrap(head), EvidentialHead) and not evidential:
             raise ValueError(
                 f'An EvidentialHead needs loss="evidential", or its uncertainty means nothing; got {loss!r}.'
             )
@@ -180,7 +182,7 @@ class Regression(Configurable, nn.Module):
         Raises:
             ValueError: There is no label, or labels are missing or have a wrong shape.
         """
-        modules = [part for part in (encoder, self) if isinstance(part, nn.Module)]
+        modules = [*modules_inside(encoder), self]
         with evaluating(*modules):
             parts = []
             for batch in batches:
@@ -200,15 +202,15 @@ class Regression(Configurable, nn.Module):
             TypeError: The head predicts no distribution.
             ValueError: There is no label, or labels are missing or have a wrong shape.
         """
-        modules = [part for part in (encoder, self) if isinstance(part, nn.Module)]
+        modules = [*modules_inside(encoder), self]
         parts, targets = [], []
         with evaluating(*modules):
             for batch in batches:
                 predicted = self.predict(encoder, batch).property
                 if not isinstance(predicted, Distribution):
                     raise TypeError(
-                        f"{type(self.head).__name__} predicts numbers without uncertainty. Use heads.EvidentialHead or "
-                        "heads.EnsembleHead."
+                        f"{type(unwrap(self.head)).__name__} predicts numbers without uncertainty. Use "
+                        "heads.EvidentialHead or heads.EnsembleHead."
                     )
                 parts.append(predicted)
                 targets.append(self.labels(predicted, batch))
@@ -236,19 +238,19 @@ class Regression(Configurable, nn.Module):
         if self.level == "atom" and predicted.shape[0] != batch.pos.shape[0]:
             raise ValueError(
                 f'level="atom" needs a head that predicts a value for each of {batch.pos.shape[0]} atoms; '
-                f"{type(self.head).__name__} gave {tuple(predicted.shape)}. Use heads.AtomHead or heads.VectorHead, or "
-                'level="molecule".'
+                f"{type(unwrap(self.head)).__name__} gave {tuple(predicted.shape)}. Use heads.AtomHead or "
+                'heads.VectorHead, or level="molecule".'
             )
         target = labels_of(batch, self.label, predicted)
         if self.mask is not None:
             target = target.masked_fill(~mask_of(batch, self.mask, target), torch.nan)
-        scale = getattr(self.head, "scale", None)
-        if isinstance(scale, ElementScale):
-            scale.check(batch.z, (~target.isnan()).flatten(1).any(dim=1))
+        scale = attribute_of(self.head, "scale")
+        if scale is not None and isinstance(inside := unwrap(scale), ElementScale):
+            inside.check(batch.z, (~target.isnan()).flatten(1).any(dim=1))
         return target
 
 
-def mean_error(loss: Loss, predicted: Tensor | Distribution, target: Tensor, synchronize: bool) -> Tensor:
+def mean_error(loss: Any, predicted: Tensor | Distribution, target: Tensor, synchronize: bool) -> Tensor:
     """Return the mean loss over all labels that are not NaN, of all processes if `synchronize`."""
     known = ~target.isnan()
     # Constants in place of both are an error and a gradient of 0, without a dynamic shape.
@@ -257,8 +259,9 @@ def mean_error(loss: Loss, predicted: Tensor | Distribution, target: Tensor, syn
         predicted = predicted.map(at_least_float32).only(known)
     else:
         predicted = torch.where(known, at_least_float32(predicted), 0.0)
-    if isinstance(loss, EvidentialLoss) or isinstance(predicted, Evidence):
-        if not isinstance(loss, EvidentialLoss) or not isinstance(predicted, Evidence):
+    evidential = not isinstance(loss, str)
+    if evidential or isinstance(predicted, Evidence):
+        if not evidential or not isinstance(predicted, Evidence):
             raise TypeError(
                 f"An evidential loss and a head that predicts Evidence need each other; got loss={loss!r} and a "
                 f'{type(predicted).__name__}. Use heads.EvidentialHead with loss="evidential".'

@@ -6,6 +6,7 @@ import torch
 from torch.profiler import record_function
 from torch_geometric.data import Data
 
+from molspectra._transforms import in_eager_mode
 from molspectra.encoders.protocol import Encoder
 from molspectra.methods.denoising import Denoising, Prediction, make_vector_head, predict_vectors
 from molspectra.methods.pretext_task import TaskOutput
@@ -71,7 +72,7 @@ class SliDe(Denoising):
     def run(self, encoder: Encoder, batch: Data, generator: torch.Generator | None = None) -> TaskOutput:
         """Vibrate, encode, predict the gradient of the energy, compare."""
         with record_function("molspectra::noise"):
-            noisy = self.noise(batch, generator)
+            noisy = in_eager_mode(self.noise, batch, generator)
         predicted, atoms = predict_vectors(encoder, self.head, noisy)
         with record_function("molspectra::loss"):
             # The energy is that of the force field, in closed form: no quantum-chemical labels are needed.
@@ -79,7 +80,7 @@ class SliDe(Denoising):
         if self.coord_weight > 0:
             # Small isotropic noise around the deformed molecule: a second, smooth task, without force constants.
             with record_function("molspectra::noise"):
-                noisier = self.coord_noise(noisy, generator)
+                noisier = in_eager_mode(self.coord_noise, noisy, generator)
             around, _ = predict_vectors(encoder, self.coord_head, noisier)
             with record_function("molspectra::loss"):
                 loss = loss + self.coord_weight * self.coord_objective(around, noisier.pos_target)

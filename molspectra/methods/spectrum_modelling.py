@@ -5,6 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from molspectra._transforms import in_eager_mode
 from molspectra.objectives.masked_patch import MaskedPatchLoss
 from molspectra.objectives.masked_peak import MaskedPeakLoss
 from molspectra.spectra.features import SpectrumFeatures
@@ -35,8 +36,8 @@ class SpectrumModelling(nn.Module):
 
     def _hide(self, prepared: PreparedSpectra, generator: torch.Generator | None) -> dict[str, Tensor]:
         """Draw the parts to hide: kind → mask over samples, patches or peaks."""
-        masked = self.mask(prepared, generator)
-        return masked if self.peak_mask is None else masked | self.peak_mask(prepared, generator)
+        masked = in_eager_mode(self.mask, prepared, generator)
+        return masked if self.peak_mask is None else masked | in_eager_mode(self.peak_mask, prepared, generator)
 
     def _compare(
         self,
