@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 from torch.export import Dim, export
+from torch_geometric.nn import GCN, DimeNetPlusPlus, SchNet, ViSNet
 
 import molspectra as ms
 
@@ -16,73 +17,123 @@ ENCODERS = {
     ),
     "painn": lambda: ms.encoders.PaiNN(8, num_layers=1),
     "egnn": lambda: ms.encoders.EGNN(8, num_layers=1, max_hops=0),
-    "irreps": lambda: ms.encoders.IrrepsTransformer(4, num_layers=1, num_heads=2),
+    "egnn of bonds": lambda: ms.encoders.EGNN(8, num_layers=1, max_hops=3),
+    "irreps": lambda: ms.encoders.IrrepsTransformer(4, num_layers=1, num_heads=2, l_max=2),
+    "schnet": lambda: ms.encoders.Adapter(SchNet(hidden_channels=8, num_filters=8, num_interactions=1)),
+    "dimenet": lambda: ms.encoders.Adapter(DimeNetPlusPlus(8, 1, 1, 8, 8, 8, 3, 3)),
+    "visnet": lambda: ms.encoders.Adapter(ViSNet(1, None, num_heads=2, num_layers=1, hidden_channels=8, num_rbf=4)),
+    "gcn": lambda: ms.encoders.Adapter(GCN(8, 8, num_layers=1), cutoff=4.0, edge_weight=True),
+    "gcn of bonds": lambda: ms.encoders.Adapter(GCN(8, 8, num_layers=1), edges="bonds"),
+    "function": lambda: ms.encoders.FunctionEncoder(ms.encoders.PaiNN(8, num_layers=1)),
 }
 
 
-class Features(nn.Module):
-    """Programs return tensors."""
+class Scalars(nn.Module):
+    """Programs of torch.jit return tensors."""
 
     def __init__(self, encoder):
         super().__init__()
         self.encoder = encoder
 
-    def forward(self, z, pos, batch):
-        scalars, vectors = self.encoder(z, pos, batch)
-        return scalars, vectors
+    def forward(self, z, pos, batch, bond_index):
+        return self.encoder(z, pos, batch, bond_index=bond_index).scalars
 
 
 def molecules(num_atoms):
     torch.manual_seed(num_atoms)
     batch = torch.randint(0, 3, (num_atoms,)).sort().values
-    return torch.randint(1, 9, (num_atoms,)), 1.5 * torch.randn(num_atoms, 3), batch
+    chain = torch.stack([torch.arange(num_atoms - 1), torch.arange(1, num_atoms)])
+    bonds = chain[:, batch[1:] == batch[:-1]]
+    return {
+        "z": torch.randint(1, 9, (num_atoms,)),
+        "pos": 1.5 * torch.randn(num_atoms, 3),
+        "batch": batch,
+        "bond_index": bonds,
+    }
 
 
-def check(program, model):
-    for num_atoms in (3, 12, 41):  # the first have no neighbors in some molecules
-        inputs = molecules(num_atoms)
-        for feature, expected in zip(program(*inputs), model(*inputs), strict=True):
-            torch.testing.assert_close(feature, expected, rtol=1e-4, atol=1e-5)
-    far = torch.tensor([8, 1]), 100.0 * torch.eye(3)[:2], torch.zeros(2, dtype=torch.int64)  # no pair at all
-    torch.testing.assert_close(program(*far)[0], model(*far)[0], rtol=1e-4, atol=1e-5)
+def check(scalars, encoder):
+    # The first have no neighbors in some molecules, the last no pair at all.
+    far = {"z": torch.tensor([8, 1]), "pos": 100.0 * torch.eye(3)[:2], "batch": torch.zeros(2, dtype=torch.int64)}
+    far["bond_index"] = torch.empty(2, 0, dtype=torch.int64)
+    for inputs in (molecules(3), molecules(12), molecules(41), far):
+        torch.testing.assert_close(scalars(inputs), encoder(**inputs).scalars, rtol=1e-4, atol=1e-5)
 
 
 @pytest.fixture(params=ENCODERS)
-def model(request):
+def encoder(request):
     torch.manual_seed(0)
-    return Features(ENCODERS[request.param]()).eval()
+    return ENCODERS[request.param]().eval()
 
 
-def test_export_with_any_number_of_atoms(model, tmp_path):
+def test_export_with_any_number_of_atoms(encoder, tmp_path):
+    """A program is saved with the class of its features."""
     atoms = Dim("atoms", min=2)
-    program = export(
-        model, molecules(12), dynamic_shapes={name: {0: atoms} for name in ("z", "pos", "batch")}, strict=False
-    )
+    shapes = {name: {0: atoms} for name in ("z", "pos", "batch")} | {"bond_index": {1: Dim("bonds", min=0)}}
+    program = export(encoder, (), molecules(12), dynamic_shapes=shapes, strict=False)
     torch.export.save(program, tmp_path / "encoder.pt2")
-    check(torch.export.load(tmp_path / "encoder.pt2").module(), model)
+    loaded = torch.export.load(tmp_path / "encoder.pt2").module()
+    assert isinstance(loaded(**molecules(5)), ms.encoders.AtomFeatures)
+    check(lambda inputs: loaded(**inputs).scalars, encoder)
 
 
 @pytest.mark.filterwarnings("ignore")  # torch.jit is deprecated
-def test_trace_of_any_number_of_atoms(model, tmp_path):
-    torch.jit.save(torch.jit.trace(model, molecules(12), check_trace=False), tmp_path / "encoder.pt")
+def test_trace_of_any_number_of_atoms(encoder, tmp_path):
+    model = Scalars(encoder)
+    torch.jit.save(torch.jit.trace(model, tuple(molecules(12).values()), check_trace=False), tmp_path / "encoder.pt")
     traced = torch.jit.load(tmp_path / "encoder.pt")
     with torch.no_grad():  # the interpreter of torch.jit does not differentiate these programs
-        check(traced, model)
+        check(lambda inputs: traced(*inputs.values()), encoder)
 
 
-def test_export_of_specformer_with_any_number_of_spectra():
-    class Embedding(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.specformer = ms.spectra.SpecFormer({"ir": 200}, 20, 10, 16, num_layers=2, num_heads=2, out_channels=8)
+LENGTHS = {"ir": 200, "uv_vis": 120}
+SPECTRUM_ENCODERS = {
+    "specformer": lambda: ms.spectra.SpecFormer(LENGTHS, 20, 10, 16, num_layers=2, num_heads=2, out_channels=8),
+    "cnn": lambda: ms.spectra.CNNAM(LENGTHS, 8, (8, 16)),
+}
 
-        def forward(self, ir):
-            return self.specformer({"ir": ir}).embedding
 
-    model = Embedding().eval()
-    number = Dim("spectra", min=1, max=199)  # torch takes a batch of as many spectra as samples for another program
-    program = export(model, (torch.rand(3, 200),), dynamic_shapes=({0: number},), strict=False).module()
+class Embedding(nn.Module):
+    def __init__(self, encoder):
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, ir, uv_vis):
+        return self.encoder({"ir": ir, "uv_vis": uv_vis}).embedding
+
+
+@pytest.fixture(params=SPECTRUM_ENCODERS)
+def spectrum_encoder(request):
+    torch.manual_seed(0)
+    return SPECTRUM_ENCODERS[request.param]().eval()
+
+
+def spectra(number):
+    given = {kind: torch.rand(number, length) for kind, length in LENGTHS.items()}
+    given["ir"][1:2] = torch.nan
+    return given
+
+
+def test_export_with_any_number_of_spectra(spectrum_encoder, tmp_path):
+    # torch takes a batch of as many spectra as samples, 200 or 120, for another program.
+    shapes = {kind: {0: Dim("spectra", min=1, max=119)} for kind in LENGTHS}
+    program = export(spectrum_encoder, (spectra(3),), dynamic_shapes=(shapes,), strict=False)
+    torch.export.save(program, tmp_path / "encoder.pt2")
+    loaded = torch.export.load(tmp_path / "encoder.pt2").module()
     for number in (1, 2, 7):
-        spectra = torch.rand(number, 200)
-        spectra[1:2] = torch.nan
-        torch.testing.assert_close(program(spectra), model(spectra), rtol=1e-5, atol=1e-6)
+        given = spectra(number)
+        features, expected = loaded(given), spectrum_encoder(given)
+        assert isinstance(features, ms.spectra.SpectrumFeatures)
+        torch.testing.assert_close(features.embedding, expected.embedding, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(features.tokens, expected.tokens, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore")  # torch.jit is deprecated
+def test_trace_with_any_number_of_spectra(spectrum_encoder, tmp_path):
+    model = Embedding(spectrum_encoder)
+    torch.jit.save(torch.jit.trace(model, tuple(spectra(3).values()), check_trace=False), tmp_path / "encoder.pt")
+    traced = torch.jit.load(tmp_path / "encoder.pt")
+    with torch.no_grad():
+        for number in (1, 2, 7):
+            given = tuple(spectra(number).values())
+            torch.testing.assert_close(traced(*given), model(*given), rtol=1e-5, atol=1e-6)

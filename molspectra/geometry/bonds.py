@@ -29,11 +29,13 @@ def bond_graph(bond_index: Int[Tensor, "2 bonds"], num_atoms: int) -> Int[Tensor
                 [0, 1, 1, 2]])
     """
     check_bonds(bond_index, num_atoms)
-    return _bond_graph(bond_index, num_atoms)
+    # As the size of a tensor: torch.jit.trace would write a number down as that of the example.
+    return _bond_graph(bond_index, bond_index.new_empty(num_atoms))
 
 
 @torch.library.custom_op("molspectra::bond_graph", mutates_args=())
-def _bond_graph(bond_index: Tensor, num_atoms: int) -> Tensor:
+def _bond_graph(bond_index: Tensor, atoms: Tensor) -> Tensor:
+    num_atoms = atoms.shape[0]
     source, target = torch.cat([bond_index, bond_index.flip(0)], dim=1)
     # One integer per edge, so that sorting and removing duplicates is one operation.
     key = (target * num_atoms + source).unique()
@@ -41,7 +43,7 @@ def _bond_graph(bond_index: Tensor, num_atoms: int) -> Tensor:
 
 
 @_bond_graph.register_fake
-def _(bond_index: Tensor, num_atoms: int) -> Tensor:
+def _(bond_index: Tensor, atoms: Tensor) -> Tensor:
     # The number of edges depends on the values: symbolic to the compiler.
     edges = torch.library.get_ctx().new_dynamic_size()
     return bond_index.new_empty(2, edges)

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.utils import _pytree
 
 from molspectra._repr import fields_repr
 
@@ -63,3 +64,8 @@ class SpectrumFeatures(NamedTuple):
         if molecule is None:
             return Memory(tokens, padding)
         return Memory(tokens.index_select(0, molecule), padding.index_select(0, molecule))
+
+
+# torch.export saves a program that returns named tuples under the names given here.
+for _class in (Memory, SpectrumFeatures):
+    _pytree._register_namedtuple(_class, serialized_type_name=f"molspectra.{_class.__name__}")

@@ -37,7 +37,7 @@ def explicit_triplets(edge_index):
 def test_pairs_of_edges(sizes):
     _, pos, batch = random_molecules(sizes)
     edge_index = radius_graph(pos, batch, 2.5)
-    pairs = edge_pairs(edge_index, len(pos))
+    pairs = edge_pairs(edge_index, pos)
     assert sorted(pairs.t().tolist()) == sorted(explicit_triplets(edge_index).t().tolist())
 
 

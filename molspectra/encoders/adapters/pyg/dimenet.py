@@ -53,7 +53,7 @@ class DimeNetFeatures(nn.Module):
             edge_index = radius_graph(molecules.pos, molecules.batch, self.cutoff)
             distance, direction = edge_geometry(molecules.pos, edge_index)
             distance = distance.clamp(min=_CLOSEST)
-            inner, outer = edge_pairs(edge_index, num_atoms)
+            inner, outer = edge_pairs(edge_index, molecules.z)
             cosine = (direction.index_select(0, inner) * direction.index_select(0, outer)).sum(dim=1)
             rbf = self.rbf(distance)
             sbf = self.spherical_basis(distance, cosine, inner)
