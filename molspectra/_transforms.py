@@ -3,8 +3,8 @@
 Parts of PyTorch that are not public are confined to this file.
 """
 
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import TypeVar
 
 import torch
@@ -30,6 +30,31 @@ def is_transformed(*gradients: Tensor | None) -> bool:
     if peek_interpreter_stack() is not None or forward_ad._current_level >= 0:
         return True
     return any(gradient is not None and is_legacy_batchedtensor(gradient) for gradient in gradients)
+
+
+def is_functional() -> bool:
+    """Return True inside `torch.func` transforms and `vmap`, which forbid ordinary autograd and some writes."""
+    return not torch.compiler.is_compiling() and peek_interpreter_stack() is not None
+
+
+@contextmanager
+def updating_statistics(owner: str) -> Iterator[None]:
+    """Explain why running statistics cannot be written inside a transform that has not been given them.
+
+    Raises:
+        RuntimeError: they cannot.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not is_functional():
+            raise
+        raise RuntimeError(
+            f"{owner} updates running statistics in training mode, which torch.func allows only for buffers that the "
+            "function takes as an argument: torch.func.functional_call(module, (weights, buffers), ...), with one copy "
+            "of the buffers per member under vmap, and return the buffers (has_aux=True). Or keep the statistics as "
+            "they are, with this part in evaluation mode (part.eval())."
+        ) from error
 
 
 def nested_forward_mode() -> AbstractContextManager[None]:

@@ -3,6 +3,7 @@
 Encoders are tested by `EncoderSuite`; here once more in training with lone atoms, of which the suite asks less.
 """
 
+import contextlib
 import copy
 
 import pytest
@@ -324,6 +325,31 @@ def test_a_method_with_its_parts_compiled_in_place(name):
             sum(each["loss"] for each in losses).backward()
             parameters = [*encoder.parameters(), *method.parameters()]
             results.append([*(loss for each in losses for loss in each.values()), *(p.grad for p in parameters)])
+    for actual, expected in zip(*reversed(results), strict=True):
+        torch.testing.assert_close(actual, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
+@pytest.mark.parametrize("name", METHODS)
+def test_a_method_compiled_as_a_whole(name):
+    """Graphs end before noise and masks, which stay in eager mode, and sizes become symbolic in the second batch."""
+    molecules = ms.data.MiniSpectra()
+    batches = [
+        Batch.from_data_list(list(molecules[start:stop])) for start, stop in ((0, 5), (8, 11), (20, 27), (30, 34))
+    ]
+    eager = ms.methods.TrainingModule(ms.encoders.PaiNN(F, num_layers=1, num_rbf=4), METHODS[name]())
+    compiled = copy.deepcopy(eager)
+    torch.compiler.reset()
+    step, results = torch.compile(compiled, backend=GRAPHS_ONLY), []
+    # The last batch needs nothing new. One without a generator draws other numbers, which no graph keeps.
+    for model, call in ((eager, eager), (compiled, step)):
+        generator = torch.Generator().manual_seed(0)
+        losses = [call(batch, generator) for batch in batches[:3]]
+        with torch.compiler.set_stance("fail_on_recompile") if call is step else contextlib.nullcontext():
+            losses.append(call(batches[3], generator))
+        sum(each["loss"] for each in losses).backward()
+        assert call(batches[0])["loss"] != call(batches[0])["loss"]
+        results.append([*(loss for each in losses for loss in each.values()), *(p.grad for p in model.parameters())])
     for actual, expected in zip(*reversed(results), strict=True):
         torch.testing.assert_close(actual, expected, rtol=1e-5, atol=1e-6)
 

@@ -243,3 +243,101 @@ def test_values_are_checked_where_they_exist():
     assert make_fx(lambda x: x * has_values(x))(pos)(pos).abs().sum() == 0
     assert has_values(pos)
     assert has_values(torch.nn.Parameter(pos))
+
+
+F = 16
+METHODS = {
+    "Coord": lambda: ms.methods.Coord(F),
+    "MolSpectra": lambda: ms.methods.MolSpectra(
+        ms.methods.Coord(F), ms.spectra.SpecFormer({"uv_vis": 601}, 100, 50, F, 1, 4, out_channels=F)
+    ),
+    "NoisyNodes": lambda: ms.methods.NoisyNodes(ms.methods.Coord(F), ms.heads.ScalarHead(F), label="gap"),
+    "EMPP": lambda: ms.methods.EMPP(F),
+    "EMGP of vectors": lambda: ms.methods.EMGP(F, prediction="vector"),
+    "Regression": lambda: ms.methods.Regression(ms.heads.ScalarHead(F), label="gap"),
+    "SpectrumPrediction": lambda: ms.methods.SpectrumPrediction(ms.heads.SpectrumHead(F, {"uv_vis": 601})),
+}
+
+
+def functional(name):
+    """A method in training mode as a function of its weights and buffers, which it returns."""
+    torch.manual_seed(0)
+    model = ms.methods.TrainingModule(ms.encoders.PaiNN(F, num_layers=1, num_rbf=8), METHODS[name]()).double().train()
+    batch = Batch.from_data_list(list(ms.data.MiniSpectra()[:4]))
+    for field, value in batch.to_dict().items():
+        batch[field] = value.double() if torch.is_tensor(value) and value.is_floating_point() else value
+    weights = {name: weight.detach().clone() for name, weight in model.named_parameters()}
+
+    def loss(weights, buffers):
+        # All that is written to is an argument and a result.
+        given = batch, torch.Generator().manual_seed(0)
+        return functional_call(model, (weights, buffers), given)["loss"], buffers
+
+    def buffers():
+        return {name: buffer.clone() for name, buffer in model.named_buffers()}
+
+    return model, loss, weights, buffers
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_methods_in_training_mode_as_functions(name):
+    model, loss, weights, buffers = functional(name)
+    gradients, updated = grad(loss, has_aux=True)(weights, buffers())
+    # Each member of an ensemble has buffers of its own.
+    members = [{name: torch.stack([part, part]) for name, part in of.items()} for of in (weights, buffers())]
+    together = vmap(grad(loss, has_aux=True), randomness="same")(*members)
+    value, expected = loss(dict(model.named_parameters()), buffers())
+    value.backward()
+    for name, weight in model.named_parameters():
+        if weight.grad is not None:
+            close(gradients[name], weight.grad)
+            for member in together[0][name]:
+                close(member, weight.grad)
+    for name, buffer in expected.items():
+        close(updated[name], buffer)
+        for member in together[1][name]:
+            close(member, buffer)
+
+
+@pytest.mark.parametrize(("name", "owner"), [("Coord", "TargetNormalizer"), ("MolSpectra", "TargetNormalizer")])
+def test_statistics_that_a_transform_cannot_write_are_explained(name, owner):
+    model, loss, weights, buffers = functional(name)
+    captured = buffers()
+    with pytest.raises(RuntimeError, match=f"{owner} updates running statistics.*Or keep the statistics"):
+        grad(lambda weights: loss(weights, captured)[0])(weights)
+    for part in model.modules():
+        if isinstance(part, ms.objectives.TargetNormalizer | torch.nn.modules.batchnorm._BatchNorm):
+            part.eval()
+    gradients = grad(lambda weights: loss(weights, captured)[0])(weights)
+    loss(dict(model.named_parameters()), captured)[0].backward()
+    for name, weight in model.named_parameters():
+        if weight.grad is not None:
+            close(gradients[name], weight.grad)
+
+
+def test_statistics_of_spectra_are_explained():
+    specformer = ms.spectra.SpecFormer(LENGTHS, 10, 5, 8, num_layers=1, num_heads=2, out_channels=4)
+    weights = {name: weight.detach() for name, weight in specformer.named_parameters()}
+    spectra = {kind: torch.rand(3, length) for kind, length in LENGTHS.items()}
+    with pytest.raises(RuntimeError, match="batch normalization of spectra updates.*functional_call"):
+        grad(lambda weights: functional_call(specformer, weights, (spectra,)).embedding.sum())(weights)
+
+
+def test_forces_are_refused_inside_transforms(batch):
+    encoder, head = ms.encoders.PaiNN(F, num_layers=1), ms.heads.ScalarHead(F)
+    batch.forces = torch.zeros_like(batch.pos)
+    weights = {name: weight.detach() for name, weight in encoder.named_parameters()}
+    for method in (
+        ms.methods.Coord(F, prediction="gradient"),
+        ms.methods.EMGP(F),
+        ms.methods.Regression(head, label="gap", forces="forces"),
+    ):
+        model = ms.methods.TrainingModule(encoder, method)
+        with pytest.raises(ValueError, match="Forces are a gradient by torch.autograd.*torch.func.grad yourself"):
+            grad(lambda weights, model=model: functional_call(model, weights, (batch,))["loss"])(
+                {f"encoder.{name}": weight for name, weight in weights.items()}
+            )
+    # The remedy.
+    energy = lambda pos: head(encoder(batch.z, pos, batch.batch), batch).sum()  # noqa: E731
+    forces = ms.methods.Regression(head, label="gap", forces="forces").eval().predict(encoder, batch).forces
+    torch.testing.assert_close(-grad(energy)(batch.pos), forces)

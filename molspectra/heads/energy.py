@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from molspectra._config import Configurable
+from molspectra._transforms import is_functional
 from molspectra.features import AtomFeatures
 from molspectra.heads.pooling import MoleculePooling, check_data
 
@@ -86,8 +87,9 @@ def differentiable(data: Data) -> Data:
     """Return a shallow copy of molecules whose positions require a gradient.
 
     Raises:
-        ValueError: Gradients are impossible, in `torch.inference_mode()`.
+        ValueError: Gradients are impossible, in `torch.inference_mode()` and in transforms of `torch.func`.
     """
+    _refuse_transforms()
     if torch.is_inference_mode_enabled():
         raise ValueError(
             "Forces are a gradient of the energy, which torch.inference_mode() does not allow. Evaluate under "
@@ -105,9 +107,10 @@ def forces_of(
     """Compute -∂ΣE/∂x, (N, 3).
 
     Raises:
-        ValueError: The energies were not computed from these positions.
+        ValueError: The energies were not computed from these positions, or `torch.func` transforms the computation.
         RuntimeError: They were, with `torch.compile`, and training differentiates the gradient.
     """
+    _refuse_transforms()
     gradient = None
     if pos.requires_grad and energy.requires_grad:
         try:
@@ -128,3 +131,17 @@ def forces_of(
             "enabled, and neither detach positions in the encoder nor wrap it in torch.no_grad()."
         )
     return -gradient
+
+
+def _refuse_transforms() -> None:
+    """Refuse transforms of `torch.func`.
+
+    Raises:
+        ValueError: one is active.
+    """
+    if is_functional():
+        raise ValueError(
+            "Forces are a gradient by torch.autograd, which transforms of torch.func (grad, jacrev, vmap, ...) do not "
+            "allow inside of them. Differentiate the energy by torch.func.grad yourself, predict vectors instead of a "
+            'gradient (prediction="vector", force_head=), or take torch.autograd for the weights as well.'
+        )

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from molspectra._config import Configurable
+from molspectra._transforms import updating_statistics
 from molspectra.distributed import sum_over_processes
 
 
@@ -82,6 +83,7 @@ class TargetNormalizer(Configurable, nn.Module):
         total = self.count + added
         shift = mean - self.mean
         share = added / total.clamp(min=1)
-        self.squared_deviations += deviations + shift.square() * self.count * share
-        self.mean += shift * share
-        self.count += added
+        with updating_statistics("TargetNormalizer"):
+            self.squared_deviations += deviations + shift.square() * self.count * share
+            self.mean += shift * share
+            self.count += added

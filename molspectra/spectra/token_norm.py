@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from molspectra._transforms import updating_statistics
 from molspectra._validation import values_are_free
 from molspectra.distributed import merge_moments, world_size
 from molspectra.layers.layer_norm import LayerNorm
@@ -80,16 +81,17 @@ class TokenBatchNorm(_BatchNorm):
         """Update the running statistics, with the unbiased variance as PyTorch does."""
         assert self.num_batches_tracked is not None
         any_valid = count > 0  # a batch without a valid token changes nothing
-        self.num_batches_tracked.add_(any_valid)
-        factor = any_valid.to(mean.dtype)
-        if self.momentum is None:
-            factor = factor / self.num_batches_tracked.clamp(min=1).to(mean.dtype)
-        else:
-            factor = factor * self.momentum
-        unbiased = variance * (count / (count - 1).clamp(min=1))
-        for running, value in ((self.running_mean, mean), (self.running_var, unbiased)):
-            assert running is not None
-            running.add_(factor * (value - running))
+        with updating_statistics("The batch normalization of spectra"):
+            self.num_batches_tracked.add_(any_valid)
+            factor = any_valid.to(mean.dtype)
+            if self.momentum is None:
+                factor = factor / self.num_batches_tracked.clamp(min=1).to(mean.dtype)
+            else:
+                factor = factor * self.momentum
+            unbiased = variance * (count / (count - 1).clamp(min=1))
+            for running, value in ((self.running_mean, mean), (self.running_var, unbiased)):
+                assert running is not None
+                running.add_(factor * (value - running))
 
 
 class TokenLayerNorm(LayerNorm):
