@@ -21,14 +21,15 @@ def check_sizes(**sizes: int) -> None:
 
 
 def check_choice(name: str, value: object, choices: Sequence[str | None]) -> None:
-    """Check that an argument is one of its choices, at least two.
+    """Check that an argument is one of its choices.
 
     Raises:
         ValueError: it is none of them.
     """
     if value not in choices:
         *others, last = (f'"{choice}"' if isinstance(choice, str) else str(choice) for choice in choices)
-        raise ValueError(f"{name} must be {', '.join(others)} or {last}; got {value!r}.")
+        listed = f"{', '.join(others)} or {last}" if others else last
+        raise ValueError(f"{name} must be {listed}; got {value!r}.")
 
 
 def check_std(name: str, value: float, unit: str) -> None:

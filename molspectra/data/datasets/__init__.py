@@ -5,6 +5,7 @@ from molspectra.data.datasets.geom import GEOM
 from molspectra.data.datasets.massbank import MassBank
 from molspectra.data.datasets.massspecgym import MassSpecGym
 from molspectra.data.datasets.md17 import MD17
+from molspectra.data.datasets.measured import MeasuredSpectra
 from molspectra.data.datasets.minispectra import MiniSpectra
 from molspectra.data.datasets.multimodal import MultimodalSpectra
 from molspectra.data.datasets.nmrshiftdb import NMRShiftDB
@@ -25,6 +26,7 @@ __all__ = [
     "CascadeNMR",
     "MassBank",
     "MassSpecGym",
+    "MeasuredSpectra",
     "MiniSpectra",
     "MultimodalSpectra",
     "NMRShiftDB",

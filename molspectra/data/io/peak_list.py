@@ -80,7 +80,21 @@ def read_peak_list(
     check_choice("conserve", conserve, ("height", "area"))
     check_choice("outside", outside, ("raise", "cut"))
     _check_shape(shape, fwhm, conserve, axis)
-    spectrum, header = _read(Path(path), TableFormat(x_column, y_column, delimiter, decimal), axis, x_unit is None)
+    form = TableFormat(x_column, y_column, delimiter, decimal)
+    positions, intensities = checked_peaks(Path(path), axis, form, x_unit, outside)
+    row = _spectrum(positions, intensities, axis, shape, fwhm, conserve)
+    return row.to(torch.float32).unsqueeze(0)
+
+
+def checked_peaks(
+    path: Path, axis: SpectrumAxis, form: TableFormat, x_unit: str | None, outside: str
+) -> tuple[Tensor, Tensor]:
+    """Read the positions of peaks in the unit of an axis, and their intensities, each (K,) float64.
+
+    Raises:
+        ValueError: as :func:`read_peak_list` says.
+    """
+    spectrum, header = _read(path, form, axis, x_unit is None)
     spectrum.check_finite()
     if x_unit is None and not header:
         _refuse_swapped(spectrum)
@@ -92,8 +106,7 @@ def read_peak_list(
     intensities = torch.tensor(spectrum.values, dtype=torch.float64)
     beyond = (positions < axis.start - axis.step / 2) | (positions > axis.stop + axis.step / 2)
     spectrum.check_peaks_on_axis(beyond, x_unit, axis, raises=outside == "raise")
-    row = _spectrum(positions, intensities, axis, shape, fwhm, conserve)
-    return row.to(torch.float32).unsqueeze(0)
+    return positions, intensities
 
 
 def _check_shape(shape: str, fwhm: float | None, conserve: str, axis: SpectrumAxis) -> None:
