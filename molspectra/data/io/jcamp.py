@@ -1,5 +1,6 @@
 """Spectra from JCAMP-DX files."""
 
+import re
 from pathlib import Path
 
 from jaxtyping import Float32
@@ -7,13 +8,17 @@ from torch import Tensor
 
 from molspectra._validation import check_choice
 from molspectra.data.io.declared_units import Declared
-from molspectra.data.io.jcamp_file import read_jcamp_file
+from molspectra.data.io.jcamp_file import JCAMPFile, read_jcamp_file
 from molspectra.data.io.jcamp_lines import read_equidistant
 from molspectra.data.io.jcamp_pairs import check_number_of_points, read_pairs
 from molspectra.data.io.jcamp_shifts import chemical_shifts
+from molspectra.data.io.measured_spectrum import is_raman
 from molspectra.data.io.spectrum_units import position_unit, value_kind
 from molspectra.spectra.axis import SpectrumAxis, check_axis
 from molspectra.spectra.resampling import OUTSIDE
+
+# Parts of the names of axes → nucleus.
+_NUCLEI = {**dict.fromkeys(("h", "1h", "proton"), "h"), **dict.fromkeys(("c", "13c", "carbon"), "c")}
 
 
 def read_jcamp(
@@ -58,7 +63,8 @@ def read_jcamp(
         FileNotFoundError: there is no such file.
         TypeError: `axis` is no SpectrumAxis.
         ValueError: it is damaged or truncated, holds no curve or several, has unknown units or ones that contradict the
-            values, or does not overlap with the axis. The message names the file, the line and the remedy.
+            values, is of another kind than the axis, or does not overlap with it. The message names the file, the line
+            and the remedy.
 
     Example:
         >>> file = tmp_path / "squeezed.jdx"
@@ -90,9 +96,33 @@ def read_jcamp(
         raise ValueError(f"{path} must hold its curve as (X++(Y..Y)) or (XY..XY); got {file.form!r}. Export it anew.")
     check_number_of_points(file, len(spectrum.positions))
     spectrum.check()
+    if x_unit is None:
+        _check_kind(file, axis)
     declared = Declared(spectrum, axis, "file")
     x_unit = declared.x_unit(x_unit, "" if x_unit else file.unit("XUNITS", position_unit))
     if x_unit == "Hz" and axis.unit == "ppm":
         spectrum.positions, x_unit = chemical_shifts(file, spectrum.positions), "ppm"
     y_unit = declared.y_unit(y_unit, "" if y_unit else file.unit("YUNITS", value_kind), min_transmittance)
     return spectrum.on_axis(axis, x_unit, y_unit, min_transmittance, outside, conserve_area)
+
+
+def _check_kind(file: JCAMPFile, axis: SpectrumAxis) -> None:
+    """Refuse Raman shifts as infrared wavenumbers, and shifts of another nucleus, whose units are the same.
+
+    Raises:
+        ValueError: the file says that it is of another kind than the axis.
+    """
+    kind, name = file.labels.get("DATATYPE", "").lower(), axis.name.lower()
+    wrong = ("raman" in kind and name in ("ir", "infrared")) or ("infrared" in kind and is_raman(axis))
+    if wrong:
+        raise ValueError(
+            f"{file.path} must be of the kind of the axis {axis.name!r}; its DATA TYPE is {kind.upper()!r}. Pass "
+            "another axis, such as molspectra.data.IR or molspectra.data.RAMAN, or x_unit to take it as it is."
+        )
+    nucleus = re.sub(r"[^a-z]", "", file.labels.get(".OBSERVENUCLEUS", "").lower())
+    named = {_NUCLEI[part] for part in re.split(r"[\W_]+", name) if part in _NUCLEI}
+    if axis.unit == "ppm" and nucleus and named and nucleus not in named:
+        raise ValueError(
+            f"{file.path} must hold shifts of the nucleus of the axis {axis.name!r}; its .OBSERVE NUCLEUS is "
+            f"{file.labels['.OBSERVENUCLEUS']!r}. Pass another axis, or x_unit."
+        )

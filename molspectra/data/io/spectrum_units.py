@@ -9,8 +9,8 @@ Y_UNITS = ("absorbance", "transmittance", "percent_transmittance", "intensity")
 # Unit → the ways to write it, in small letters. No letter may stand before or after.
 _UNITS = {
     "cm^-1": r"1 ?/ ?cm(?![\d^*])|cm ?(?:\^|\*\*|_)? ?[{(]?-?1[)}]?(?!\d)|kaysers?|wavenumbers? ?/ ?cm(?!\d)",
-    "nm": r"nm|nanomet(?:er|re)s?",
-    "um": r"um|microns?|micromet(?:er|re)s?",
+    "nm": r"(?<!1/)(?<!1 / )nm(?! ?\^? ?[{(]?-1)|nanomet(?:er|re)s?",
+    "um": r"(?<!1/)(?<!1 / )um(?! ?\^? ?[{(]?-1)|microns?|micromet(?:er|re)s?",
     "eV": r"ev|electron ?volts?",
     "ppm": r"ppm|parts per million",
     "m/z": r"m ?/ ?z|mz|mass.to.charge(?: ratio)?|thomsons?|da|daltons?|amu",
@@ -21,6 +21,8 @@ _UNITS = {
     "THz": r"thz",
     "meV": r"mev",
     "keV": r"kev",
+    "nm^-1": r"1 ?/ ?nm|nm ?\^? ?[{(]?-1[)}]?",
+    "um^-1": r"1 ?/ ?um|um ?\^? ?[{(]?-1[)}]?",
     "m^-1": r"1 ?/ ?m|m ?(?:\^|\*\*)? ?[{(]?-1[)}]?",
     "mm": r"mm|millimet(?:er|re)s?",
     "angstrom": r"angstr[oö]ms?|å",
@@ -52,13 +54,19 @@ _OTHERS = (
     r"distance|field|volume|dose|d[ -]?spacing|scattering vector)(?![a-z])"
 )
 
+_FACTOR = r"(?<![a-z])[x×*·] ?10|10 ?(?:\^|\*\*) ?[+-]?\d"
+
 _UNCONVERTED = (
+    r"emissivity|photoacoustic|interferogram|"
     r"(?<![a-z])f ?\(r|single ?beam|ellipticity|dichroism|mdeg|(?<![a-z])mod(?![a-z])|"
     r"reflect|kubelka|remission|% ?r(?![a-z])|(?<![a-z])r ?[(\[]? ?%|1 ?/ ?r(?![a-z])|absorptance"
     r"|(?<![a-z])(?:log|ln|lg|logarithm)(?![a-z])|log10|(?<![a-z])db(?![a-z])|derivative|(?<![a-z])m(?:au|abs|a\.u\.)(?![a-z])"
 )
 _LOG_OF_INVERSE = r"(?:log|lg)(?:10)? ?[(\[]? ?1 ?/ ?t(?![a-z])|- ?(?:log|lg)(?:10)? ?[(\[]? ?t(?![a-z])"
-_TRANSMITTANCE = r"transmi|durchl[aä]ss|% ?tr?(?:ans)?(?![a-z])|(?<![a-z])t ?[(\[/]? ?%|percent t(?:rans)?(?![a-z])"
+_TRANSMITTANCE = (
+    r"transmi|durchl[aä]ss|% ?tr?(?:ans)?(?![a-z])|(?<![a-z])t ?[(\[/]? ?%|percent t(?:rans)?(?![a-z])"
+    r"|(?<![a-z])t ?(?:percent|pct)(?![a-z])"
+)
 _COEFFICIENT = r"absorptivit|coefficient|molar|mol|epsilon|ε|cross.section"
 _ABSORBANCE = r"absorb(?:ance|anz)|absorption|extin[kc]tion|optical density|(?<![a-z])abs(?![a-z])"
 _INTENSITY = (
@@ -80,7 +88,7 @@ def position_unit(text: str) -> str | None:
         quantity without its unit, "row number", or None for a text that says nothing about units.
 
     Raises:
-        ValueError: the text has two units.
+        ValueError: the text has two units, or a power of ten before one.
 
     Example:
         >>> [position_unit(text) for text in ("Wavenumber / cm⁻¹", "λ [nm]", "µm", "Wavelength", "Time (min)", "x")]
@@ -88,6 +96,8 @@ def position_unit(text: str) -> str | None:
     """
     plain = _plain(text)
     found = [unit for unit, pattern in _UNITS.items() if re.search(pattern, _without_values(plain))]
+    if found and re.search(_FACTOR, plain):
+        raise ValueError(f"{text!r} has a factor, by which positions may or may not have been multiplied.")
     if len(found) > 1:
         raise ValueError(f"{text!r} names more than one unit of positions: {found}.")
     if found:
@@ -142,7 +152,7 @@ def value_kind(text: str) -> str | None:
     if re.search(_COEFFICIENT, plain):
         return "intensity"  # proportional to absorbance
     if re.search(_ABSORBANCE, plain):
-        return "unconverted" if percent else "absorbance"
+        return "unconverted" if percent or re.search(_FACTOR, plain) else "absorbance"
     if re.search(_INTENSITY, plain):
         return "intensity"
     if percent:

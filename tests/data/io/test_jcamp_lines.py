@@ -174,3 +174,28 @@ def test_mass_peaks_are_no_curve(write):
     text = jcamp(["15,10 27,20 29,99", "31,40 43,1"], 5, XYDATA="(XY..XY)", XUNITS="M/Z", YUNITS="RELATIVE ABUNDANCE")
     with pytest.raises(ValueError, match="as peaks are. Read them with molspectra.data.read_peak_list"):
         read_jcamp(write(text), SpectrumAxis("ms", 0, 60, 1, "m/z"))
+
+
+@pytest.mark.parametrize(
+    ("labels", "on", "match"),
+    [
+        ({"DATA TYPE": "RAMAN SPECTRUM"}, axis(), "of the kind of the axis 'ir'; its DATA TYPE is 'RAMAN SPECTRUM'"),
+        ({"DATA TYPE": "INFRARED SPECTRUM"}, SpectrumAxis("raman", 575, 588, 0.5, "cm^-1"), "DATA TYPE is 'INFRARED"),
+        ({"XUNITS": "NANOMETERS"}, SpectrumAxis("raman", 575, 588, 0.5, "cm^-1"), "Raman shifts are differences"),
+        (
+            {".OBSERVE NUCLEUS": "^13C", "XUNITS": "PPM"},
+            SpectrumAxis("nmr_h", 575, 588, 0.5, "ppm"),
+            "the nucleus of the axis 'nmr_h'; its .OBSERVE NUCLEUS is '\\^13C'",
+        ),
+        ({"TITLE": "a\n##YFACTOR=0.25"}, axis(), "line 10: expected ##YFACTOR= once; got '0.5' after '0.25'"),
+    ],
+)
+def test_files_of_another_kind_are_refused(write, labels, on, match):
+    with pytest.raises(ValueError, match=match):
+        read_jcamp(write(jcamp(lines(), **labels)), on)
+
+
+def test_the_nucleus_of_the_axis(write):
+    text = jcamp(lines(), **{".OBSERVE NUCLEUS": "^13C", "XUNITS": "PPM", "DATA TYPE": "NMR SPECTRUM"})
+    for name in ("c_nmr", "nmr", "hsqc"):
+        assert read_jcamp(write(text), SpectrumAxis(name, 575, 588, 0.5, "ppm")).isfinite().all()

@@ -383,7 +383,7 @@ def test_published_forms_agree_where_they_overlap(published):
 def test_published_spectra_equal_another_reader(published, name, unit, arguments, capsys):
     spectrum = other_reader.readfile(str(published / name))
     x, y = np.asarray(spectrum["x"], dtype=float), np.asarray(spectrum["y"], dtype=float)
-    axis = SpectrumAxis("ir", x.min() - 0.1, x.max() + 0.1, (x.max() - x.min() + 0.2) / 997, unit)
+    axis = SpectrumAxis("measured", x.min() - 0.1, x.max() + 0.1, (x.max() - x.min() + 0.2) / 997, unit)
     read = read_jcamp(published / name, axis, **arguments)
     np.testing.assert_allclose(read[0].numpy(), interpolated(x, y, axis), rtol=1e-4, atol=1e-5 * np.abs(y).max())
 
