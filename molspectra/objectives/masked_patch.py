@@ -74,7 +74,8 @@ class MaskedPatchLoss(Objective):
             return masked.unsqueeze(-1).expand_as(target)
         if self.patchers is not None and kind in self.patchers:
             patcher = self.patchers[kind]
-            if target.shape[1] != patcher.num_patches:  # of spectra on another range
+            # Spectra that were read on another range have another length, whose number of patches may be the same.
+            if masked.dim() == 2 and patcher.count(masked.shape[1]) == target.shape[1]:
                 patcher = patcher.resized(masked.shape[1])
             return patcher.expand(masked)
         return windows(kind, masked, target)
