@@ -1,7 +1,7 @@
 """Chemical shifts of carbon atoms: a property of each atom, with labels for some.
 
 A PaiNN reads the DFT geometry of a molecule, and an `AtomHead` gives each carbon atom a shift in ppm. Molecules come
-from the training data of CASCADE (Guan et al., Chem. Sci. 12, 12012 (2021), MIT licence) in one .npz of flat arrays:
+from the training data of CASCADE (Guan et al., Chem. Sci. 2021, doi:10.1039/D1SC03343C) in one .npz of flat arrays:
 `z`, `pos` (Å), `shift_dft`, `shift_measured` (ppm, NaN where absent), `atom_offset` and `smiles`.
 
     python examples/17_atom_level_nmr.py cascade_nmr.npz --seeds 3
