@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch_geometric.data import Data
 
 import molspectra as ms
 from molspectra.pretrained.construction_dtype import construction_dtype
@@ -134,6 +135,9 @@ CALLS = {
         ms.retrieval.Index(torch.randn(200, 16, generator=generator(), dtype=torch.float32)).search(
             torch.randn(20, 16, generator=torch.Generator().manual_seed(4), dtype=torch.float32), k=5
         )[:2]
+    ),
+    "labels": lambda: ms.data.Collate()(
+        [Data(z=torch.tensor([1]), gap=gap) for gap in (8.1234, 1)] + [Data(z=torch.tensor([2]))]
     ),
     "evaluated": lambda: evaluated(torch.arange(12.0, dtype=torch.float32).remainder(5).reshape(6, 2)),
     "accuracy": lambda: ms.retrieval.topk_accuracy(*torch.ones(2, 3, 4, dtype=torch.float32), ks=(1,)),

@@ -56,7 +56,9 @@ def test_a_known_record(everything):
     """The first spectrum of amiloride, as MassBank shows it."""
     row = everything.archive.arrays["accession"].tolist().index("MSBNK-HBM4EU-HB000101")
     data = everything[row]
-    torch.testing.assert_close(data.msms[0], torch.tensor([[171.0061, 12999.1], [230.0551, 2297919.8]]))
+    torch.testing.assert_close(
+        data.msms[0], torch.tensor([[171.0061, 12999.1], [230.0551, 2297919.8]], dtype=torch.float32)
+    )
     assert (data.name, data.formula) == ("Amiloride", "C6H8ClN7O")
     assert (data.adduct, data.instrument) == ("[M+H]+", "LC-ESI-ITFT")
     assert float(data.normalized_collision_energy) == 10

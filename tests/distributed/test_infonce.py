@@ -38,6 +38,7 @@ def contrast(rank, case, some_invalid):
 @pytest.mark.parametrize("world_size", SIZES)
 @pytest.mark.parametrize("some_invalid", [False, True], ids=["", "some invalid"])
 @pytest.mark.parametrize("case", CASES)
+@pytest.mark.usefixtures("float32_weights")
 def test_equals_the_large_batch(processes, world_size, case, some_invalid):
     z, valid = rows(some_invalid)
     z.requires_grad_()

@@ -31,7 +31,7 @@ def batch() -> Batch:
     rows = []
     for shift in (0.0, 1.0, 2.0):
         ir, uv_vis = lines(ms.data.IR, 1000 + 300 * shift, 3000), lines(ms.data.UV_VIS, 4 + shift, 9)
-        raman = lines(ms.data.RAMAN, 1500, 2500 + 300 * shift) if shift < 2 else torch.full((3501,), torch.nan)
+        raman = ir * torch.nan if shift == 2 else lines(ms.data.RAMAN, 1500, 2500 + 300 * shift)
         rows.append(Data(uv_vis=uv_vis[None], ir=ir[None], raman=raman[None], num_nodes=1))
     return Batch.from_data_list(rows)
 

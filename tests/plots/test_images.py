@@ -7,6 +7,8 @@ from matplotlib.image import imread
 
 from tests.plots.figures import BASELINE, FIGURES, picture
 
+pytestmark = pytest.mark.usefixtures("float32_weights")
+
 VERSION = tuple(int(part) for part in mpl.__version__.split(".")[:2])
 TOLERANCE = 8.0  # root mean square difference of 0..255, with 64 colors in the stored images
 BLUR = 5  # pixels: versions of matplotlib place lines and panels up to a pixel apart

@@ -19,6 +19,8 @@ from molspectra.plots.skeleton import view_of
 from molspectra.plots.style import COLORS
 from tests.plots.figures import AXES, FIGURES, MASS, NMR, Wave, batch, propanol, rows, specformer
 
+pytestmark = pytest.mark.usefixtures("float32_weights")
+
 
 @pytest.fixture(scope="module")
 def molecules():
@@ -148,7 +150,7 @@ class TestReconstruction:
             ms.plots.reconstruction(method, batch(), 3)
         with pytest.raises(TypeError, match="method must be MaskedReconstruction or MolSpectra.*got a Coord"):
             ms.plots.reconstruction(ms.methods.Coord(8), batch())
-        empty = {"ir": torch.full((1, 3501), torch.nan)}
+        empty = {"ir": torch.full((1, 3501), torch.nan, dtype=torch.float32)}
         with pytest.raises(ValueError, match="Molecule 0 of the batch has none of the spectra"):
             ms.plots.reconstruction(method, empty)
 
@@ -188,7 +190,7 @@ class TestAttention:
 
     def test_axes_that_are_not_known(self):
         module = ms.spectra.SpecFormer({"ir": 3501}, 200, 100, 16, num_layers=1, num_heads=4)
-        spectra = {"ir": torch.rand(2, 3501)}
+        spectra = {"ir": torch.rand(2, 3501, dtype=torch.float32)}
         assert ms.plots.attention(module, spectra, head=0).texts[0].get_text() == "IR (token)"
         assert ms.plots.attention(module, spectra, head=0, axes=AXES).texts[0].get_text() == "IR (cm$^{-1}$)"
 

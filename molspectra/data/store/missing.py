@@ -28,8 +28,9 @@ def fill_missing(molecules: Sequence[Data], exclude_keys: Collection[str] = ()) 
         exclude_keys: Fields that the batch leaves out.
 
     Returns:
-        The molecules, where need be as shallow copies with NaN for a spectrum or a label, and with rows of NaN below a
-        list of peaks, (1, K, d + 1), that is shorter than another one.
+        The molecules, where need be as shallow copies with NaN for a spectrum or a label, with rows of NaN below a
+        list of peaks, (1, K, d + 1), that is shorter than another one, and with labels that are plain numbers as
+        float32, whatever the default dtype.
 
     Raises:
         TypeError: one of them is no `Data`.
@@ -51,10 +52,10 @@ def fill_missing(molecules: Sequence[Data], exclude_keys: Collection[str] = ()) 
     for name in names:
         present = [molecule[name] for molecule in molecules if name in molecule]
         _check_lengths(name, present)
-        padded = _padded(name, present)
-        if padded is not None:
-            present = padded
-            for molecule, value in zip((each for each in filled if name in each.data), padded, strict=True):
+        alike = _in_float32(present) or _padded(name, present)
+        if alike is not None:
+            present = alike
+            for molecule, value in zip((each for each in filled if name in each.data), alike, strict=True):
                 molecule.set(name, value)
         if len(present) == len(molecules):
             continue
@@ -85,6 +86,13 @@ class _Copied:
         self.data[name] = value
 
 
+def _in_float32(present: Sequence[Any]) -> list[Tensor] | None:
+    """Return plain numbers, which a batch would round to the default dtype, as a store holds them, or else None."""
+    if not all(type(value) in (int, float) for value in present) or float not in map(type, present):
+        return None
+    return [torch.tensor(value, dtype=torch.float32) for value in present]
+
+
 def _padded(name: str, present: Sequence[Any]) -> list[Tensor] | None:
     """Pad lists of peaks to the longest by rows of NaN, or return None if the values are no lists of unequal length."""
     if "index" in name or not all(isinstance(value, Tensor) and is_table(value) for value in present):
@@ -98,8 +106,6 @@ def _padded(name: str, present: Sequence[Any]) -> list[Tensor] | None:
 
 def _nan_like(name: str, present: Sequence[Any]) -> Any:
     """Return NaN in the form of the present values, or None if they are not one row of floating-point numbers."""
-    if all(isinstance(value, float) for value in present):
-        return float("nan")
     if not all(isinstance(value, Tensor) and value.is_floating_point() for value in present):
         return None
     first = present[0]

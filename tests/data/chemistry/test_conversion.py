@@ -90,7 +90,7 @@ def test_fragments_lie_side_by_side(chem, smiles):
     between = torch.cdist(data.pos, data.pos)[fragment[:, None] != fragment]
     assert between.min() > 2.99
     assert between.min() < 5.0
-    torch.testing.assert_close(data.pos.mean(dim=0), torch.zeros(3), rtol=0, atol=1e-5)
+    assert data.pos.mean(dim=0).abs().max() < 1e-5
 
 
 def test_linear_molecule_is_linear(chem):
@@ -297,7 +297,11 @@ def test_charges_that_are_given_count(chem, smiles, charge, radicals):
             ValueError,
             "non-ring atom 0 marked aromatic",
         ),
-        ({"formal_charge": torch.zeros(6)}, TypeError, "formal_charge must be an int64 tensor; got torch.float32"),
+        (
+            {"formal_charge": torch.zeros(6).half()},
+            TypeError,
+            "formal_charge must be an int64 tensor; got torch.float16",
+        ),
         ({"formal_charge": 0}, TypeError, "formal_charge must be an int64 tensor; got int"),
         ({"formal_charge": torch.zeros(5).long()}, ValueError, r"formal_charge must have shape \(6,\).*got \(5,\)"),
         ({"pos": torch.full((6, 3), torch.nan)}, ValueError, "pos must be finite"),

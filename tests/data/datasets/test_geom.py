@@ -82,7 +82,8 @@ def test_conformers(tmp_path, subset, conformers):
             validate(data)
             assert data.smiles == smiles
             assert data.z.tolist() == [int(row[0]) for row in conformer["xyz"]]
-            torch.testing.assert_close(data.pos, torch.tensor([row[1:] for row in conformer["xyz"]]))
+            expected_pos = torch.tensor([row[1:] for row in conformer["xyz"]], dtype=torch.float32)
+            torch.testing.assert_close(data.pos, expected_pos)
             # 1 Hartree = 27.2114 eV = 627.5095 kcal/mol.
             assert float(data.energy) == pytest.approx(conformer["totalenergy"] * 27.211386, rel=1e-8)
             assert float(data.relative_energy) == pytest.approx(conformer["relativeenergy"] / 23.060548, rel=1e-6)

@@ -122,7 +122,7 @@ def test_to_ase_and_back():
     from molspectra.data import from_ase, to_ase
 
     data = from_smiles("C[N+](C)(C)C")
-    data.energy, data.forces = torch.tensor([-3.5], dtype=torch.float64), torch.rand(len(data.z), 3)
+    data.energy, data.forces = torch.tensor([-3.5], dtype=torch.float64), torch.rand_like(data.pos)
     atoms = to_ase(data)
     back = from_ase(atoms)
     for name in ("z", "pos", "energy", "forces"):

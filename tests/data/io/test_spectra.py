@@ -73,8 +73,8 @@ def test_each_format(tmp_path, form, compressed):
         path = tmp_path / f"two.{form}.gz"
     (ethanol, water), skipped = read_all(path)
     assert skipped == ()
-    torch.testing.assert_close(ethanol.msms, torch.tensor([ETHANOL]))
-    torch.testing.assert_close(water.msms, torch.tensor([WATER]))
+    torch.testing.assert_close(ethanol.msms, torch.tensor([ETHANOL], dtype=torch.float32))
+    torch.testing.assert_close(water.msms, torch.tensor([WATER], dtype=torch.float32))
     assert set(ethanol.keys()) == set(water.keys()) == TEXTS | NUMBERS | {"msms", "collision_energy_text"}
     assert (ethanol.name, ethanol.identifier, ethanol.smiles, ethanol.formula) == ("ethanol", "X1", "CCO", "C2H6O")
     assert ethanol.inchikey == "LFQSCWFLJHTTHZ-UHFFFAOYSA-N"
@@ -115,8 +115,8 @@ def test_mzml(tmp_path):
         "run.mzML",
     )
     (ethanol, water), skipped = read_all(path)
-    torch.testing.assert_close(ethanol.msms, torch.tensor([ETHANOL]))
-    torch.testing.assert_close(water.msms, torch.tensor([WATER]))
+    torch.testing.assert_close(ethanol.msms, torch.tensor([ETHANOL], dtype=torch.float32))
+    torch.testing.assert_close(water.msms, torch.tensor([WATER], dtype=torch.float32))
     assert (ethanol.identifier, ethanol.ion_mode, water.ion_mode) == ("scan=1", "positive", "negative")
     assert (float(ethanol.precursor_mz), float(ethanol.collision_energy)) == (47.05, 25.0)
     assert bool(water.precursor_mz.isnan())

@@ -40,7 +40,7 @@ def test_extended_frames_have_energy_and_forces(ase_io, tmp_path):
     path.write_text(EXTENDED + PLAIN + EXTENDED.replace("F F F", "T T T"))
     helium, water, crystal = read_molecules(path)
     assert helium.molecule.energy.tolist() == [-1.5]
-    torch.testing.assert_close(helium.molecule.forces, torch.tensor([[0.1, 0.2, 0.3]]))
+    torch.testing.assert_close(helium.molecule.forces, torch.tensor([[0.1, 0.2, 0.3]], dtype=torch.float32))
     assert set(water.molecule.keys()) == {"z", "pos"}
     assert "atoms must not be periodic" in crystal.problem
 

@@ -21,7 +21,7 @@ def random_molecule(n, **fields):
     bonds = torch.stack([torch.arange(n - 1), torch.arange(1, n)])
     return Data(
         z=torch.randint(1, 10, (n,)),
-        pos=torch.randn(n, 3),
+        pos=torch.randn(n, 3, dtype=torch.float32),
         bond_index=bonds,
         bond_order=torch.ones(n - 1),
         ir=torch.rand(1, 50),
@@ -226,7 +226,7 @@ def test_a_store_without_index_or_with_another_is_refused(tmp_path):
     ("second", "error", "message"),
     [
         (Data(pos=torch.rand(2, 4)), ValueError, r"'pos' of molecule 1 is .*shape \(4,\).*\(3,\)"),
-        (Data(pos=torch.rand(2, 3).double()), TypeError, "float64.*float32"),
+        (Data(pos=torch.rand(2, 3).half()), TypeError, "float16.*float"),
         (Data(pos="far"), TypeError, "text"),
         (Data(pos=[1.0, 2.0]), TypeError, "'pos' is a list"),
         (Data(**{"a/b": torch.rand(2)}), ValueError, "'a/b'"),
