@@ -74,7 +74,8 @@ def _results(forward: Callable[..., Any], module: nn.Module, call: Mapping[str, 
     differentiable = [output for output in outputs if output.requires_grad]
     if differentiable:
         generator = torch.Generator().manual_seed(1)
-        weights = [torch.randn(output.shape, generator=generator).to(output) for output in differentiable]
+        draws = [torch.randn(each.shape, generator=generator, dtype=torch.float32) for each in differentiable]
+        weights = [draw.to(output) for draw, output in zip(draws, differentiable, strict=True)]
         torch.autograd.backward(differentiable, weights)
     results |= {f"gradient by {name}": p.grad for name, p in module.named_parameters() if p.grad is not None}
     results |= {f"gradient by {name}": grad for name, grad in _gradients_of_arguments(arguments)}

@@ -286,7 +286,8 @@ def _energies(encoder: Encoder, z: Tensor, pos: Tensor, batch: Tensor) -> Tensor
     """Return one rotation-invariant number per molecule, to which every feature contributes."""
     scalars, *others = by_degree(encoder(z, pos, batch))
     # Weighted at random: the plain sum of squares after a LayerNorm is a constant.
-    weights = torch.randn(1 + len(others), scalars.shape[2], generator=torch.Generator().manual_seed(0)).to(scalars)
+    shape, generator = (1 + len(others), scalars.shape[2]), torch.Generator().manual_seed(0)
+    weights = torch.randn(shape, generator=generator, dtype=torch.float32).to(scalars)
     per_atom = scalars.squeeze(1) * weights[0]
     for features, weight in zip(others, weights[1:], strict=True):
         per_atom = per_atom + features.square().sum(dim=1) * weight

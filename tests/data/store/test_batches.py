@@ -15,6 +15,7 @@ from torch_geometric.data import Batch, Data
 import molspectra as ms
 from molspectra.data import Collate, MoleculeStore, write_store
 from molspectra.data.store.columns import Column
+from molspectra.pretrained.construction_dtype import construction_dtype
 
 DTYPES = (
     *(torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.complex64, torch.bool),
@@ -54,6 +55,12 @@ def assert_same_batch(found, expected):
     assert found.num_nodes == expected.num_nodes
     for one, other in zip(found.to_data_list(), expected.to_data_list(), strict=True):
         assert_equal(one.to_dict(), other.to_dict(), "molecule")
+
+
+def assembled(molecules):
+    """The batch of PyTorch Geometric, with plain numbers as float32 rather than in the default dtype."""
+    with construction_dtype(torch.float32):
+        return Batch.from_data_list(molecules)
 
 
 @st.composite
@@ -110,7 +117,7 @@ def test_a_batch_is_what_torch_geometric_makes_of_the_molecules(drawn):
         store = MoleculeStore(f"{directory}/store")
         batch = store.batch(indices)
         assert_same_batch(batch, Batch.from_data_list([store[i] for i in indices]))
-        assert_same_batch(batch, Batch.from_data_list([molecules[i] for i in indices]))
+        assert_same_batch(batch, assembled([molecules[i] for i in indices]))
         # Written as a batch, molecules are those that torch_geometric takes out of it.
         write_store(f"{directory}/copy", [batch, batch])
         copy = MoleculeStore(f"{directory}/copy")
@@ -235,8 +242,7 @@ def test_missing_spectra_and_labels_are_nan(tmp_path):
         data.gap = data.get("gap", torch.nan)
     for indices in ([0, 1, 2, 3], [3, 0], [3, 1, 3], [1, 2]):
         batch = store.batch(indices)
-        expected = Batch.from_data_list([molecules[i] for i in indices])
-        expected.gap = expected.gap.float()
+        expected = assembled([molecules[i] for i in indices])
         assert_equal(by_name(batch), by_name(expected))
         assert [data.ir.isnan().all().item() for data in batch.to_data_list()] == [i in (0, 3) for i in indices]
 
