@@ -39,7 +39,7 @@ def test_encode_gets_all_arguments():
     optional = {
         "bond_index": torch.tensor([[0, 3], [1, 4]]),
         "bond_order": torch.tensor([1.0, 2.0]),
-        "context": torch.randn(5, 8),
+        "context": torch.randn(5, 8, dtype=torch.float32),
     }
     encoder = ElementEmbedding()
     atoms = encoder(z, pos, batch, **optional)
@@ -66,7 +66,7 @@ def test_positions_get_the_dtype_of_the_weights_under_autocast():
 
 
 def test_edges_with_and_without_self_loops():
-    z, pos = torch.tensor([1, 1, 1]), torch.tensor([[0.0, 0, 0], [1, 0, 0], [5, 0, 0]])
+    z, pos = torch.tensor([1, 1, 1]), torch.tensor([[0, 0, 0], [1, 0, 0], [5, 0, 0]], dtype=torch.float32)
     encoder = ElementEmbedding()
     encoder.cutoff = 2.0
     molecules = encoder.check(z, pos, None)
@@ -83,6 +83,9 @@ def test_impossible_elements_are_refused(max_z):
         ElementEmbedding(max_z=max_z)
 
 
+EMBEDDING = ElementEmbedding().float()
+
+
 def encode_nothing(z, pos, batch=None, channels=1):
     """Return scalars of 0."""
     return AtomFeatures(pos.new_zeros(len(z), channels))
@@ -90,7 +93,12 @@ def encode_nothing(z, pos, batch=None, channels=1):
 
 @pytest.mark.parametrize(
     "encoder",
-    [ElementEmbedding(), ElementEmbedding().forward, encode_nothing, functools.partial(encode_nothing, channels=2)],
+    [
+        ElementEmbedding().float(),
+        ElementEmbedding().float().forward,
+        encode_nothing,
+        functools.partial(encode_nothing, channels=2),
+    ],
     ids=["module", "method", "function", "partial"],
 )
 def test_any_callable_is_an_encoder(encoder):

@@ -91,6 +91,7 @@ def test_released_mode_with_layer_norm_gives_the_published_numbers(load_fixture,
     assert_close(moved, trace[f"{name}.pos"], tolerance, "pos")
 
 
+@pytest.mark.usefixtures("float32_weights")
 def test_released_features_of_elements(load_fixture):
     """The embedding, against the published feature matrix times the weights."""
     inputs = load_fixture("emgp/inputs.safetensors")
@@ -110,13 +111,15 @@ def test_moved_positions_are_equivariant(coordinates, dtype):
     assert_close(turned, moved @ turn.T + shift, 1e-5 if dtype == torch.float32 else 1e-12, "moved positions")
 
 
+@pytest.mark.usefixtures("float32_weights")
 def test_atoms_stay_where_nothing_moves_them():
     z, pos, batch = random_molecules()
     assert torch.equal(EGNN(16, 2).move(z, pos, batch)[1], pos)
-    lone = torch.tensor([11]), torch.randn(1, 3)
+    lone = torch.tensor([11]), torch.randn(1, 3, dtype=torch.float32)
     assert torch.equal(EGNN(16, 2, coordinates="every").move(*lone)[1], lone[1])
 
 
+@pytest.mark.usefixtures("float32_weights")
 def test_bonds_matter_if_asked_for():
     z, pos, batch = random_molecules((6,))
     chain = torch.tensor([[0, 1, 2, 3, 4], [1, 2, 3, 4, 5]])
@@ -129,6 +132,7 @@ def test_bonds_matter_if_asked_for():
         assert torch.equal(bonded, encoder(z, pos, batch, bond_index=both_ways).scalars)
 
 
+@pytest.mark.usefixtures("float32_weights")
 def test_no_bonds_are_refused_where_they_are_needed():
     with pytest.raises(ValueError, match=r"EGNN with max_hops=3 needs bond_index.*got None.*empty\(2, 0.*max_hops=0"):
         EGNN(16, 1, max_hops=3)(*random_molecules())

@@ -73,6 +73,7 @@ def test_bessel_basis_derivatives_agree_on_both_sides_of_the_switch():
         torch.testing.assert_close(pair[0], pair[1], rtol=0, atol=1e-9)
 
 
+@pytest.mark.usefixtures("float32_weights")
 def test_strong_noise_does_not_overflow():
     """Atoms that come close meet large values of the unscaled basis, and the layers multiply them."""
     molecules = Batch.from_data_list(list(ms.data.MiniSpectra("train")[::20]))
