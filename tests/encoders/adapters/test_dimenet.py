@@ -65,11 +65,13 @@ def test_dimenet_with_its_last_layers_is_dimenet(monkeypatch):
     torch.testing.assert_close(*gradients, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.usefixtures("float32_weights")
 def test_dimenets_bases_keep_their_digits_in_single_precision():
     """At the published highest degree: PyG's own loses many of them to cancellation."""
     model = dimenet(num_spherical=7, num_radial=1)
     basis = model.sbf
-    distance, angle = torch.linspace(0.8, 4.9, 50), torch.linspace(0.1, 3.0, 50)
+    distance = torch.linspace(0.8, 4.9, 50, dtype=torch.float32)
+    angle = torch.linspace(0.1, 3.0, 50, dtype=torch.float32)
     edges = torch.arange(50)
     exact = basis(distance.double(), angle.double(), edges)
     ours = PyGEncoder(model).features.spherical_basis(distance, angle.cos(), edges)
@@ -104,6 +106,7 @@ def test_dimenet_tells_a_bond_from_what_is_too_close():
         torch.testing.assert_close(encoder(z, distance * axis).scalars, encoder(z, 0.7 * axis).scalars)
 
 
+@pytest.mark.usefixtures("float32_weights")
 def test_dimenet_bears_strong_noise():
     """Its features stay within two orders of the size that they have for molecules, where they grew by four."""
     encoder = PyGEncoder(dimenet(num_spherical=7, num_radial=6))

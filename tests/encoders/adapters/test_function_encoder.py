@@ -58,6 +58,7 @@ def apply_model(model, z, pos, batch):
     ],
     ids=["bound method", "partial of a module", "partial of a bound method", "partial with a module"],
 )
+@pytest.mark.usefixtures("float32_weights")
 def test_the_module_behind_a_callable_is_part_of_the_adapter(of):
     model = Gaussians(16)
     encoder = FunctionEncoder(of(model), out_channels=16)
@@ -83,6 +84,7 @@ def test_what_a_callable_may_return(returns):
     assert (encoder.out_channels, encoder.cutoff) == (4, float("inf"))
 
 
+@pytest.mark.usefixtures("float32_weights")
 def test_an_encoder_of_ours_gives_the_same_inside():
     encoder = EquivariantTransformer(16, num_layers=2, num_heads=4)
     molecules = random_molecules()
@@ -118,6 +120,7 @@ def test_a_callable_without_a_cutoff():
     assert FunctionEncoder(model).cutoff == float("inf")
 
 
+@pytest.mark.usefixtures("float32_weights")
 def test_saving(tmp_path):
     encoder = FunctionEncoder(EquivariantTransformer(16, num_layers=1, num_heads=4), max_z=20).eval()
     save(encoder, tmp_path)

@@ -40,6 +40,7 @@ def PNA_of(channels, edge_dim):
     return PNA(channels, channels, 2, aggregators=["mean", "std"], scalers=["identity"], deg=degrees, edge_dim=edge_dim)
 
 
+@pytest.mark.usefixtures("float32_weights")
 def test_no_parameter_of_a_graph_network_waits_for_a_gradient():
     assert_all_have_gradients(GraphEncoder(PNA_of(16, 8), cutoff=4.0, num_rbf=8))
 
@@ -69,6 +70,7 @@ class Summing(nn.Module):
     ],
     ids=["told by all attributes", "layer", "model", "lazy model", "compiled layer", "partial of a layer"],
 )
+@pytest.mark.usefixtures("float32_weights")
 def test_a_graph_network_reads_embedded_elements_and_edges(make, keywords):
     torch._dynamo.reset()
     torch.manual_seed(0)
@@ -81,6 +83,7 @@ def test_a_graph_network_reads_embedded_elements_and_edges(make, keywords):
     assert encoder.cutoff == 3.0
 
 
+@pytest.mark.usefixtures("float32_weights")
 def test_a_graph_network_of_bonds():
     class Neighbors(nn.Module):
         def forward(self, x, edge_index, batch):
@@ -126,6 +129,7 @@ class SavedNetwork(Configurable, Summing):
         return self.linear(super().forward(x, edge_index))
 
 
+@pytest.mark.usefixtures("float32_weights")
 def test_saving(tmp_path):
     encoder = GraphEncoder(SavedNetwork(), max_z=20).eval()
     save(encoder, tmp_path)

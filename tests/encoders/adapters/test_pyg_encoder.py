@@ -34,6 +34,7 @@ def test_sizes_are_read_off_the_model():
     assert sizes == {"SchNetFeatures": (16, 7.0, 99), "DimeNetFeatures": (24, 5.0, 94), "ViSNetFeatures": (16, 5.0, 49)}
 
 
+@pytest.mark.usefixtures("float32_weights")
 def test_methods_run_with_a_model_without_vectors():
     batch = Batch.from_data_list(MiniSpectra()[:3])
     encoder = PyGEncoder(schnet())
@@ -50,6 +51,7 @@ def test_a_model_of_pyg_cannot_be_saved(tmp_path):
 
 
 @pytest.mark.usefixtures("no_shape_checks")
+@pytest.mark.usefixtures("float32_weights")
 def test_a_context_of_another_width_is_refused():
     z, pos, batch = random_molecules()
     encoder = PyGEncoder(dimenet(out_emb_channels=3, num_spherical=2))

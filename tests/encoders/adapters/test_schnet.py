@@ -40,6 +40,7 @@ class OwnGraph(RadiusInteractionGraph):
 
 
 @pytest.mark.parametrize(("graph", "reach"), [(RadiusInteractionGraph(2.0), 2.0), (OwnGraph(2.0), 4.0)])
+@pytest.mark.usefixtures("float32_weights")
 def test_schnet_keeps_the_interaction_graph_that_it_was_given(graph, reach):
     molecules = random_molecules((7, 5, 1))
     model = schnet(cutoff=5.0, interaction_graph=graph)

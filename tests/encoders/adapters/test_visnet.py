@@ -72,5 +72,6 @@ def test_visnet_with_its_output_layers_is_visnet(lmax, vecnorm_type):
     ],
     ids=["trainable basis and norm", "vertex", "default"],
 )
+@pytest.mark.usefixtures("float32_weights")
 def test_no_parameter_of_visnet_waits_for_a_gradient(make):
     assert_all_have_gradients(PyGEncoder(make()))
