@@ -1,6 +1,7 @@
 # make demo         the main example, in an environment of its own; options in DEMO_ARGS='...'
 # make check        style, types and the fast tests: 3 minutes on 2 cores
 # make test         everything: style, types, documentation, all tests, coverage of branches: 15 minutes on 2 cores
+# make test-float64 the fast tests of tensors with float64 as the default dtype of torch
 # make test-oldest  the fast tests with the lowest versions that pyproject.toml allows, in an environment of their own
 # make mutation     the share of small faults that tests of noise, objectives and geometry find; options in MUTATION_ARGS
 # make docs         the documentation alone, as HTML under docs/_build
@@ -25,8 +26,10 @@ PARALLEL := -n logical --dist worksteal
 # Tests start many processes, which would otherwise translate all sources again, each for itself.
 unexport PYTHONDONTWRITEBYTECODE
 FAST := -m "not slow and not compile"
+# The folders of tests/ follow those of the library. The files beside them test whole programs, text and packaging.
+NUMERIC := tests/*/
 
-.PHONY: help demo check test test-oldest mutation docs lint format clean
+.PHONY: help demo check test test-float64 test-oldest mutation docs lint format clean
 .DEFAULT_GOAL := help
 
 help:
@@ -42,6 +45,10 @@ check: lint
 test: lint docs
 	$(ONE_THREAD) $(BIN)/python -m pytest $(PARALLEL) -m compile --jaxtyping-packages= tests
 	$(ONE_THREAD) $(BIN)/python -m pytest $(PARALLEL) -m "not compile" --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
+
+# A tensor that the library makes without a dtype has another one than its neighbors then.
+test-float64: $(VENV)/.installed-dev
+	$(ONE_THREAD) $(BIN)/python -m pytest $(PARALLEL) $(FAST) --default-dtype=float64 $(NUMERIC) $(PYTEST_ARGS)
 
 test-oldest: $(VENV_OLDEST)/.installed-oldest
 	$(ONE_THREAD) $(VENV_OLDEST)/bin/python -m pytest $(PARALLEL) $(FAST) $(PYTEST_ARGS)
