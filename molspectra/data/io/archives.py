@@ -62,6 +62,11 @@ def text_lines(stream: Any, path: str | Path) -> Iterator[str]:
             yield rest.decode()
 
 
+def open_binary(path: Path) -> Any:
+    """Open a file, which may be compressed by gzip (.gz), to read its bytes."""
+    return gzip.open(path, "rb") if path.name.lower().endswith(".gz") else path.open("rb")
+
+
 def file_lines(path: str | Path) -> Iterator[str]:
     """Read lines, with their ends, of a text file, which may be compressed by gzip (.gz).
 

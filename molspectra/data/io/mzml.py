@@ -1,6 +1,5 @@
 """Spectra from mzML files, through pymzML."""
 
-import gzip
 import logging
 import warnings
 import zlib
@@ -8,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 from xml.etree.ElementTree import ParseError
+
+from molspectra.data.io.archives import open_binary
 
 _MS_LEVEL, _POSITIVE, _NEGATIVE = "MS:1000511", "MS:1000130", "MS:1000129"
 _PROFILE = "MS:1000128"
@@ -52,8 +53,7 @@ def read_mzml(path: Path) -> Iterator[MzMLSpectrum]:
 
 
 def _check_root(path: Path) -> None:
-    opened = gzip.open if path.name.lower().endswith(".gz") else open
-    with opened(path, "rb") as stream:
+    with open_binary(path) as stream:
         if b"mzML" not in stream.read(_HEAD):
             raise ValueError("it does not begin with an element mzML")
 

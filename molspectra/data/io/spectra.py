@@ -1,6 +1,6 @@
 """Molecules with mass spectra out of files of many spectra."""
 
-import gzip
+import io
 import itertools
 import warnings
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from molspectra.data.chemistry.smiles import from_smiles
-from molspectra.data.io.archives import refuse_damage
+from molspectra.data.io.archives import open_binary, refuse_damage
 from molspectra.data.io.measured_spectrum import MeasuredSpectrum
 from molspectra.data.io.mzml import read_mzml
 from molspectra.data.io.peak_records import add_peaks
@@ -174,8 +174,7 @@ def _molecules(path: Path, make: "_Maker", ms_level: int | None) -> "Iterator[Da
 
 def _lines(path: Path) -> Iterator[str]:
     """Read lines of text. Letters in an encoding other than UTF-8 are lost, and nothing else."""
-    opened = gzip.open if path.name.lower().endswith(".gz") else open
-    with refuse_damage(path), opened(path, "rt", encoding="utf-8-sig", errors="replace") as stream:
+    with refuse_damage(path), io.TextIOWrapper(open_binary(path), encoding="utf-8-sig", errors="replace") as stream:
         for line in stream:
             if "\0" in line:
                 raise ValueError(f"{path} must be a text file; it has zero bytes. Save it as plain text.")
