@@ -14,6 +14,8 @@ _ALKALI_HALIDES = {
     37: (2.270, 2.787, 2.945, 3.177),
     55: (2.345, 2.906, 3.072, 3.315),
 }
+# Hydroxides, and methyls of light metals.
+_ALKALI = {(8, 3): 1.582, (8, 11): 1.95, (8, 19): 2.196, (8, 37): 2.301, (8, 55): 2.391, (6, 3): 1.959, (6, 11): 2.30}
 _HEXAFLUORIDES = {
     **{42: 1.817, 43: 1.812, 44: 1.818, 45: 1.824, 74: 1.832, 75: 1.832, 76: 1.831, 77: 1.830, 78: 1.850},
     **{92: 1.996, 93: 1.981, 94: 1.971},
@@ -29,6 +31,8 @@ _BETWEEN_NITROGENS = {2: 2.263, 3: 1.864, 4: 1.782}  # by the number of oxygens 
 _IN_NITROSYL = 1.140  # N=O of these
 _DISULFUR = {9: 1.888, 17: 1.931, 35: 1.980}  # S-S with this halogen on both: S2F2, S2Cl2, S2Br2
 _DIOXYGEN = {(8, 8): 1.208, (16, 16): 1.889}  # O2, S2
+_SILENE = 1.704  # Si=C
+_BETWEEN_NITRYLS = 1.50  # N-O in N2O5, FONO2 and ClONO2. In nitric acid and its esters it is 1.40
 _CUMULENE = 1.340, 0.030  # C=C, and what an sp atom shortens it by: allene 1.308, butatriene 1.283, C3O2 1.289
 _NOT_KNOWN = (*range(44, 47), *range(57, 72), *range(75, 80), *range(89, 104))
 
@@ -42,6 +46,8 @@ def exceptional_length(bond: Any) -> float | None:
         return _DIOXYGEN[pair]
     if order == 1:
         return _single(first, second, pair)
+    if order == 2 and pair == (6, 14):
+        return _SILENE
     if order == 2 and pair == (7, 8) and _is_nitrosyl(first):
         return _IN_NITROSYL
     if order == 2 and pair == (6, 6) and (sp := sum(str(end.GetHybridization()) == "SP" for end in (first, second))):
@@ -71,8 +77,11 @@ def _single(first: Any, second: Any, pair: tuple[int, int]) -> float | None:
     """Return the length of a single bond, from the lighter atom to the heavier one."""
     for metal, other in ((first, second), (second, first)):
         halogen = other.GetAtomicNum()
-        if metal.GetAtomicNum() in _ALKALI_HALIDES and halogen in _HALOGENS and metal.GetDegree() == 1:
+        if metal.GetAtomicNum() not in _ALKALI_HALIDES or metal.GetDegree() > 1:
+            continue
+        if halogen in _HALOGENS:
             return _ALKALI_HALIDES[metal.GetAtomicNum()][_HALOGENS.index(halogen)]
+        return _ALKALI.get((halogen, metal.GetAtomicNum()))
     if pair[0] == 9 and second.GetDegree() == 6 and {other.GetAtomicNum() for other in second.GetNeighbors()} == {9}:
         return _HEXAFLUORIDES.get(pair[1])
     if pair[0] == 1 and first.GetDegree() == 2:
@@ -92,6 +101,9 @@ def _single(first: Any, second: Any, pair: tuple[int, int]) -> float | None:
 def _at_nitrogen(first: Any, second: Any, pair: tuple[int, int]) -> float | None:
     if pair == (7, 7) and all(_oxygens(end) for end in (first, second)):
         return _BETWEEN_NITROGENS.get(_oxygens(first) + _oxygens(second))
+    if pair == (7, 8) and _oxygens(first) == 2 and second.GetDegree() == 2:
+        (other,) = (end for end in second.GetNeighbors() if end.GetIdx() != first.GetIdx())
+        return _BETWEEN_NITRYLS if other.GetAtomicNum() in _HALOGENS or _oxygens(other) == 2 else None
     if pair[0] == 7 and pair[1] in _HALOGENS:
         return {1: _NITROSYL, 2: _NITRYL}.get(_oxygens(first), {}).get(pair[1])
     return None
@@ -109,6 +121,8 @@ def _is_nitrosyl(nitrogen: Any) -> bool:
 
 def _oxygens(nitrogen: Any) -> int:
     """Count the oxygens at the end of a nitrogen, of N=O or NO2. 0 without a double bond."""
+    if nitrogen.GetAtomicNum() != 7:
+        return 0
     ends = [
         bond
         for bond in nitrogen.GetBonds()

@@ -1,4 +1,4 @@
-"""Shapes about atoms with five or more electron pairs, or with four in iodine, which force fields do not know."""
+"""Shapes about atoms with five or more electron pairs, or four in Br and I, which force fields do not know."""
 
 import itertools
 import math
@@ -80,7 +80,7 @@ def _directions(atom: Any) -> list[tuple[float, float, float]] | None:
     if degree == 6:  # also with a lone pair, as in TeCl6(2-)
         return _OCTAHEDRON
     if degree + lone_pairs == 4:  # IO4-, IO3-, XeO3. Force fields know the others
-        return _TETRAHEDRON[lone_pairs:] if atom.GetAtomicNum() in (53, 54) and degree > 2 else None
+        return _TETRAHEDRON[lone_pairs:] if atom.GetAtomicNum() in (35, 53, 54) and degree > 2 else None
     shape = {5: _BIPYRAMID, 6: _OCTAHEDRON, 7: _PENTAGONAL_BIPYRAMID}.get(degree + lone_pairs)
     return None if shape is None else shape[lone_pairs:]
 
