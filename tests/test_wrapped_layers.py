@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.ao.quantization import quantize_dynamic
 from torch.nn.utils import parametrizations, prune, weight_norm
+from torch.utils._pytree import tree_leaves
 from torch_geometric.data import Batch
 from torch_geometric.transforms import Compose
 
@@ -42,12 +43,21 @@ ENCODERS = {
 SPECTRUM_ENCODERS = {
     "SpecFormer": specformer,
     "SpecFormer, mean": lambda: specformer(norm="layer", pool="mean"),
+    "SpecFormer, axes and peaks": lambda: ms.spectra.SpecFormer(
+        {**ms.data.MiniSpectra.axes, "peaks": ms.data.PeakAxis("peaks", "m/z", (0, 500), precursor="precursor_mz")},
+        *(200, 100, 8, 2, 2, F),
+        position="axis",
+        num_bands=4,
+    ),
     "CNNAM": lambda: ms.spectra.CNNAM(LENGTHS, F, (8, 8), reduction=1),
 }
 HEADS = {
+    "AtomHead": lambda: ms.heads.AtomHead(F),
     "DipoleHead": lambda: ms.heads.DipoleHead(F),
     "EnergyHead": lambda: ms.heads.EnergyHead(F),
     "EnergyHead, released": lambda: ms.heads.EnergyHead(F, as_released=True),
+    "EnsembleHead": lambda: ms.heads.EnsembleHead([ms.heads.ScalarHead(F), ms.heads.ScalarHead(F)]),
+    "EvidentialHead": lambda: ms.heads.EvidentialHead(F),
     "GradientHead": lambda: ms.heads.GradientHead(channels=F),
     "MoleculePooling": lambda: ms.heads.MoleculePooling(F),
     "PositionDistributionHead": lambda: ms.heads.PositionDistributionHead(F, num_polar=4),
@@ -55,6 +65,7 @@ HEADS = {
     "ScalarHead": lambda: ms.heads.ScalarHead(F),
     "SpatialExtentHead": lambda: ms.heads.SpatialExtentHead(F),
     "SpectrumHead": lambda: ms.heads.SpectrumHead(F, LENGTHS),
+    "StickHead": lambda: ms.heads.StickHead(F, {"ir": ms.data.IR}, fwhm=16.0),
     "VectorHead": lambda: ms.heads.VectorHead(F),
 }
 METHODS = {
@@ -91,7 +102,7 @@ class Case:
         if self.name in METHODS:
             return part(module["encoder"], batch, generator)["loss"]
         if self.name in SPECTRUM_ENCODERS:
-            return part({kind: batch[kind] for kind in LENGTHS}).embedding.square().sum()
+            return part({kind: batch[kind] for kind in part.kinds}).embedding.square().sum()
         if self.name in ENCODERS:
             bonds = {"bond_index": batch.bond_index} if part.needs_bonds else {}
             atoms = part(batch.z, batch.pos, batch.batch, **bonds)
@@ -99,8 +110,9 @@ class Case:
         batch = copy.copy(batch)
         batch.pos = batch.pos.clone().requires_grad_()
         out = part(module["encoder"](batch.z, batch.pos, batch.batch), batch)
-        tensors = out.values() if isinstance(out, dict) else out if isinstance(out, tuple) else [out]
-        return sum(tensor.square().sum() for tensor in tensors)
+        if isinstance(out, ms.uncertainty.Distribution):
+            out = (out.mean, out.std)
+        return sum(tensor.square().sum() for tensor in tree_leaves(out))
 
 
 class Adapted(nn.Module):
@@ -136,6 +148,8 @@ def put(module, name, layer):
 def molecules():
     batch = Batch.from_data_list(list(ms.data.MiniSpectra("train", pre_transform=PREPARE)[40:43]))
     batch.forces = torch.randn_like(batch.pos)
+    batch.peaks = 400 * torch.rand(3, 5, 2)
+    batch.precursor_mz = torch.full((3, 1), 450.0)
     return batch
 
 
@@ -160,9 +174,11 @@ def test_every_encoder_and_head_is_among_the_cases():
     others = {
         # Parts of methods in the cases.
         *("PatchDecoder", "FusionHead"),
+        # Parts of SpecFormer with axes and peaks, and of its masked modelling.
+        *("AxisPositions", "FourierFeatures", "BandPooling", "PeakTokens", "PeakDecoder"),
         # Without layers of their own.
         *("BaseEncoder", "FunctionEncoder", "GraphEncoder", "PyGEncoder", "SpectrumEncoder", "SpectrumPatcher"),
-        "AtomicReferenceEnergies",
+        *("AtomicReferenceEnergies", "ElementScale"),
         *(name for name in public if name.endswith("Scaling")),
     }
     assert not public - cases - others

@@ -13,7 +13,7 @@ from molspectra.features import AtomFeatures
 from molspectra.heads.element_scale import ElementScale
 from molspectra.heads.invariants import invariants
 from molspectra.heads.pooling import pool_atoms
-from molspectra.layers.precision import at_least_float32
+from molspectra.layers.precision import leave_autocast
 from molspectra.uncertainty import Evidence
 
 
@@ -73,8 +73,9 @@ class EvidentialHead(Configurable, nn.Module):
         """
         check_channels("EvidentialHead", atoms.scalars.shape[1], self.channels)
         # In float32 under autocast: α - 1 may be small, and half precision rounds α to 1, an infinite variance.
+        features = leave_autocast(invariants(atoms))
         with torch.autocast(atoms.scalars.device.type, enabled=False):
-            hidden = self.mlp(at_least_float32(invariants(atoms)).to(self.linear.weight.dtype))
+            hidden = self.mlp(features)
             if self.level == "molecule":
                 hidden = pool_atoms(hidden, data, "mean")
             gamma, *positive = self.linear(hidden).split(1, dim=1)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -33,11 +34,13 @@ class AxisPositions(Configurable, nn.Module):
         super().__init__()
         check_sizes(channels=channels)
         self.features = FourierFeatures(span, spacing)
-        self.proj = nn.Linear(self.features.num_features, channels)
+        self.proj = nn.Linear(self.features.num_features, channels, bias=False)
+        self.kind = nn.Parameter(torch.empty(channels))
+        nn.init.uniform_(self.kind, -0.02, 0.02)
 
     def forward(self, places: Float[Tensor, " tokens"]) -> Float[Tensor, "tokens channels"]:
         """Return the vectors (n, D) of places (n,) on the axis."""
-        return self.proj(self.features(places).to(self.proj.weight.dtype))
+        return self.proj(self.features(places).to(self.kind.dtype)) + self.kind
 
 
 def positions_on_axes(
