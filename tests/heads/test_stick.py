@@ -126,6 +126,7 @@ def make_method(batch):
     return ms.methods.SpectrumPrediction(head, sticks=ms.objectives.StickLoss(width=50.0))
 
 
+@pytest.mark.usefixtures("float32_weights")
 def test_lines_and_spectra_are_learned_together(batch, tmp_path):
     encoder, method = ms.encoders.PaiNN(16, num_layers=2), make_method(batch)
     optimizer = torch.optim.Adam([*encoder.parameters(), *method.parameters()], 1e-2)
@@ -145,6 +146,7 @@ def test_lines_and_spectra_are_learned_together(batch, tmp_path):
     torch.testing.assert_close(ms.pretrained.load(tmp_path).predict(encoder, batch)["ir"], expected)
 
 
+@pytest.mark.usefixtures("float32_weights")
 def test_lines_without_spectra_suffice(batch):
     method = make_method(batch)
     del batch.ir, batch.raman
@@ -180,6 +182,7 @@ def test_bad_heads():
         make().start_from(torch.zeros(4, 3))
 
 
+@pytest.mark.usefixtures("float32_weights")
 def test_bad_batches(batch):
     method, encoder = make_method(batch), ms.encoders.PaiNN(16, num_layers=1)
     with pytest.raises(TypeError, match="sticks needs a head that predicts lines, heads.StickHead; got a SpectrumHead"):

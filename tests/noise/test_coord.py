@@ -99,6 +99,7 @@ def test_a_range_is_saved(tmp_path):
     assert ms.pretrained.load(tmp_path / "coord").noise.std == (0.04, 0.4)
 
 
+@pytest.mark.usefixtures("float32_weights")
 def test_errors_are_in_units_of_the_noise(generator):
     task = ms.methods.Coord(8, std=(1e-3, 1.0))
     encoder = ms.encoders.EquivariantTransformer(8, num_layers=1, num_heads=2)
