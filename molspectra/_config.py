@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from molspectra._plain import as_plain, refuse_unsavable
+from molspectra._validation import bind, check_arguments, refuse_nan
 
 
 class Configurable:
@@ -48,7 +49,7 @@ class Configurable:
 
         @functools.wraps(init)
         def recording_init(self: Any, *args: Any, **keywords: Any) -> None:
-            bound = signature.bind(self, *args, **keywords)
+            bound = bind(signature, type(self).__name__, self, *args, **keywords)
             bound.apply_defaults()
             own = type(self).__module__.startswith("molspectra.")  # classes of users may take tensors
             for name, value in bound.arguments.items():
@@ -56,9 +57,14 @@ class Configurable:
             arguments = {name: value for name, value in bound.arguments.items() if name != "self"}
             if own:
                 refuse_unsavable(type(self).__name__, arguments)
+            ours = init.__module__.startswith("molspectra.")
+            if ours:
+                check_arguments(init, arguments, type(self).__name__)
             # The outermost constructor records. Constructors of bases, which it calls, find the record and keep it.
             self.__dict__.setdefault("config", arguments)
             init(*bound.args, **bound.kwargs)
+            if ours:  # after checks of ranges, which say more
+                refuse_nan(arguments, type(self).__name__)
 
         recording_init._records = True  # type: ignore[attr-defined]
         cls.__init__ = recording_init  # type: ignore[method-assign]

@@ -12,7 +12,7 @@ from torch.utils import _pytree
 from torch_geometric.utils import scatter
 
 from molspectra._repr import fields_repr
-from molspectra._validation import check_choice
+from molspectra._validation import check_channels, check_choice
 
 
 @dataclass(
@@ -144,6 +144,29 @@ class AtomFeatures:
             pooled = self.scalars.sum(dim=0, keepdim=True)
             return pooled / self.scalars.shape[0] if reduce == "mean" else pooled
         return scatter(self.scalars, batch, dim=0, dim_size=num_molecules, reduce=reduce)
+
+
+def check_atoms(user: str, atoms: AtomFeatures, channels: int | None = None) -> None:
+    """Check that a head got atom features, of the width that it was made for.
+
+    Raises:
+        TypeError: `atoms` are something else, such as a tensor or a batch of molecules.
+        ValueError: They have another width.
+    """
+    scalars = getattr(atoms, "scalars", None)
+    if not isinstance(scalars, Tensor):
+        raise TypeError(
+            f"atoms of {user} must be AtomFeatures, as encoders return them; got {_received(atoms, scalars)}. Call "
+            "head(encoder(batch.z, batch.pos, batch.batch), batch), or make AtomFeatures(scalars, vectors) of tensors."
+        )
+    if channels is not None:
+        check_channels(user, scalars.shape[1], channels)
+
+
+def _received(atoms: object, scalars: object) -> str:
+    if scalars is not None:
+        return f"{type(atoms).__name__} with scalars of type {type(scalars).__name__}"
+    return "None" if atoms is None else f"a {type(atoms).__name__}"
 
 
 # DistributedDataParallel, FSDP and torch.compile look for tensors in the output of a module. They find those of

@@ -272,7 +272,7 @@ def test_smiles_of_a_file_are_named(tmp_path):
         ("O", {"layers": "last"}, ValueError, "layers must be whole numbers, \"all\" or None; got 'last'"),
         ("O", {"layers": [0.5]}, ValueError, "layers must be whole numbers"),
         ("O", {"batch_size": "3"}, TypeError, "batch_size must be a whole number; got '3'"),
-        ("O", {"seed": 1.5}, TypeError, "seed must be a whole number; got 1.5"),
+        ("O", {"seed": 1.5}, TypeError, "seed of .* must be an int; got 1.5"),
         (torch.ones(2, 3), {}, TypeError, "molecules must be SMILES, .*got a Tensor"),
         ("O", {"output": "np"}, ValueError, 'output must be "numpy" or "torch"'),
     ],

@@ -42,12 +42,23 @@ def check_std(name: str, value: float, unit: str) -> None:
         raise ValueError(f"{name} must not be negative or infinite ({unit}); got {value}.")
 
 
+def check_probability(name: str, value: float) -> None:
+    """Check that a number is a probability.
+
+    Raises:
+        ValueError: it does not lie in 0..1.
+    """
+    if not 0 <= value <= 1:
+        raise ValueError(f"{name} must lie in 0..1, as a probability; got {value}.")
+
+
 def check_heads(hidden_channels: int, num_heads: int) -> None:
     """Check that channels can be divided among attention heads.
 
     Raises:
-        ValueError: `hidden_channels` is not a multiple of `num_heads`.
+        ValueError: `hidden_channels` is not a multiple of `num_heads`, or one of them is below 1.
     """
+    check_sizes(hidden_channels=hidden_channels, num_heads=num_heads)
     if hidden_channels % num_heads:
         raise ValueError(f"hidden_channels must be a multiple of num_heads; got {hidden_channels} and {num_heads}.")
 

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from molspectra._validation.tensors import check_tensor
 from molspectra._validation.values import values_are_free
 
 
@@ -18,6 +19,7 @@ def check_bonds(bond_index: Tensor, num_atoms: int, values: bool | None = None) 
         TypeError: the dtype is wrong.
         ValueError: the shape or a value is wrong.
     """
+    check_tensor("bond_index", bond_index)
     if bond_index.dtype != torch.int64:
         raise TypeError(f"bond_index must be int64; got {bond_index.dtype}. Convert with bond_index.long().")
     if bond_index.dim() != 2 or bond_index.shape[0] != 2:

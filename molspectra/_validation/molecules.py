@@ -95,6 +95,19 @@ def check_fields(data: Data, fields: Sequence[str], user: str, remedy: str) -> N
         raise ValueError(f"{user} needs the fields {missing}; the data has {list(data.keys())}. {remedy}")
 
 
+def check_molecule_list(name: str, molecules: object) -> None:
+    """Refuse what is no list of molecules.
+
+    Raises:
+        TypeError: it is something else.
+    """
+    if not isinstance(molecules, Sequence) or (molecules and not isinstance(molecules[0], Data)):
+        raise TypeError(
+            f"{name} must be a list of molecules, torch_geometric Data; got a {type(molecules).__name__}. A Batch is "
+            "one already; single molecules go in a list."
+        )
+
+
 def check_positions(data: Data, user: str, fields: Sequence[str] = ("pos",)) -> None:
     """Check that molecules have floating-point positions, and all other fields that a part needs.
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from torch_geometric.data import Batch, Data
 
-from molspectra._validation import check_sizes
+from molspectra._validation import check_sizes, checked
 from molspectra.data.io.conformer_processes import read_entries
 from molspectra.data.io.smiles_entries import smiles_entry
 from molspectra.data.store import MoleculeStore, write_store
@@ -26,6 +26,7 @@ class Conformers(NamedTuple):
     """Place of each SMILES without a conformer → the reason."""
 
 
+@checked
 def conformers(
     smiles: Sequence[str], directory: str | Path, *, seed: int = 0, num_workers: int = 0, chunk_size: int = 1000
 ) -> Conformers:
@@ -48,7 +49,7 @@ def conformers(
 
     Raises:
         ImportError: RDKit is not installed.
-        TypeError: `smiles` is a single string.
+        TypeError: `smiles` is a single string, or an entry is no string.
         ValueError: `smiles` is empty, every one fails, or the folder holds conformers of other SMILES or another seed.
 
     Example:
@@ -56,13 +57,9 @@ def conformers(
         >>> made.store[1].smiles, list(made.failed)
         ('c1ccccc1', [2])
     """
-    if isinstance(smiles, str):
-        raise TypeError(f"smiles must be a sequence of SMILES; got the string {smiles!r}. Pass [{smiles!r}].")
     check_sizes(chunk_size=chunk_size)
     if num_workers < 0:
         raise ValueError(f"num_workers must be at least 0; got {num_workers}.")
-    if others := [entry for entry in smiles if not isinstance(entry, str)]:
-        raise TypeError(f"smiles must be strings; got {others[0]!r}. Leave out missing values.")
     if not len(smiles):
         raise ValueError("smiles must hold at least one SMILES; got none.")
     directory = Path(directory).absolute()

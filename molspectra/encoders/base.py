@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.profiler import record_function
 
 from molspectra._config import Configurable
-from molspectra._validation import check_context, check_dtype, check_molecules
+from molspectra._validation import check_context, check_dtype, check_molecules, check_tensor, needs
 from molspectra.features import AtomFeatures
 from molspectra.geometry.neighbors import edge_geometry, radius_graph
 from molspectra.layers.hook_point import HookPoint
@@ -100,6 +100,7 @@ class BaseEncoder(Configurable, nn.Module):
         self.max_z = max_z
         self.hook_point = HookPoint()
 
+    @needs("z", "pos", form="encoder(batch.z, batch.pos, batch.batch), or molspectra.methods.encode(encoder, batch)")
     def forward(
         self,
         z: Int[Tensor, " atoms"],
@@ -148,6 +149,9 @@ class BaseEncoder(Configurable, nn.Module):
     ) -> Molecules:
         """Check the arguments of :meth:`forward`, which states the errors, and cast positions to the weights' dtype."""
         check_molecules(z, pos, batch, self.max_z)
+        for name, value in (("bond_index", bond_index), ("bond_order", bond_order), ("context", context)):
+            if value is not None:
+                check_tensor(name, value)
         weight = next(self.parameters(), None)
         if weight is not None:
             check_dtype("pos", pos, weight)

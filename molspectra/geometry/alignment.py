@@ -5,6 +5,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch_geometric.utils import scatter
 
+from molspectra._validation import check_tensor, check_tensors
+
 # Relative difference below which the overlaps of two rotations count as equal, well above rounding in float64.
 _TIE = 1e-12
 
@@ -22,6 +24,7 @@ def remove_mean(
     Returns:
         Vectors of the same shape, whose mean over every molecule is 0.
     """
+    check_tensor("vectors", vectors)
     if batch is None:
         return vectors - vectors.mean(dim=0)
     return vectors - scatter(vectors, batch, dim=0, dim_size=num_molecules, reduce="mean")[batch]
@@ -66,6 +69,7 @@ def kabsch_align(
         >>> torch.allclose(kabsch_align(moved, pos), pos, atol=1e-5)
         True
     """
+    check_tensors(pos=pos, onto=onto)
     if batch is None:
         batch, num_molecules = torch.zeros(len(pos), dtype=torch.int64, device=pos.device), 1
     double, onto = pos.double(), onto.double()

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from molspectra._validation import values_are_free
+from molspectra._validation import check_tensors, values_are_free
 from molspectra.geometry.rotation import rotation_components
 
 
@@ -47,6 +47,7 @@ def deform(
     Raises:
         ValueError: `bend` is given without `arm`.
     """
+    check_tensors(pos=pos, parent=parent, bridge=bridge, twist=twist)
     # Cartesian components come first: elementwise products of 3×3 matrices are several times faster than batched
     # matrix products.
     x = pos.t().contiguous()

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from molspectra._validation import check_bonds
+from molspectra._validation import check_bonds, check_tensors
 from molspectra.geometry.bonds import bond_graph
 
 
@@ -36,6 +36,7 @@ def hop_counts(
         >>> hop_counts(chain, torch.tensor([[0, 2, 3], [1, 0, 0]]), num_atoms=4, max_hops=2)
         tensor([1, 2, 0])
     """
+    check_tensors(bond_index=bond_index, edge_index=edge_index)
     if max_hops < 1:
         raise ValueError(f"max_hops must be at least 1; got {max_hops}.")
     check_bonds(bond_index, num_atoms)

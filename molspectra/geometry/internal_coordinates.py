@@ -14,6 +14,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from molspectra._validation import check_tensor, check_tensors
+
 
 class InternalJacobian(NamedTuple):
     """Sparse derivatives of internal coordinates by positions: those of each term by its own atoms."""
@@ -166,6 +168,7 @@ def defined_terms(
     Returns:
         Masks (B,), (A,) and (T,). A torsion with i = l counts as undefined: it is 0 at any geometry.
     """
+    check_tensors(pos=pos, bond_index=bond_index, angle_index=angle_index, torsion_index=torsion_index)
 
     def bent(i: Tensor, j: Tensor, k: Tensor) -> Tensor:
         at_i, at_j, at_k = (x.index_select(1, atoms) for atoms in (i, j, k))
@@ -180,6 +183,7 @@ def defined_terms(
 
 def wrap_angle(angle: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """Wrap angles into [-π, π), for differences of torsions, which are periodic."""
+    check_tensor("angle", angle)
     return torch.remainder(angle + torch.pi, 2 * torch.pi) - torch.pi
 
 
@@ -188,6 +192,9 @@ def wrap_angle(angle: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 
 def _positions(pos: Tensor, *indices: Tensor) -> list[tuple[Tensor, ...]]:
     """Return the positions of the atoms of each term, (3, ..., n) for each of its atoms."""
+    check_tensor("pos", pos)
+    for name, index in zip(("bond_index", "angle_index", "torsion_index"), indices, strict=False):
+        check_tensor(name, index)
     components = pos.movedim(-1, 0).contiguous()
     return [tuple(components.index_select(-1, atoms) for atoms in index) for index in indices]
 

@@ -17,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from molspectra._transforms import is_jit_traced, is_transformed, nested_forward_mode, primals
+from molspectra._validation import check_tensor
 
 # Cyclic Jacobi sweeps converge quadratically. Three reach float64 rounding on almost every 3×3 matrix, five on all.
 _SWEEPS = 5
@@ -41,6 +42,7 @@ def symmetric_inverse_sqrt(matrix: Float[Tensor, "*batch 3 3"]) -> Float[Tensor,
         >>> symmetric_inverse_sqrt(torch.diag(torch.tensor([1.0, 4.0, 16.0]))).diagonal()
         tensor([1.0000, 0.5000, 0.2500])
     """
+    check_tensor("matrix", matrix)
     if matrix.shape[-2:] != (3, 3):
         raise ValueError(f"matrix must have shape (..., 3, 3); got {tuple(matrix.shape)}.")
     double = matrix.double()

@@ -1,12 +1,13 @@
 """Batched neighbor lists: exact, untruncated, in a fixed order."""
 
+import numbers
 from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from molspectra._validation import values_are_free
+from molspectra._validation import check_tensor, check_tensors, values_are_free
 
 # Candidate pairs per block. Bounds the memory for large molecules to about 100 MB beyond the edges themselves.
 _PAIRS_AT_ONCE = 1 << 21
@@ -41,7 +42,8 @@ def radius_graph(
         tensor([[1, 0],
                 [0, 1]])
     """
-    return _radius_graph(pos.detach(), _checked_batch(pos, batch, cutoff), float(cutoff), loop, False)
+    batch = _checked_batch(pos, batch, cutoff)
+    return _radius_graph(pos.detach(), batch, float(cutoff), loop, False)
 
 
 def half_neighbor_list(
@@ -68,7 +70,8 @@ def half_neighbor_list(
         tensor([[0],
                 [1]])
     """
-    return _radius_graph(pos.detach(), _checked_batch(pos, batch, cutoff), float(cutoff), False, True)
+    batch = _checked_batch(pos, batch, cutoff)
+    return _radius_graph(pos.detach(), batch, float(cutoff), False, True)
 
 
 def edge_geometry(
@@ -86,20 +89,28 @@ def edge_geometry(
     Returns:
         Distances r_ij = |x_j - x_i| in Å, (E,), and unit vectors (x_j - x_i) / r_ij, (E, 3).
     """
+    check_tensors(pos=pos, edge_index=edge_index)
     source, target = edge_index
+    dtype = pos.dtype
+    pos = pos.to(torch.promote_types(dtype, torch.float32))  # squares of distances leave the range of float16
     displacement = pos.index_select(0, source) - pos.index_select(0, target)
     square = displacement.square().sum(dim=-1)
     coincident = square < _COINCIDENT
     # Both branches of a `where` are differentiated, so the unused one must be finite, too: √1 in place of √0.
     distance = torch.sqrt(torch.where(coincident, 1.0, square))
-    return torch.where(coincident, 0.0, distance), displacement / distance.unsqueeze(-1)
+    direction = displacement / distance.unsqueeze(-1)
+    return torch.where(coincident, 0.0, distance).to(dtype), direction.to(dtype)
 
 
 def _checked_batch(pos: Tensor, batch: Tensor | None, cutoff: float) -> Tensor:
+    check_tensor("pos", pos)
+    if not isinstance(cutoff, numbers.Real | Tensor):
+        raise TypeError(f"cutoff must be a number (Å); got {cutoff!r:.80}.")
     if not cutoff > 0:
         raise ValueError(f"cutoff must be positive (Å); got {cutoff}.")
     if batch is None:
         return torch.zeros(pos.shape[0], dtype=torch.int64, device=pos.device)
+    check_tensor("batch", batch)
     if values_are_free(batch) and bool((batch[1:] < batch[:-1]).any()):
         raise ValueError("batch must be sorted, the atoms of a molecule together. Sort the atoms by batch first.")
     return batch

@@ -4,6 +4,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from molspectra._validation import check_tensors
+
 
 def rotation_matrix(axis: Float[Tensor, "*n 3"], angle: Float[Tensor, "*n"]) -> Float[Tensor, "*n 3 3"]:
     """Return right-handed rotations about axes of any length by angles in rad (Rodrigues' formula).
@@ -16,6 +18,7 @@ def rotation_matrix(axis: Float[Tensor, "*n 3"], angle: Float[Tensor, "*n"]) -> 
         >>> torch.allclose(quarter @ torch.tensor([1., 0, 0]), torch.tensor([0., 1, 0]), atol=1e-6)
         True
     """
+    check_tensors(axis=axis, angle=angle)
     return rotation_components(axis.movedim(-1, 0), angle).movedim((0, 1), (-2, -1))
 
 

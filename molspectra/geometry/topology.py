@@ -16,6 +16,24 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from molspectra._validation import check_tensors, checked
+
+__all__ = [
+    "SpanningForest",
+    "angles",
+    "bonds_in_rings",
+    "bridge_of",
+    "neighbors",
+    "rotatable_bonds",
+    "rotatable_depths",
+    "spanning_forest",
+    "torsions",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
 
 class SpanningForest(NamedTuple):
     """A depth-first tree of each connected fragment, rooted at its first atom."""
@@ -28,6 +46,7 @@ class SpanningForest(NamedTuple):
     """Marks the atoms whose bond to their parent is a bridge. Their subtree can move as a rigid body."""
 
 
+@checked
 def angles(bond_index: Int[Tensor, "2 bonds"], num_atoms: int) -> Int[Tensor, "3 angles"]:
     """List all pairs of bonds at an atom: (i, j, k) with j in the middle, by ascending j."""
     terms = []
@@ -36,6 +55,7 @@ def angles(bond_index: Int[Tensor, "2 bonds"], num_atoms: int) -> Int[Tensor, "3
     return _columns(terms, 3)
 
 
+@checked
 def torsions(bond_index: Int[Tensor, "2 bonds"], num_atoms: int, degenerate: bool = False) -> Int[Tensor, "4 torsions"]:
     """List all chains of three bonds: (i, j, k, l) about the bond (j, k), in the order of the bonds.
 
@@ -52,6 +72,7 @@ def torsions(bond_index: Int[Tensor, "2 bonds"], num_atoms: int, degenerate: boo
     return _columns(terms, 4)
 
 
+@checked
 def spanning_forest(bond_index: Int[Tensor, "2 bonds"], num_atoms: int) -> SpanningForest:
     """Build a depth-first spanning tree of each fragment and find its bridges (Tarjan 1974).
 
@@ -106,18 +127,21 @@ def bridge_of(
         The child of each pair, (n,), or i where neither atom is the parent of the other, and a mask of the pairs that
         are bridges, (n,).
     """
+    check_tensors(parent=parent, bridge=bridge)
     hangs = parent.index_select(0, j) == i
     child, other = torch.where(hangs, j, i), torch.where(hangs, i, j)
     joined = parent.index_select(0, child) == other
     return child, joined & bridge.index_select(0, child)
 
 
+@checked
 def bonds_in_rings(bond_index: Int[Tensor, "2 bonds"], num_atoms: int) -> Bool[Tensor, " bonds"]:
     """Mark the bonds in rings: all bonds except bridges."""
     parent, _, bridge = spanning_forest(bond_index, num_atoms)
     return ~bridge_of(parent, bridge, *bond_index)[1]
 
 
+@checked
 def rotatable_bonds(
     bond_index: Int[Tensor, "2 bonds"],
     bond_order: Float[Tensor, " bonds"],
@@ -160,6 +184,7 @@ def rotatable_bonds(
     return _columns(terms, 4)
 
 
+@checked
 def rotatable_depths(
     bond_index: Int[Tensor, "2 bonds"], rotatable_index: Int[Tensor, "4 rotatable"], num_atoms: int
 ) -> Int[Tensor, " rotatable"]:
@@ -191,6 +216,7 @@ def rotatable_depths(
     return torch.tensor([max(depth[one], depth[other]) for one, other in ends], dtype=torch.int64)
 
 
+@checked
 def neighbors(bond_index: Int[Tensor, "2 bonds"], num_atoms: int) -> list[list[int]]:
     """List the neighbors of each atom, in the order of the bonds."""
     around: list[list[int]] = [[] for _ in range(num_atoms)]

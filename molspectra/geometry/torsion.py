@@ -6,7 +6,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from molspectra._batch import molecule_of, num_molecules_of
-from molspectra._validation import values_are_free
+from molspectra._validation import check_fields, check_tensor, values_are_free
 from molspectra.geometry.rotation import rotation_matrix
 from molspectra.geometry.topology import SpanningForest, bridge_of, spanning_forest
 
@@ -43,6 +43,8 @@ def rotate_torsions(data: Data, angles: Float[Tensor, " rotatable"]) -> Float[Te
         >>> torch.allclose(rotated[3], torch.tensor([1., 0, 1]), atol=1e-6)
         True
     """
+    check_fields(data, (), "rotate_torsions", "")
+    check_tensor("angles", angles)
     rotatable = data.get("rotatable_index")
     if rotatable is None:
         raise ValueError(

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from molspectra._config import Configurable
-from molspectra.features import AtomFeatures
+from molspectra.features import AtomFeatures, check_atoms
 from molspectra.heads.element_scale import ElementScale
 from molspectra.heads.vector import apply_gated_blocks, gated_blocks
 from molspectra.layers.precision import at_least_float32
@@ -68,6 +68,7 @@ class AtomHead(Configurable, nn.Module):
             TypeError: The head has a scale of elements, and `data` is no `Data`.
             ValueError: The head has a scale of elements, and `data` has no `z`.
         """
+        check_atoms("AtomHead", atoms)
         values = at_least_float32(apply_gated_blocks(self.blocks, atoms.with_vectors())[0])
         if self.scale is None:
             return values * self.std + self.mean

@@ -6,7 +6,7 @@ from torch_geometric.data import Data
 
 from molspectra._batch import num_molecules_of
 from molspectra._config import Configurable
-from molspectra.features import AtomFeatures
+from molspectra.features import AtomFeatures, check_atoms
 from molspectra.heads.pooling import check_data, pool_atoms
 from molspectra.heads.vector import apply_gated_blocks, gated_blocks
 from molspectra.layers.center_of_mass import CenterOfMass
@@ -53,6 +53,7 @@ class DipoleHead(Configurable, nn.Module):
         Returns:
             Lengths (B, 1) or vectors (B, 3).
         """
+        check_atoms("DipoleHead", atoms)
         check_data(data, "DipoleHead", ("z", "pos"))
         # The scalar channel is a partial charge, and the vector channel the dipole of the atom itself.
         charge, own = apply_gated_blocks(self.blocks, atoms.with_vectors())

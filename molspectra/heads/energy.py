@@ -9,7 +9,7 @@ from torch_geometric.data import Data
 
 from molspectra._config import Configurable
 from molspectra._transforms import is_functional
-from molspectra.features import AtomFeatures
+from molspectra.features import AtomFeatures, check_atoms
 from molspectra.heads.pooling import MoleculePooling, check_data
 
 
@@ -79,6 +79,7 @@ class GradientHead(Configurable, nn.Module):
         Raises:
             ValueError: The features were not computed from `data.pos` with gradients.
         """
+        check_atoms("GradientHead", atoms)
         check_data(data, "GradientHead", ("pos",))
         return forces_of(self.energy(atoms, data), data.pos)
 

@@ -8,8 +8,8 @@ from torch.nn import functional as F
 from torch_geometric.data import Data
 
 from molspectra._config import Configurable
-from molspectra._validation import check_channels, check_choice
-from molspectra.features import AtomFeatures
+from molspectra._validation import check_choice
+from molspectra.features import AtomFeatures, check_atoms
 from molspectra.heads.element_scale import ElementScale
 from molspectra.heads.invariants import invariants
 from molspectra.heads.pooling import pool_atoms
@@ -71,7 +71,7 @@ class EvidentialHead(Configurable, nn.Module):
             atoms: Atom features.
             data: Molecules, with `z` if the head has a scale of elements; None for one molecule.
         """
-        check_channels("EvidentialHead", atoms.scalars.shape[1], self.channels)
+        check_atoms("EvidentialHead", atoms, self.channels)
         # In float32 under autocast: α - 1 may be small, and half precision rounds α to 1, an infinite variance.
         features = leave_autocast(invariants(atoms))
         with torch.autocast(atoms.scalars.device.type, enabled=False):

@@ -7,7 +7,7 @@ from torch_geometric.data import Data
 
 from molspectra._config import Configurable
 from molspectra._validation import check_channels
-from molspectra.features import AtomFeatures
+from molspectra.features import AtomFeatures, check_atoms
 from molspectra.heads.pooling import MoleculePooling, check_data
 from molspectra.layers.layer_norm import LayerNorm
 from molspectra.layers.precision import at_least_float32
@@ -54,6 +54,7 @@ class FusionHead(Configurable, nn.Module):
         Raises:
             ValueError: `data` has no `spectrum_embedding`, or features or embedding have another width.
         """
+        check_atoms("FusionHead", atoms)
         check_data(data, "FusionHead")
         if "spectrum_embedding" not in data:
             raise ValueError(

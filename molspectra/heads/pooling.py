@@ -9,8 +9,8 @@ from torch_geometric.data import Data
 
 from molspectra._batch import num_molecules_of
 from molspectra._config import Configurable
-from molspectra._validation import check_channels
-from molspectra.features import AtomFeatures
+from molspectra._validation import check_tensor
+from molspectra.features import AtomFeatures, check_atoms
 from molspectra.heads.invariants import invariants
 from molspectra.layers.precision import leave_autocast
 
@@ -33,6 +33,8 @@ def check_data(data: Any, user: str, fields: Sequence[str] = ()) -> None:
             f"{user} needs data{expected}; {missing} are missing from {list(data.keys())}. Set them, as in "
             "Data(z=z, pos=pos, batch=batch)."
         )
+    for field in fields:
+        check_tensor(field, data[field])
 
 
 def pool_atoms(
@@ -73,7 +75,7 @@ class MoleculePooling(Configurable, nn.Module):
 
     def forward(self, atoms: AtomFeatures, data: Data | None = None) -> Float[Tensor, "molecules channels"]:
         """Pool atom features into molecule features (B, F). `data` gives the molecule of each atom, if several."""
-        check_channels("This head", atoms.scalars.shape[1], self.channels)
+        check_atoms("This head", atoms, self.channels)
         # Scalars alone leave the last vectors of an encoder without a gradient (see EMGP).
         read = atoms.scalars if self.as_released else invariants(atoms)
         # Autocast runs the MLP in half precision, whose digits do not suffice for a sum over many atoms.

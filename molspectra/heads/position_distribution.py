@@ -7,8 +7,7 @@ from torch.nn import functional as F
 from torch_geometric.data import Data
 
 from molspectra._config import Configurable
-from molspectra._validation import check_channels
-from molspectra.features import AtomFeatures
+from molspectra.features import AtomFeatures, check_atoms
 from molspectra.heads.degrees import DegreeNorm, Gate, LiftDegrees
 from molspectra.heads.sphere import SphereGrid, SphereHarmonics
 from molspectra.layers.constants import ExactConstants
@@ -110,6 +109,7 @@ class PositionDistributionHead(Configurable, ExactConstants):
         Raises:
             ValueError: The encoder gives no vectors.
         """
+        check_atoms("PositionDistributionHead", atoms)
         # The temperature of 0.1 multiplies logits, and their rounding errors, by ten.
         with torch.autocast(atoms.scalars.device.type, enabled=False):
             coefficients = self.coefficients(atoms)
@@ -128,7 +128,7 @@ class PositionDistributionHead(Configurable, ExactConstants):
 
     def coefficients(self, atoms: AtomFeatures) -> Float[Tensor, "pairs dim hidden"]:
         """Compute the coefficients on the sphere, (E, (l_max + 1)², hidden_channels), degree by degree."""
-        check_channels("PositionDistributionHead", atoms.scalars.shape[1], self.channels)
+        check_atoms("PositionDistributionHead", atoms, self.channels)
         dtype = self.radii.dtype  # that of the weights
         features = [atoms.degree(l) for l in range(min(atoms.l_max, self.lift.l_max) + 1)]
         # Under autocast, an encoder may return half precision.

@@ -93,7 +93,7 @@ class AtomicReferenceEnergies(Configurable, nn.Module):
             ValueError: `data` has no `z`, or an element has no reference energy (seen on the CPU. Elsewhere its
                 molecule gets NaN).
         """
-        if data is None or "z" not in data:
+        if not isinstance(data, Data) or "z" not in data:
             raise ValueError("Reference energies need the elements data.z (N,); got none. Call head(atoms, data).")
         energies = self.table.index_select(0, data.z)
         if values_are_free(data.z) and bool(energies.isnan().any()):

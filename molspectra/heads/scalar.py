@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from molspectra._config import Configurable
-from molspectra.features import AtomFeatures
+from molspectra.features import AtomFeatures, check_atoms
 from molspectra.heads.pooling import pool_atoms
 from molspectra.heads.reference_energies import AtomicReferenceEnergies
 from molspectra.heads.vector import apply_gated_blocks, gated_blocks
@@ -75,6 +75,7 @@ class ScalarHead(Configurable, nn.Module):
         Raises:
             ValueError: The head has reference energies, and `data` no elements, or an element without a reference.
         """
+        check_atoms("ScalarHead", atoms)
         contributions, _ = apply_gated_blocks(self.blocks, atoms.with_vectors())
         # Under autocast they may be in half precision, whose digits do not suffice for a sum over many atoms.
         contributions = at_least_float32(contributions)

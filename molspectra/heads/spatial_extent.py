@@ -6,8 +6,7 @@ from torch_geometric.data import Data
 
 from molspectra._batch import num_molecules_of
 from molspectra._config import Configurable
-from molspectra._validation import check_channels
-from molspectra.features import AtomFeatures
+from molspectra.features import AtomFeatures, check_atoms
 from molspectra.heads.pooling import check_data, pool_atoms
 from molspectra.layers.center_of_mass import CenterOfMass
 
@@ -46,8 +45,8 @@ class SpatialExtentHead(Configurable, nn.Module):
         Returns:
             ⟨R²⟩, (B, 1).
         """
+        check_atoms("SpatialExtentHead", atoms, self.channels)
         check_data(data, "SpatialExtentHead", ("z", "pos"))
-        check_channels("SpatialExtentHead", atoms.scalars.shape[1], self.channels)
         read = self.mlp(atoms.scalars)
         # ⟨R²⟩ = ∫ ρ(x) |x - x₀|² dx: charges concentrated at the atoms give the first term, their spread the second.
         relative = self.center_of_mass(data.z, data.pos, data.batch, num_molecules_of(data))

@@ -12,8 +12,8 @@ from torch_geometric.data import Data
 
 from molspectra._config import Configurable
 from molspectra._signature import unwrap
-from molspectra._validation import check_channels, check_sizes, check_spectra, lengths_of
-from molspectra.features import AtomFeatures
+from molspectra._validation import check_sizes, check_spectra, lengths_of
+from molspectra.features import AtomFeatures, check_atoms
 from molspectra.heads.invariants import invariants
 from molspectra.heads.pooling import pool_atoms
 from molspectra.layers.plain_linear import is_plain_linear
@@ -75,7 +75,7 @@ class SpectrumHead(Configurable, nn.Module):
 
     def forward(self, atoms: AtomFeatures, data: Data | None = None) -> dict[str, Float[Tensor, "molecules _"]]:
         """Predict kind → intensities (B, L), in the units of `start_from`. `data` gives the molecule of each atom."""
-        check_channels("SpectrumHead", atoms.scalars.shape[1], self.channels)
+        check_atoms("SpectrumHead", atoms, self.channels)
         hidden = self.mlp(invariants(atoms))
         return {kind: bands(hidden, data) for kind, bands in self.bands.items()}
 

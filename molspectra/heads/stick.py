@@ -12,8 +12,8 @@ from torch_geometric.data import Data
 
 from molspectra._batch import molecule_of, num_molecules_of
 from molspectra._config import Configurable
-from molspectra._validation import check_channels, check_choice, check_sizes
-from molspectra.features import AtomFeatures
+from molspectra._validation import check_choice, check_sizes
+from molspectra.features import AtomFeatures, check_atoms
 from molspectra.heads.invariants import invariants
 from molspectra.heads.pooling import check_data
 from molspectra.layers.plain_linear import is_plain_linear
@@ -105,7 +105,7 @@ class StickHead(Configurable, nn.Module):
 
     def sticks(self, atoms: AtomFeatures, data: Data | None = None) -> Sticks:
         """Predict the lines of each molecule. `data` gives the molecule of each atom, if several."""
-        check_channels("StickHead", atoms.scalars.shape[1], self.channels)
+        check_atoms("StickHead", atoms, self.channels)
         if data is not None:
             check_data(data, "StickHead")
         count, kinds = atoms.scalars.shape[0], len(self.axes)

@@ -6,8 +6,7 @@ from torch_geometric.data import Data
 
 from molspectra._config import Configurable
 from molspectra._signature import attribute_of
-from molspectra._validation import check_channels
-from molspectra.features import AtomFeatures
+from molspectra.features import AtomFeatures, check_atoms
 from molspectra.layers.gated import GatedEquivariantBlock
 from molspectra.layers.precision import at_least_float32
 
@@ -47,13 +46,13 @@ def apply_gated_blocks(
     blocks: nn.ModuleList, atoms: AtomFeatures
 ) -> tuple[Float[Tensor, "atoms 1"], Float[Tensor, "atoms 3"]]:
     """Compute a scalar (N, 1) and a vector (N, 3) per atom."""
+    check_atoms("This head", atoms, attribute_of(blocks[0], "in_channels"))
     scalars, vectors = atoms.scalars, atoms.vectors
     if vectors is None:
         raise ValueError(
             "This head needs atom vectors (N, 3, F); the encoder gave None. Use an equivariant encoder, or make Coord, "
             'Frad, SliDe and EMGP with prediction="gradient" (heads.GradientHead), which needs none.'
         )
-    check_channels("This head", scalars.shape[1], attribute_of(blocks[0], "in_channels"))
     # Linear maps without bias act on channels of vectors, and gates scale them: rotations pass through unchanged.
     for block in blocks:
         scalars, vectors = block(scalars, vectors)

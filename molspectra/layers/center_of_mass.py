@@ -5,6 +5,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch_geometric.utils import scatter
 
+from molspectra._validation import check_tensors
 from molspectra.layers.constants import ExactConstants
 
 # fmt: off
@@ -54,6 +55,7 @@ class CenterOfMass(ExactConstants):
         Returns:
             Relative positions in Å, (N, 3).
         """
+        check_tensors(z=z, pos=pos, **({} if batch is None else {"batch": batch}))
         mass = self.masses.index_select(0, z).unsqueeze(1).to(pos.dtype)
         if batch is None:
             return pos - (mass * pos).sum(dim=0) / mass.sum()

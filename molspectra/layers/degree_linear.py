@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from molspectra._validation import check_sizes, check_tensor, checked
 from molspectra.layers.initialization import init_linears_normal
 
 
@@ -21,8 +22,10 @@ class DegreeLinear(nn.Module):
         out_scalars: Channels of the outgoing degree 0. Default: `out_channels`.
     """
 
+    @checked
     def __init__(self, in_channels: int, out_channels: int, l_max: int, out_scalars: int | None = None) -> None:
         super().__init__()
+        check_sizes(out_scalars=out_channels if out_scalars is None else out_scalars)
         widths = [out_channels if out_scalars is None else out_scalars] + [out_channels] * l_max
         # Only scalars can have a bias: a constant vector would single out a direction.
         self.degrees = nn.ModuleList(nn.Linear(in_channels, out, bias=not l) for l, out in enumerate(widths))
@@ -30,4 +33,11 @@ class DegreeLinear(nn.Module):
 
     def forward(self, features: Sequence[Float[Tensor, "rows _ in"]]) -> list[Float[Tensor, "rows _ _"]]:
         """Map features (N, 2l + 1, in) of each degree to (N, 2l + 1, out)."""
+        if not isinstance(features, list | tuple):
+            raise TypeError(
+                f"features must be a list with a tensor for each degree; got a {type(features).__name__}. Pass "
+                "[scalars.unsqueeze(1), vectors]."
+            )
+        for degree, of_degree in enumerate(features):
+            check_tensor(f"features[{degree}]", of_degree)
         return [linear(of_degree) for linear, of_degree in zip(self.degrees, features, strict=True)]

@@ -4,7 +4,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from molspectra._config import Configurable
-from molspectra._validation import check_channels
+from molspectra._validation import check_channels, check_tensor
 from molspectra.layers.layer_norm import LayerNorm
 
 
@@ -34,5 +34,6 @@ class ProjectionMLP(Configurable, nn.Module):
         Raises:
             ValueError: The features have another width.
         """
+        check_tensor("features", features)
         check_channels("ProjectionMLP", features.shape[-1], self.in_channels)
         return self.layers(features)

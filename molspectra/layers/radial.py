@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from molspectra._validation import check_tensor, checked
+
 
 class CosineCutoff(nn.Module):
     """Envelope C(r) = ½ (cos(π r / r_c) + 1) for r < r_c, else 0. Value and slope vanish at the cutoff r_c.
@@ -14,6 +16,7 @@ class CosineCutoff(nn.Module):
         cutoff: r_c in Å.
     """
 
+    @checked
     def __init__(self, cutoff: float) -> None:
         super().__init__()
         if not cutoff > 0:
@@ -22,6 +25,7 @@ class CosineCutoff(nn.Module):
 
     def forward(self, distance: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """Map distances in Å to weights in [0, 1] of the same shape."""
+        check_tensor("distance", distance)
         # Beyond r_c the cosine would rise again. An infinite cutoff gives π r / ∞ = 0 and a weight of 1.
         return torch.where(distance < self.cutoff, 0.5 * (torch.cos(distance * (math.pi / self.cutoff)) + 1), 0.0)
 
@@ -45,6 +49,7 @@ class ExpNormalBasis(nn.Module):
     centers: Tensor
     betas: Tensor
 
+    @checked
     def __init__(self, num_rbf: int, cutoff: float) -> None:
         super().__init__()
         if num_rbf < 2:
@@ -61,10 +66,13 @@ class ExpNormalBasis(nn.Module):
         self, distance: Float[Tensor, " edges"], envelope: Float[Tensor, " edges"] | None = None
     ) -> Float[Tensor, "edges num_rbf"]:
         """Map distances in Å, (E,), and their envelope, if it is known already, to basis values (E, K)."""
+        check_tensor("distance", distance)
         # Evenly spaced centers in exp(-α r) resolve short distances, where energies vary most.
         decay = torch.exp(-self.alpha * distance).unsqueeze(-1)
         gaussian = torch.exp(-self.betas * (decay - self.centers).square())
-        envelope = self.envelope(distance) if envelope is None else envelope
+        if envelope is None:
+            envelope = self.envelope(distance)
+        check_tensor("envelope", envelope)
         return envelope.unsqueeze(-1) * gaussian
 
     def extra_repr(self) -> str:

@@ -1,6 +1,6 @@
 """Several methods as one, with the weighted sum of their losses."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from molspectra._signature import attribute_of, unwrap
-from molspectra._validation import check_module_names
+from molspectra._validation import check_module_names, needs
 from molspectra.encoders.protocol import Encoder
 from molspectra.methods.pretext_task import PretextTask, TaskOutput, keep, run_task
 from molspectra.objectives.weighted_sum import WeightedSum
@@ -38,7 +38,7 @@ class Combined(PretextTask):
         ['coord/denoising', 'coord/loss', 'emgp/denoising', 'emgp/loss', 'emgp/noise_scale', 'loss']
     """
 
-    def __init__(self, methods: Mapping[str, Sequence[Any]]) -> None:
+    def __init__(self, methods: Mapping[str, Any]) -> None:
         super().__init__()
         check_module_names("methods", methods)
         for name, entry in methods.items():
@@ -68,6 +68,7 @@ class Combined(PretextTask):
         """True if a method encodes molecules."""
         return any(attribute_of(method, "needs_encoder", True) for method in self.methods.values())
 
+    @needs("encoder", "batch", form="method(encoder, batch)")
     def forward(
         self, encoder: Encoder | None, batch: Data, generator: torch.Generator | None = None
     ) -> dict[str, Tensor]:

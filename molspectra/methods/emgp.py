@@ -1,6 +1,7 @@
 """3D-EMGP: pre-training of an energy whose gradient undoes noise of any scale, and of a noise-scale classifier."""
 
 from collections.abc import Mapping
+from typing import Literal
 
 import torch
 from torch import nn
@@ -15,7 +16,7 @@ from molspectra.encoders.protocol import Encoder
 from molspectra.heads.energy import EnergyHead, GradientHead
 from molspectra.heads.pooling import MoleculePooling
 from molspectra.heads.vector import VectorHead
-from molspectra.methods.denoising import Prediction, predict_vectors
+from molspectra.methods.denoising import predict_vectors
 from molspectra.methods.encoding import encode
 from molspectra.methods.noise_scale_classifier import NoiseScaleClassifier
 from molspectra.methods.pretext_task import PretextTask, TaskOutput
@@ -70,7 +71,7 @@ class EMGP(PretextTask):
         num_levels: int = 50,
         steps: int = 1,
         mode: NoiseMode = "riemann",
-        prediction: Prediction = "gradient",
+        prediction: Literal["gradient", "vector"] = "gradient",
         weights: Mapping[str, float] | None = None,
         as_released: bool = False,
     ) -> None:

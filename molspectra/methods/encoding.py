@@ -1,13 +1,26 @@
 """Call of an encoder with the optional arguments that its signature has."""
 
+import torch
 from torch import Tensor
 from torch.profiler import record_function
 from torch_geometric.data import Data
 
 from molspectra._signature import takes, unwrap
-from molspectra._validation import check_positions
+from molspectra._validation import check_fields, check_generator, check_positions, check_role
 from molspectra.encoders.protocol import Encoder
 from molspectra.features import AtomFeatures
+
+
+def check_call(method: object, encoder: Encoder | None, batch: Data, generator: torch.Generator | None) -> None:
+    """Check the arguments of a method.
+
+    Raises:
+        TypeError: The encoder is none, the batch holds no molecules, or the generator is none.
+    """
+    user = type(method).__name__
+    check_fields(batch, (), user, "")
+    check_role("encoder", encoder, user)
+    check_generator(generator)
 
 
 def encode(encoder: Encoder, data: Data, *, context: Tensor | None = None) -> AtomFeatures:
@@ -28,6 +41,7 @@ def encode(encoder: Encoder, data: Data, *, context: Tensor | None = None) -> At
         TypeError: The positions are not floating point, or the encoder returns something else.
     """
     check_positions(data, "An encoder", ("z", "pos"))
+    check_role("encoder", encoder, "encode")
     # Encoders that know no bonds must not receive any: any callable (z, pos, batch) is an encoder.
     keywords = {name: data[name] for name in ("bond_index", "bond_order") if name in data and takes(encoder, name)}
     if context is not None:

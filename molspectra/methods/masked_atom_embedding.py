@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from molspectra._validation import values_are_free
+from molspectra._validation import check_sizes, check_tensor, checked, values_are_free
 
 FARTHEST_LABEL = 3.3
 """Distance from the mean in standard deviations beyond which all Gaussians are close to 0."""
@@ -37,6 +37,7 @@ class MaskedAtomEmbedding(nn.Module):
         torch.Size([2, 16])
     """
 
+    @checked
     def __init__(
         self,
         channels: int,
@@ -46,6 +47,7 @@ class MaskedAtomEmbedding(nn.Module):
         max_z: int = 118,
     ) -> None:
         super().__init__()
+        check_sizes(max_z=max_z)
         if num_basis < 2:
             raise ValueError(f"num_basis must be at least 2; got {num_basis}.")
         self.max_z = max_z
@@ -72,6 +74,9 @@ class MaskedAtomEmbedding(nn.Module):
             ValueError: A label is unexpected or missing or has another shape, or an element is out of range (checked
                 for CPU tensors).
         """
+        check_tensor("masked_z", masked_z)
+        if label is not None:
+            check_tensor("label", label)
         if label is None and self.label_proj is not None:
             raise ValueError("label must be given, (M,): the embedding was made with label=True. Got none.")
         if label is not None and self.label_proj is None:

@@ -9,6 +9,7 @@ from torch.profiler import record_function
 from torch_geometric.data import Data
 
 from molspectra._config import Configurable
+from molspectra._validation import check_generator
 from molspectra.encoders.protocol import Encoder
 from molspectra.methods.specformer_inside import specformer_inside
 from molspectra.methods.spectrum_modelling import SpectrumModelling
@@ -85,6 +86,7 @@ class MaskedReconstruction(Configurable, SpectrumModelling):
                 "batch must be a Data or Batch with fields of spectra, or a dict of them; got a "
                 f"{type(spectra).__name__}. Call method(batch), or method(encoder, batch) as other methods."
             )
+        check_generator(generator)
         specformer = specformer_inside(self.specformer)
         prepared = specformer.prepare(spectra)
         with record_function("molspectra::mask"):

@@ -11,8 +11,9 @@ from torch_geometric.data import Data
 from molspectra._batch import num_molecules_of
 from molspectra._config import Configurable
 from molspectra._signature import attribute_of
-from molspectra._validation import check_positions, check_weights
+from molspectra._validation import check_positions, check_weights, needs
 from molspectra.encoders.protocol import Encoder
+from molspectra.methods.encoding import check_call
 from molspectra.methods.pretext_task import run_task
 from molspectra.methods.specformer_inside import specformer_inside
 from molspectra.methods.spectrum_modelling import SpectrumModelling
@@ -86,6 +87,7 @@ class MolSpectra(Configurable, SpectrumModelling):
         self.contrast = contrast or InfoNCELoss(gather_distributed=not as_released, as_released=as_released)
         self.total = WeightedSum(check_weights(weights, {"denoising": 1.0, "contrastive": 1.0, "reconstruction": 1.0}))
 
+    @needs("encoder", "batch", form="method(encoder, batch)")
     def forward(self, encoder: Encoder, batch: Data, generator: torch.Generator | None = None) -> dict[str, Tensor]:
         """Compute the three losses of a batch and their weighted sum.
 
@@ -102,6 +104,7 @@ class MolSpectra(Configurable, SpectrumModelling):
             ValueError: The batch has no spectrum of SpecFormer's kinds, the task returns another number of molecules,
                 or the widths of the encoders differ.
         """
+        check_call(self, encoder, batch, generator)
         check_positions(batch, type(self).__name__, ("z", "pos"))
         specformer = specformer_inside(self.specformer)
         prepared = specformer.prepare(batch)  # scaled once, for the mask, SpecFormer and the target

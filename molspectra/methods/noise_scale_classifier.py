@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from molspectra._config import Configurable
-from molspectra._validation import check_channels
+from molspectra._validation import check_channels, check_sizes, check_tensors
 
 
 class NoiseScaleClassifier(Configurable, nn.Module):
@@ -18,6 +18,7 @@ class NoiseScaleClassifier(Configurable, nn.Module):
 
     def __init__(self, channels: int, num_levels: int = 50) -> None:
         super().__init__()
+        check_sizes(num_levels=num_levels)
         self.channels = channels
         self.mlp = nn.Sequential(nn.Linear(2 * channels, channels), nn.SiLU(), nn.Linear(channels, num_levels))
 
@@ -25,5 +26,6 @@ class NoiseScaleClassifier(Configurable, nn.Module):
         self, clean: Float[Tensor, "molecules channels"], noisy: Float[Tensor, "molecules channels"]
     ) -> Float[Tensor, "molecules levels"]:
         """Map features of clean and noisy molecules, (B, F) each, to logits (B, levels)."""
+        check_tensors(clean=clean, noisy=noisy)
         check_channels("NoiseScaleClassifier", clean.shape[1], self.channels)
         return self.mlp(torch.cat([clean, noisy], dim=1))

@@ -8,8 +8,9 @@ from torch_geometric.data import Data
 
 from molspectra._config import Configurable
 from molspectra._signature import attribute_of, unwrap
-from molspectra._validation import check_weights
+from molspectra._validation import check_weights, needs
 from molspectra.encoders.protocol import Encoder
+from molspectra.methods.encoding import check_call
 from molspectra.methods.pretext_task import run_task
 from molspectra.methods.regression import Level, Loss, Regression
 from molspectra.objectives.weighted_sum import WeightedSum
@@ -77,6 +78,7 @@ class NoisyNodes(Configurable, nn.Module):
         self.separate = separate
         self.total = WeightedSum(check_weights(weights, {**self.regression.total.weights, "denoising": 0.1}))
 
+    @needs("encoder", "batch", form="method(encoder, batch)")
     def forward(self, encoder: Encoder, batch: Data, generator: torch.Generator | None = None) -> dict[str, Tensor]:
         """Compute the losses of a batch.
 
@@ -91,6 +93,7 @@ class NoisyNodes(Configurable, nn.Module):
         Raises:
             ValueError: A label is missing or has a wrong shape.
         """
+        check_call(self, encoder, batch, generator)
         regression = self.regression
         if self.training and not self.separate:
             # The property of the unperturbed molecule is the label of the perturbed one: noise regularizes.

@@ -6,6 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch_geometric.utils import to_dense_batch
 
+from molspectra._validation import check_tensors
 from molspectra.layers.position_distribution import PositionDistribution
 
 
@@ -40,6 +41,7 @@ def locate(
     Returns:
         Positions in Å, (B, 3), NaN for molecules without predictions.
     """
+    check_tensors(anchor=anchor, molecule=molecule)
     if anchor.shape[0] == 0:
         return anchor.new_full((num_molecules, 3), torch.nan)
     with torch.autocast(anchor.device.type, enabled=False):  # half precision cannot resolve hundredths of an Å

@@ -11,8 +11,10 @@ from torch_geometric.data import Data
 from molspectra._config import Configurable
 from molspectra._repr import fields_repr
 from molspectra._signature import unwrap
+from molspectra._validation import needs
 from molspectra.encoders.protocol import Encoder
 from molspectra.features import AtomFeatures
+from molspectra.methods.encoding import check_call
 
 
 class TaskOutput(NamedTuple):
@@ -51,6 +53,7 @@ class PretextTask(Configurable, nn.Module):
         """Number of altered copies of each molecule."""
         return 1
 
+    @needs("encoder", "batch", form="method(encoder, batch)")
     def forward(self, encoder: Encoder, batch: Data, generator: torch.Generator | None = None) -> dict[str, Tensor]:
         """Compute the loss of a batch.
 
@@ -65,6 +68,7 @@ class PretextTask(Configurable, nn.Module):
         Raises:
             ValueError: The batch lacks a field, or the encoder lacks features that the task needs.
         """
+        check_call(self, encoder, batch, generator)
         output = self.run(encoder, batch, generator)
         keep(output)
         return {"loss": output.loss, **output.parts}

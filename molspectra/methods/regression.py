@@ -14,7 +14,7 @@ from molspectra._evaluation import evaluating
 from molspectra._function_module import modules_inside
 from molspectra._repr import fields_repr
 from molspectra._signature import attribute_of, unwrap
-from molspectra._validation import check_choice, check_weights
+from molspectra._validation import check_choice, check_weights, needs
 from molspectra.distributed import global_mean
 from molspectra.encoders.protocol import Encoder
 from molspectra.features import AtomFeatures
@@ -22,7 +22,7 @@ from molspectra.heads.element_scale import ElementScale
 from molspectra.heads.energy import differentiable, forces_of
 from molspectra.heads.evidential import EvidentialHead
 from molspectra.layers.precision import at_least_float32
-from molspectra.methods.encoding import encode
+from molspectra.methods.encoding import check_call, encode
 from molspectra.methods.evaluation import Errors, join_errors
 from molspectra.methods.labels import labels_of, mask_of
 from molspectra.objectives.evidential import EvidentialLoss
@@ -122,6 +122,7 @@ class Regression(Configurable, nn.Module):
         default = {"property": 1.0} if forces is None else {"property": 0.2, "forces": 0.8}
         self.total = WeightedSum(check_weights(weights, default))
 
+    @needs("encoder", "batch", form="method(encoder, batch)")
     def forward(self, encoder: Encoder, batch: Data, generator: torch.Generator | None = None) -> dict[str, Tensor]:
         """Compute the losses of a batch.
 
@@ -136,6 +137,7 @@ class Regression(Configurable, nn.Module):
         Raises:
             ValueError: A label is missing or has a wrong shape.
         """
+        check_call(self, encoder, batch, generator)
         return self.total(self.losses(encoder, batch))
 
     def losses(self, encoder: Encoder, batch: Data) -> dict[str, Tensor]:

@@ -7,9 +7,10 @@ from torch_geometric.data import Data
 
 from molspectra._config import Configurable
 from molspectra._signature import attribute_of, unwrap
+from molspectra._validation import needs
 from molspectra.encoders.protocol import Encoder
 from molspectra.heads.stick import StickHead
-from molspectra.methods.encoding import encode
+from molspectra.methods.encoding import check_call, encode
 from molspectra.methods.stick_fields import sticks_of
 from molspectra.objectives.spectrum import SpectrumLoss
 
@@ -45,6 +46,7 @@ class SpectrumPrediction(Configurable, nn.Module):
         self.objective = objective or SpectrumLoss()
         self.sticks = sticks
 
+    @needs("encoder", "batch", form="method(encoder, batch)")
     def forward(self, encoder: Encoder, batch: Data, generator: torch.Generator | None = None) -> dict[str, Tensor]:
         """Compute the error of the spectra of a batch.
 
@@ -60,6 +62,7 @@ class SpectrumPrediction(Configurable, nn.Module):
             ValueError: The batch has no spectrum of the kinds of the head, or one of another length, or its lines are
                 missing or do not fit.
         """
+        check_call(self, encoder, batch, generator)
         kinds = list(attribute_of(self.head, "lengths"))
         if self.sticks is None and not any(kind in batch for kind in kinds):
             raise ValueError(

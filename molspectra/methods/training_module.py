@@ -6,6 +6,7 @@ from torch_geometric.data import Data
 
 from molspectra._config import Configurable
 from molspectra._signature import attribute_of, unwrap
+from molspectra._validation import check_generator
 
 
 class TrainingModule(Configurable, nn.Module):
@@ -40,4 +41,5 @@ class TrainingModule(Configurable, nn.Module):
 
     def forward(self, batch: Data, generator: torch.Generator | None = None) -> dict[str, Tensor]:
         """Compute the losses of a batch, as the method names them. Differentiate "loss"."""
+        check_generator(generator)
         return self.method(self.encoder, batch, generator)

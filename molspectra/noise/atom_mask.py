@@ -11,7 +11,7 @@ from torch_geometric.utils import scatter
 
 from molspectra._batch import molecule_of, num_molecules_of
 from molspectra._config import Configurable
-from molspectra._validation import check_fields, check_positions, values_are_free
+from molspectra._validation import check_fields, check_generator, check_positions, values_are_free
 
 
 class AtomMask(Configurable):
@@ -72,6 +72,7 @@ class AtomMask(Configurable):
     def draw(self, data: Data, generator: torch.Generator | None = None) -> Int[Tensor, " copies"]:
         """Draw the atoms to mask: rows of `data`, (K B,), copy after copy."""
         check_positions(data, type(self).__name__, ("z", "pos"))
+        check_generator(generator)
         sizes, molecule = _sizes(data), molecule_of(data)
         with record_function("molspectra::atom_mask.draw"):
             light = (data.z == 1) if self.heavy_only else torch.zeros_like(data.z, dtype=torch.bool)

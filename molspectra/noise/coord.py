@@ -10,7 +10,7 @@ from torch_geometric.data import Data
 
 from molspectra._batch import num_molecules_of
 from molspectra._config import Configurable
-from molspectra._validation import check_positions, check_std
+from molspectra._validation import check_generator, check_positions, check_std
 from molspectra.geometry.alignment import remove_mean
 
 
@@ -48,6 +48,7 @@ class CoordNoise(Configurable):
     def __call__(self, data: Data, generator: torch.Generator | None = None) -> Data:
         """Return a shallow copy of `data` with perturbed `pos` and added `pos_target`."""
         check_positions(data, "CoordNoise")
+        check_generator(generator)
         pos = data.pos
         noisy = copy.copy(data)
         with record_function("molspectra::coord_noise"):

@@ -13,7 +13,14 @@ from torch_geometric.utils import scatter
 
 from molspectra._batch import num_molecules_of
 from molspectra._config import Configurable
-from molspectra._validation import check_choice, check_positions, check_sizes, values_are_free
+from molspectra._validation import (
+    check_choice,
+    check_generator,
+    check_positions,
+    check_sizes,
+    check_tensors,
+    values_are_free,
+)
 from molspectra.geometry.alignment import kabsch_align, remove_mean
 
 NoiseMode = Literal["riemann", "kabsch", "gaussian"]
@@ -82,6 +89,7 @@ class EMGPNoise(Configurable):
     def __call__(self, data: Data, generator: torch.Generator | None = None) -> Data:
         """Return a shallow copy of `data` with perturbed `pos`, `force_target`, `noise_level` and `noise_scale`."""
         check_positions(data, "EMGPNoise")
+        check_generator(generator)
         options = {"generator": generator, "device": data.pos.device}
         return self.perturb(data, torch.randint(self.num_levels, (num_molecules_of(data),), **options), generator)
 
@@ -195,6 +203,7 @@ def riemann_force_target(
         >>> riemann_force_target(short, bond)[:, 0]  # 0.1 Å too short, at any orientation
         tensor([-0.1000,  0.1000])
     """
+    check_tensors(pos_perturbed=pos_perturbed, pos=pos)
     if batch is None:
         batch, num_molecules = torch.zeros(len(pos), dtype=torch.int64, device=pos.device), 1
     perturbed = _centered(pos_perturbed, batch, num_molecules)

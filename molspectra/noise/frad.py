@@ -11,7 +11,7 @@ from torch_geometric.data import Data
 
 from molspectra._batch import molecule_of
 from molspectra._config import Configurable
-from molspectra._validation import check_choice, check_fields, check_std
+from molspectra._validation import check_choice, check_fields, check_generator, check_std
 from molspectra.geometry.deformation import deform
 from molspectra.noise.coord import CoordNoise
 from molspectra.noise.internal import REMEDY, ROTORS, TOPOLOGY, apply_change, at_atoms, bridge_bonds, draw_change
@@ -107,6 +107,7 @@ class FradNoise(Configurable):
         """Return the positions (N, 3) in Å after the chemical noise alone."""
         fields = ROTORS if self.mode == "torsion" else TOPOLOGY
         check_fields(data, fields, "FradNoise", REMEDY)
+        check_generator(generator)
         with record_function("molspectra::frad_noise.conformation"):
             return self._rotated(data, generator) if self.mode == "torsion" else self._vibrated(data, generator)
 

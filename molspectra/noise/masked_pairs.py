@@ -44,6 +44,7 @@ def masked_pairs(data: Data, cutoff: float) -> MaskedPairs:
         >>> ms.noise.masked_pairs(masked, cutoff=1.0).displacement
         tensor([[0.9600, 0.0000, 0.0000]])
     """
+    check_fields(data, (), "masked_pairs", "")
     if not cutoff > 0:
         raise ValueError(f"cutoff must be positive (Å); got {cutoff}.")
     check_fields(data, ("masked_pos",), "masked_pairs", "Mask the molecules first, with molspectra.noise.AtomMask.")

@@ -11,7 +11,7 @@ from torch_geometric.data import Data
 
 from molspectra._batch import molecule_of, num_molecules_of
 from molspectra._config import Configurable
-from molspectra._validation import check_fields, check_sizes, check_std, values_are_free
+from molspectra._validation import check_fields, check_generator, check_sizes, check_std, values_are_free
 from molspectra.geometry.internal_coordinates import (
     defined_terms,
     internal_coordinates,
@@ -103,6 +103,7 @@ class SliDeNoise(Configurable):
     def conformation(self, data: Data, generator: torch.Generator | None = None) -> Float[Tensor, "atoms 3"]:
         """Return the perturbed positions (N, 3) in Å without a target."""
         check_fields(data, TOPOLOGY, "SliDeNoise", REMEDY)
+        check_generator(generator)
         # Equipartition: k ⟨Δ²⟩ = kT for every harmonic term. Constants of 0 mark terms without noise.
         bond_std, angle_std, torsion_std = (
             torch.where(k > 0, (self.thermal_energy / k).sqrt(), 0.0).to(data.pos.dtype) for k in self._constants(data)

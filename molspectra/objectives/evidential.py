@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from molspectra._config import Configurable
+from molspectra._validation import check_tensor
 from molspectra.uncertainty import Evidence
 
 
@@ -42,6 +43,12 @@ class EvidentialLoss(Configurable, nn.Module):
 
     def forward(self, predicted: Evidence, target: Tensor) -> Tensor:
         """Return the loss of each label, in the shape of the labels."""
+        if not isinstance(predicted, Evidence):
+            raise TypeError(
+                f"predicted must be Evidence, as heads.EvidentialHead returns it; got a {type(predicted).__name__}. "
+                "Call loss(head(atoms, data), target)."
+            )
+        check_tensor("target", target)
         gamma, nu, alpha, beta = predicted.gamma, predicted.nu, predicted.alpha, predicted.beta
         error = target - gamma
         omega = 2 * beta * (1 + nu)

@@ -10,7 +10,7 @@ from torch.profiler import record_function
 from torch.utils.checkpoint import checkpoint
 
 from molspectra._transforms import is_transformed
-from molspectra._validation import check_choice, check_sizes
+from molspectra._validation import check_choice, check_sizes, check_tensor
 from molspectra.distributed import gather_rows
 from molspectra.layers.precision import at_least_float32
 from molspectra.objectives.objective import Objective
@@ -103,6 +103,10 @@ class InfoNCELoss(Objective):
         Raises:
             ValueError: the shapes differ.
         """
+        check_tensor("z_a", z_a)
+        check_tensor("z_b", z_b)
+        if valid is not None:
+            check_tensor("valid", valid)
         if z_a.shape != z_b.shape:
             raise ValueError(
                 f"z_a and z_b must have one shape (B, F); got {tuple(z_a.shape)} and {tuple(z_b.shape)}. "

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from molspectra._validation import check_tensors_by_kind
 from molspectra.objectives.objective import Objective, error_of
 
 
@@ -51,6 +52,8 @@ class MaskedPatchLoss(Objective):
             ValueError: `masked` is empty or has a kind without patches, a mask fits neither patches nor samples, or a
                 mask over samples needs `patchers`.
         """
+        for name, by_kind in (("predicted", predicted), ("target", target), ("masked", masked)):
+            check_tensors_by_kind(name, by_kind)
         if not masked:
             raise ValueError("masked is empty; expected the mask of at least one kind of spectrum.")
         if unknown := [kind for kind in masked if not (kind in predicted and kind in target)]:

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from molspectra._validation import check_std
+from molspectra._validation import check_std, check_tensors_by_kind
 from molspectra.layers.precision import at_least_float32
 from molspectra.objectives.objective import Objective
 
@@ -58,6 +58,13 @@ class MaskedPeakLoss(Objective):
         Raises:
             ValueError: `masked` is empty or has an unknown kind, or shapes do not fit each other.
         """
+        for name, by_kind in (("target", target), ("masked", masked)):
+            check_tensors_by_kind(name, by_kind)
+        if not isinstance(predicted, Mapping):
+            raise TypeError(
+                f"predicted must be a dict from kinds to predictions, as PeakDecoder makes it; got a "
+                f"{type(predicted).__name__}. Call loss(decoder(tokens), peaks, masked)."
+            )
         if not masked:
             raise ValueError("masked is empty; expected the mask of at least one kind of spectrum.")
         if unknown := [kind for kind in masked if not (kind in predicted and kind in target and kind in self.bins)]:

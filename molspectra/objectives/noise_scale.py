@@ -4,6 +4,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
+from molspectra._validation import check_tensor
 from molspectra.layers.precision import at_least_float32
 from molspectra.objectives.objective import Objective
 
@@ -30,6 +31,8 @@ class NoiseScaleLoss(Objective):
         Returns:
             The loss, a scalar, in nats.
         """
+        check_tensor("predicted", predicted)
+        check_tensor("target", target)
         # A sum rather than a mean: processes may hold unequal numbers of molecules.
         total = F.cross_entropy(at_least_float32(predicted), target, reduction="sum")
         return self.mean(total, target.shape[0])

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch_geometric.utils import scatter
 
-from molspectra._validation import check_choice
+from molspectra._validation import check_choice, check_tensor
 from molspectra.distributed import sum_over_processes
 from molspectra.layers.position_distribution import PositionDistribution
 from molspectra.objectives.objective import Objective
@@ -105,6 +105,14 @@ class PositionDistributionLoss(Objective):
         Raises:
             ValueError: The numbers of distributions and displacements differ, or `num_molecules` is missing.
         """
+        if not isinstance(predicted, PositionDistribution):
+            raise TypeError(
+                "predicted must be a PositionDistribution, as heads.PositionDistributionHead returns it; got a "
+                f"{type(predicted).__name__}. Call loss(head(atoms), displacement)."
+            )
+        check_tensor("displacement", displacement)
+        if molecule is not None:
+            check_tensor("molecule", molecule)
         if displacement.shape[0] != predicted.direction.shape[0]:
             raise ValueError(
                 f"displacement must have a row for each of {predicted.direction.shape[0]} predicted distributions; got "

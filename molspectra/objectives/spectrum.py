@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from molspectra._validation import check_spectra
+from molspectra._validation import check_spectra, check_tensors_by_kind
 from molspectra.distributed import sum_over_processes, world_size
 from molspectra.layers.precision import at_least_float32
 from molspectra.objectives.objective import Objective
@@ -58,6 +58,8 @@ class SpectrumLoss(Objective):
             ValueError: the target has no kinds, a kind that was not predicted or has another shape, or (checked for CPU
                 tensors) an infinite value.
         """
+        check_tensors_by_kind("predicted", predicted)
+        check_tensors_by_kind("target", target)
         check_spectra(target, {kind: spectrum.shape[1] for kind, spectrum in predicted.items()}, partial=True)
         errors = [self._of_kind(kind, predicted[kind], target[kind]) for kind in target]
         return torch.stack(errors).sum()

@@ -57,6 +57,12 @@ class StickLoss(Objective):
         Raises:
             ValueError: The numbers of molecules differ, or a kind was not predicted.
         """
+        for name, lines in (("predicted", predicted), ("target", target)):
+            if not isinstance(lines, Sticks):
+                raise TypeError(
+                    f"{name} must be Sticks, as StickHead.sticks returns them; got a {type(lines).__name__}. Make "
+                    "spectra.Sticks(positions, intensities, molecule, num_molecules)."
+                )
         if predicted.num_molecules != target.num_molecules:
             raise ValueError(
                 f"predicted and target must be of the same molecules; got {predicted.num_molecules} and "

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from molspectra._config import Configurable
 from molspectra._transforms import updating_statistics
+from molspectra._validation import check_tensor
 from molspectra.distributed import sum_over_processes
 
 
@@ -58,6 +59,7 @@ class TargetNormalizer(Configurable, nn.Module):
     @torch.no_grad()
     def forward(self, target: Float[Tensor, "atoms 3"]) -> Float[Tensor, "atoms 3"]:
         """Return normalized targets (N, 3), without gradient."""
+        check_tensor("target", target)
         if self.training:
             self.update(target)
         variance = self.squared_deviations / self.count.clamp(min=1)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from molspectra._config import Configurable
+from molspectra._validation import check_tensors_by_kind
 
 
 class WeightedSum(Configurable, nn.Module):
@@ -37,6 +38,7 @@ class WeightedSum(Configurable, nn.Module):
         Raises:
             ValueError: the names differ from those of the weights.
         """
+        check_tensors_by_kind("losses", losses)
         if set(losses) != set(self.weights):
             raise ValueError(f"losses must be named {sorted(self.weights)}; got {sorted(losses)}. Set weights for all.")
         total = torch.zeros_like(next(iter(losses.values())))

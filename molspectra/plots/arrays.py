@@ -16,6 +16,8 @@ def as_array(name: str, values: Any) -> np.ndarray:
     if isinstance(values, Tensor):
         return values.detach().to("cpu", torch.float64).numpy()
     try:
+        if values is None:  # which would become a NaN
+            raise TypeError
         return np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise TypeError(f"{name} must be a tensor or array of numbers; got a {type(values).__name__}.") from error

@@ -9,12 +9,14 @@ from torch import Tensor, nn
 
 from molspectra._evaluation import evaluating
 from molspectra._signature import unwrap
+from molspectra._validation import checked
 from molspectra.plots.arrays import as_array
 from molspectra.plots.style import one_panel, style
 from molspectra.plots.units import kind_name, unit_name
 from molspectra.spectra import PreparedSpectra, SpecFormer, SpectrumAxis, SpectrumFeatures
 
 
+@checked
 def attention(
     specformer: nn.Module,
     spectra: Any,

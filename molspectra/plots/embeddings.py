@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from molspectra._validation import check_choice
+from molspectra._validation import check_choice, checked
 from molspectra.embedding import EmbeddingResult
 from molspectra.features import AtomFeatures
 from molspectra.plots.arrays import as_array
@@ -17,6 +17,7 @@ Method = Literal["pca", "tsne", "umap"]
 _AXES = {"tsne": "t-SNE", "umap": "UMAP"}
 
 
+@checked
 def embedding(
     features: Any,
     color: Any = None,

@@ -6,13 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch_geometric.data import Data
 
+from molspectra._validation import checked
 from molspectra.plots.arrays import as_array
 from molspectra.plots.style import color, one_panel, style
 
 _TIMES = ("step", "epoch")
 
 
+@checked
 def training(losses: Any, *, names: Sequence[str] | None = None, ax: Any = None) -> Any:
     """Draw the losses of a training, "loss" in black and its parts in color, on a logarithmic scale if positive.
 
@@ -67,7 +70,7 @@ def _columns(losses: Any) -> dict[str, np.ndarray]:
     """Return name → values, NaN where one is missing."""
     if isinstance(losses, str | Path):
         losses = _read(Path(losses))
-    elif hasattr(losses, "to_dict"):  # a table of pandas
+    elif hasattr(losses, "to_dict") and not isinstance(losses, Data):  # a table of pandas
         losses = losses.to_dict("list")
     if isinstance(losses, Mapping):
         columns = {str(name): np.atleast_1d(as_array(f"losses[{name!r}]", values)) for name, values in losses.items()}

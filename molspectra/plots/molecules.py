@@ -6,7 +6,7 @@ from typing import Any, Literal
 import numpy as np
 from torch_geometric.data import Data
 
-from molspectra._validation import check_choice
+from molspectra._validation import check_choice, checked
 from molspectra.data import from_smiles, to_rdkit
 from molspectra.plots.skeleton import draw_skeleton, flattest_view
 from molspectra.plots.style import one_panel, style
@@ -14,6 +14,7 @@ from molspectra.plots.style import one_panel, style
 View = Literal["2d", "3d", "interactive"]
 
 
+@checked
 def molecule(molecule: Any, view: View = "2d", *, ax: Any = None) -> Any:
     """Draw a molecule.
 

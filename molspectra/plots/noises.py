@@ -9,6 +9,7 @@ from torch import Tensor
 from torch_geometric.data import Batch, Data
 
 from molspectra._signature import attribute_of
+from molspectra._validation import checked
 from molspectra.data.transforms import AddTopology
 from molspectra.geometry import internal_coordinates, wrap_angle
 from molspectra.geometry.topology import bonds_in_rings
@@ -19,6 +20,7 @@ _SHOWN = 30
 _TOPOLOGY = ("angle_index", "torsion_index")
 
 
+@checked
 def noise(
     noises: Any,
     molecule: Data,
@@ -80,7 +82,7 @@ def noise(
 def _noise_of(noise: Any) -> Callable[..., Data]:
     """Return a noise, or that of a method."""
     function = attribute_of(noise, "noise", noise) if callable(noise) else None
-    if not callable(function):
+    if not callable(function) or isinstance(function, Data | type):
         raise TypeError(
             f"noises must be a noise, a method with one, or a dict of them; got a {type(noise).__name__}. Use one "
             "of molspectra.noise, such as CoordNoise(0.04)."

@@ -9,12 +9,14 @@ from torch import Tensor
 
 from molspectra._evaluation import evaluating
 from molspectra._signature import unwrap
+from molspectra._validation import checked
 from molspectra.plots.arrays import as_array
 from molspectra.plots.style import color, style
 from molspectra.plots.units import axis_label, customary_direction, kind_name
 from molspectra.spectra import PreparedSpectra, SpecFormer, SpectrumAxis, SpectrumPatcher
 
 
+@checked
 def reconstruction(
     method: Any,
     batch: Any,

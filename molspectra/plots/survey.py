@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from torch_geometric.data import Data
 
+from molspectra._validation import checked
 from molspectra.plots.arrays import as_array
 from molspectra.plots.style import color, one_panel, style
 from molspectra.plots.units import axis_label, customary_direction, is_mass, kind_name
@@ -14,6 +15,7 @@ from molspectra.spectra import SpectrumAxis
 _KINDS = ("uv_vis", "ir", "raman")
 
 
+@checked
 def spectrum(
     spectra: Any,
     axis: SpectrumAxis | Mapping[str, SpectrumAxis] | None = None,

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from molspectra._signature import unwrap
+from molspectra._validation import checked
 from molspectra.pretrained.configuration import build, class_name
 from molspectra.pretrained.construction_dtype import construction_dtype
 from molspectra.pretrained.rebuilding import describe_module
@@ -20,6 +21,7 @@ WEIGHTS_FILE, CONFIG_FILE = "model.safetensors", "config.json"
 _FORMAT = 1
 
 
+@checked
 def save(module: nn.Module, directory: str | Path) -> None:
     """Write a module's weights and constructor arguments.
 

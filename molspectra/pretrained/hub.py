@@ -7,10 +7,12 @@ from torch import nn
 
 from molspectra._config import Configurable
 from molspectra._download import is_offline
+from molspectra._validation import checked
 from molspectra.pretrained.hub_module import hub_module
 from molspectra.pretrained.rebuilding import describe_module
 
 
+@checked
 def save_pretrained(module: Configurable, directory: str | Path, *, license: str | None = None) -> None:
     """Write the files that :func:`push_to_hub` would upload: weights, configuration and a model card.
 
@@ -34,6 +36,7 @@ def save_pretrained(module: Configurable, directory: str | Path, *, license: str
     hub_module()(module, license).save_pretrained(directory)
 
 
+@checked
 def from_pretrained(
     repo_id_or_directory: str | Path,
     *,
@@ -87,6 +90,7 @@ def from_pretrained(
     return loaded.module
 
 
+@checked
 def push_to_hub(
     module: Configurable,
     repo_id: str,

@@ -5,12 +5,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from molspectra._validation import checked
 from molspectra.pretrained.directory import CONFIG_FILE, load_directory
 from molspectra.pretrained.hub import from_pretrained
 from molspectra.pretrained.published import load_published
 from molspectra.pretrained.zoo import CHECKPOINTS
 
 
+@checked
 def load(directory_or_name: str | Path, classes: Iterable[type] = ()) -> Any:
     """Rebuild a module that :func:`molspectra.pretrained.save` wrote, or fetch a checkpoint by its name.
 

@@ -3,6 +3,7 @@
 import difflib
 
 from molspectra._download import download
+from molspectra._validation import checked
 from molspectra.pretrained.card import Checkpoint
 from molspectra.pretrained.reference.checkpoint import ReferenceCheckpoint
 from molspectra.pretrained.reference.loading import load_reference
@@ -21,6 +22,7 @@ def list_checkpoints() -> tuple[str, ...]:
     return tuple(CHECKPOINTS)
 
 
+@checked
 def checkpoint_info(name: str) -> Checkpoint:
     """Return the facts about a published checkpoint: source, license, training data, format and so on.
 

@@ -4,7 +4,10 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
+from molspectra._validation import checked
 
+
+@checked
 def load_strictly(module: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
     """Load weights, or refuse with the list of every key that does not fit.
 

@@ -7,12 +7,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from molspectra._validation import check_sizes
+from molspectra._validation import check_sizes, checked
 from molspectra.retrieval.embeddings import as_embeddings
 from molspectra.retrieval.ranks import rank
 from molspectra.retrieval.scoring import Similarity, check_similarity
 
 
+@checked
 @torch.no_grad()
 def topk_accuracy(
     queries: Float[Tensor, "queries channels"] | np.ndarray,

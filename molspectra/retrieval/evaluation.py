@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from molspectra._repr import html_table
-from molspectra._validation import check_sizes
+from molspectra._validation import check_sizes, checked
 from molspectra.retrieval.accuracy import checked_targets
 from molspectra.retrieval.bootstrap import Estimate, bootstrap_means
 from molspectra.retrieval.embeddings import as_embeddings
@@ -61,6 +61,7 @@ class Evaluation(NamedTuple):
         return hits + [(name, str(value), "") for name, value in others if value is not None]
 
 
+@checked
 def evaluate(
     queries: Float[Tensor, "queries channels"] | np.ndarray,
     candidates: Float[Tensor, "library channels"] | np.ndarray,

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.profiler import record_function
 
-from molspectra._validation import check_sizes
+from molspectra._validation import check_sizes, checked
 from molspectra.retrieval.embeddings import as_embeddings, blocks, inverse_norms, normalized
 from molspectra.retrieval.ids import checked_ids
 from molspectra.retrieval.masks import BlockMask, Mask, block_mask
@@ -47,6 +47,7 @@ class Index:
         ([['CCC', 'CCO']], tensor([[0.8000, 0.6000]]))
     """
 
+    @checked
     def __init__(
         self,
         embeddings: Float[Tensor, "library channels"] | np.ndarray,

@@ -9,12 +9,15 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from molspectra._validation import checked
+
 BlockMask = Callable[[Tensor, Tensor], Tensor]
 """Numbers of queries (q,) and of rows (n,), int64 on the device of the library → (q, n), True for candidates."""
 
 Mask = Bool[Tensor, "queries library"] | np.ndarray | BlockMask | Sequence[Sequence[int] | Tensor | np.ndarray]
 
 
+@checked
 def same_formula(queries: Sequence[str], library: Sequence[str]) -> BlockMask:
     """Admit the rows of the library that have the molecular formula of the query.
 
@@ -43,6 +46,7 @@ def same_formula(queries: Sequence[str], library: Sequence[str]) -> BlockMask:
     return mask
 
 
+@checked
 def mass_window(
     queries: Float[Tensor, " queries"] | Sequence[float] | np.ndarray,
     library: Float[Tensor, " library"] | Sequence[float] | np.ndarray,

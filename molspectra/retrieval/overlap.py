@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from molspectra._repr import html_table
+from molspectra._validation import checked
 from molspectra.retrieval.likeness import morgan_fingerprints, parse_all, skeleton_key, tanimoto
 
 _TABLE_ROWS = 20
@@ -51,6 +52,7 @@ class Leakage(NamedTuple):
         return html_table(f"{self!r}{more}", ("test", "nearest in training", "Tanimoto", "same molecule"), rows)
 
 
+@checked
 def leakage(train: Sequence[str], test: Sequence[str], threshold: float = 0.85) -> Leakage:
     """Compare a test set with the training set, by InChIKey and by Tanimoto similarity.
 

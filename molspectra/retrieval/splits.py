@@ -16,6 +16,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from molspectra._repr import fields_repr
+from molspectra._validation import checked
 from molspectra.data.chemistry._rdkit import import_rdkit
 from molspectra.retrieval.likeness import parse_all, skeleton_key
 
@@ -43,6 +44,7 @@ class Split(NamedTuple):
         return fields_repr(self)
 
 
+@checked
 def random(smiles: Sequence[str], fractions: Sequence[float] = FRACTIONS, seed: int = 0) -> Split:
     """Split by molecule: entries with one first block of the InChIKey, such as stereoisomers, stay together.
 
@@ -64,6 +66,7 @@ def random(smiles: Sequence[str], fractions: Sequence[float] = FRACTIONS, seed: 
     return by_group([skeleton_key(molecule) for molecule in parse_all("smiles", smiles)], fractions, seed)
 
 
+@checked
 def scaffold(smiles: Sequence[str], fractions: Sequence[float] = FRACTIONS, seed: int = 0) -> Split:
     """Split by Bemis-Murcko scaffold: rings and the chains between them (J. Med. Chem. 39, 2887 (1996)).
 
@@ -74,6 +77,7 @@ def scaffold(smiles: Sequence[str], fractions: Sequence[float] = FRACTIONS, seed
     return by_group([_scaffold(molecule) for molecule in parse_all("smiles", smiles)], fractions, seed)
 
 
+@checked
 def formula(smiles: Sequence[str], fractions: Sequence[float] = FRACTIONS, seed: int = 0) -> Split:
     """Split by molecular formula: isomers stay together. Arguments and errors are those of `random`.
 
@@ -84,6 +88,7 @@ def formula(smiles: Sequence[str], fractions: Sequence[float] = FRACTIONS, seed:
     return by_group([describe(molecule) for molecule in molecules], fractions, seed)
 
 
+@checked
 def by_group(groups: Sequence[str], fractions: Sequence[float] = FRACTIONS, seed: int = 0) -> Split:
     """Split by the name of a group, such as a family of compounds or an instrument.
 

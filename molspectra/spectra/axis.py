@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from molspectra._validation import check_arguments
+
 
 @dataclass(frozen=True)
 class SpectrumAxis:
@@ -35,6 +37,7 @@ class SpectrumAxis:
     unit: str
 
     def __post_init__(self) -> None:
+        check_arguments(type(self), vars(self), type(self).__name__)
         for field in ("start", "stop", "step"):
             value = float(getattr(self, field))
             if not math.isfinite(value):

@@ -1,5 +1,6 @@
 """Positions of tokens in the unit of a physical axis."""
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -7,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from molspectra._config import Configurable
-from molspectra._validation import check_sizes
+from molspectra._validation import check_sizes, check_tensor
 from molspectra.spectra.axis import SpectrumAxis
 from molspectra.spectra.fourier_features import FourierFeatures
 from molspectra.spectra.patching import SpectrumPatcher
@@ -32,6 +33,8 @@ class AxisPositions(Configurable, nn.Module):
 
     def __init__(self, span: float, spacing: float, channels: int) -> None:
         super().__init__()
+        if not 0 < spacing < math.inf:
+            raise ValueError(f"spacing must be positive and finite (unit of the axis); got {spacing}.")
         check_sizes(channels=channels)
         self.features = FourierFeatures(span, spacing)
         self.proj = nn.Linear(self.features.num_features, channels, bias=False)
@@ -40,6 +43,7 @@ class AxisPositions(Configurable, nn.Module):
 
     def forward(self, places: Float[Tensor, " tokens"]) -> Float[Tensor, "tokens channels"]:
         """Return the vectors (n, D) of places (n,) on the axis."""
+        check_tensor("places", places)
         return self.proj(self.features(places).to(self.kind.dtype)) + self.kind
 
 

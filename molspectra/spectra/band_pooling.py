@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from molspectra._config import Configurable
-from molspectra._validation import check_sizes
+from molspectra._validation import check_sizes, check_tensors
 
 # A band that has a token within one standard deviation counts in full. Further from all tokens it fades to 0.
 _FULL = math.exp(-0.5)
@@ -49,6 +49,7 @@ class BandPooling(Configurable, nn.Module):
         places: Float[Tensor, " tokens"],
     ) -> Float[Tensor, "batch bands channels"]:
         """Return the bands (B, K, D) of tokens (B, n, D) at places (n,)."""
+        check_tensors(tokens=tokens, valid=valid, places=places)
         centers = self.first + self.distance * torch.arange(self.num_bands, dtype=places.dtype, device=places.device)
         weights = ((places - centers.unsqueeze(1)) / self.std).square().mul(-0.5).exp().to(tokens.dtype)
         total = valid.to(tokens.dtype) @ weights.T

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -11,10 +12,9 @@ from torch.profiler import record_function
 from torch_geometric.data import Data
 
 from molspectra._config import Configurable
-from molspectra._validation import check_sizes
+from molspectra._validation import check_probability, check_sizes
 from molspectra.layers.layer_norm import LayerNorm
 from molspectra.spectra.attentive_convolution import AttentiveConvolution
-from molspectra.spectra.axis import SpectrumAxis
 from molspectra.spectra.encoder import SpectrumEncoder
 from molspectra.spectra.features import SpectrumFeatures
 from molspectra.spectra.kinds import axes_of, check_kinds, for_each
@@ -60,7 +60,7 @@ class CNNAM(Configurable, SpectrumEncoder):
 
     def __init__(
         self,
-        lengths: Mapping[str, int | SpectrumAxis],
+        lengths: Mapping[str, Any],
         out_channels: int = 256,
         channels: Sequence[int] = (64, 128, 256),
         *,
@@ -80,6 +80,7 @@ class CNNAM(Configurable, SpectrumEncoder):
                 "kernel_size must be odd and stride between 1 and kernel_size, or samples would be skipped; got "
                 f"kernel_size={kernel_size} and stride={stride}."
             )
+        check_probability("dropout", dropout)
         check_sizes(num_sections=num_sections, reduction=reduction)
         self.lengths = kinds
         self.axes = axes_of(lengths)

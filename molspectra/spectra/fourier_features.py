@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from molspectra._config import Configurable
+from molspectra._validation import check_tensor
 
 
 class FourierFeatures(Configurable, nn.Module):
@@ -31,6 +32,8 @@ class FourierFeatures(Configurable, nn.Module):
 
     def __init__(self, span: float, resolution: float) -> None:
         super().__init__()
+        if not (0 < resolution < math.inf and 0 < span < math.inf):
+            raise ValueError(f"span and resolution must be positive and finite; got {span} and {resolution}.")
         self.span = span
         self.resolution = resolution
         # Logarithms to base 2 of the longest and of the shortest wavelength.
@@ -49,6 +52,7 @@ class FourierFeatures(Configurable, nn.Module):
 
     def forward(self, positions: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape features"]:
         """Return the features of positions, in their dtype."""
+        check_tensor("positions", positions)
         # Made on the device: a tensor of these numbers would be copied there in every forward. Integers are exact.
         octaves = 1 << torch.arange(self._longest - self._shortest + 1, dtype=torch.int64, device=positions.device)
         waves = (positions * 2.0**-self._longest).unsqueeze(-1) * octaves.to(positions.dtype)

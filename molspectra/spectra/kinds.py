@@ -4,7 +4,7 @@ import copy
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from molspectra._validation import check_module_names, lengths_of
+from molspectra._validation import check_module_names, check_sizes, lengths_of
 from molspectra.spectra.axis import SpectrumAxis
 from molspectra.spectra.peak_axis import PeakAxis
 from molspectra.spectra.prepared_peaks import precursor_fields
@@ -44,6 +44,16 @@ def check_kinds(lengths: Mapping[str, Any]) -> dict[str, int]:
 def axes_of(lengths: Mapping[str, Any]) -> dict[str, SpectrumAxis]:
     """Return the axes of those kinds that are given by an axis."""
     return {kind: axis for kind, axis in lengths.items() if isinstance(axis, SpectrumAxis)}
+
+
+def check_each_size(kinds: Collection[str], name: str, value: int | Mapping[str, int] | None) -> None:
+    """Check that a size, or that of every kind, is at least 1.
+
+    Raises:
+        ValueError: one is below 1, or the mapping has other kinds.
+    """
+    for size in for_each(kinds, name, value).values():
+        check_sizes(**{} if size is None else {name: size})
 
 
 def for_each(kinds: Collection[str], name: str, value: object) -> dict[str, Any]:

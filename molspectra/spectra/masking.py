@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch_geometric.data import Data
 
-from molspectra._validation import check_choice
+from molspectra._validation import check_choice, check_generator, check_tensor, check_tensors_by_kind, checked
 from molspectra.spectra.fields import spectra_of
 from molspectra.spectra.patching import SpectrumPatcher
 from molspectra.spectra.prepared import PreparedSpectra
@@ -42,6 +42,7 @@ class PatchMask:
         torch.Size([4, 3501])
     """
 
+    @checked
     def __init__(
         self,
         patchers: Mapping[str, SpectrumPatcher],
@@ -71,6 +72,7 @@ class PatchMask:
         Raises:
             ValueError: a kind is unknown, or a spectrum has another length.
         """
+        check_generator(generator)
         if isinstance(spectra, Data):
             spectra = spectra_of(spectra, self.patchers)
         if isinstance(spectra, PreparedSpectra):
@@ -80,6 +82,7 @@ class PatchMask:
             # They may have been read on another range than that of the encoder.
             lengths = {kind: spectrum.shape[1] for kind, spectrum in spectra.items()}
         else:
+            check_tensors_by_kind("spectra", spectra)
             lengths = {}
             measured = {kind: spectrum.isfinite() for kind, spectrum in spectra.items()}
         draw = self._intervals if self.mode == "interval" else self._patches
@@ -137,6 +140,7 @@ def mask_largest(draws: Float[Tensor, "batch patches"], mask_ratio: float) -> Bo
     Returns:
         True where masked, (B, n).
     """
+    check_tensor("draws", draws)
     num_kept = int(draws.shape[1] * (1 - mask_ratio))
     # The rank of each draw in its row: the position of its index in the sorted order.
     return draws.argsort(dim=1).argsort(dim=1) >= num_kept

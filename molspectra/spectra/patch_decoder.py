@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from molspectra._config import Configurable
-from molspectra._validation import check_channels
+from molspectra._validation import check_channels, check_tensors_by_kind
 
 
 class PatchDecoder(Configurable, nn.Module):
@@ -24,6 +24,7 @@ class PatchDecoder(Configurable, nn.Module):
 
     def forward(self, tokens: Mapping[str, Tensor]) -> dict[str, Float[Tensor, "batch patches patch_len"]]:
         """Map kind → tokens (B, n, D), as `SpecFormer.split` returns them, to kind → scaled patches (B, n, P)."""
+        check_tensors_by_kind("tokens", tokens)
         for of_kind in tokens.values():
             check_channels("PatchDecoder", of_kind.shape[-1], self.channels)
         return {kind: self.projections[kind](of_kind) for kind, of_kind in tokens.items()}

@@ -5,7 +5,7 @@ from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
 from molspectra._config import Configurable
-from molspectra._validation import check_sizes
+from molspectra._validation import check_sizes, check_tensor
 
 
 class SpectrumPatcher(Configurable, nn.Module):
@@ -134,6 +134,7 @@ class SpectrumPatcher(Configurable, nn.Module):
         Raises:
             ValueError: the last dimension is not L.
         """
+        check_tensor("spectrum", spectrum)
         if spectrum.shape[-1] != self.length:
             raise ValueError(
                 f"Expected spectra of {self.length} samples; got {spectrum.shape[-1]}. Bring them onto the same axis "

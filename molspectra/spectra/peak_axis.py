@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from molspectra._plain import as_plain
-from molspectra._validation import check_choice
+from molspectra._validation import check_arguments, check_choice
 
 # Steps that a mass analyzer and a shift axis can tell apart, as part of the highest mass and of the range.
 _MASS_RESOLUTION, _RESOLUTION = 5e-7, 1 / 4096
@@ -65,6 +65,7 @@ class PeakAxis:
     neutral_losses: bool = True
 
     def __post_init__(self) -> None:
+        check_arguments(type(self), vars(self), type(self).__name__)
         ranges = self._checked_ranges(as_plain(self.ranges, arrays=True))
         units = self._for_each_position("unit", self.unit, (str,), len(ranges))
         resolution = self.resolution

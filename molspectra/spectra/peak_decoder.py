@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from molspectra._config import Configurable
 from molspectra._repr import fields_repr
-from molspectra._validation import check_channels
+from molspectra._validation import check_channels, check_sizes, check_tensors_by_kind
 from molspectra.spectra.peak_axis import PeakAxis
 from molspectra.spectra.peak_bins import PeakBins
 
@@ -40,12 +40,14 @@ class PeakDecoder(Configurable, nn.Module):
 
     def __init__(self, channels: int, axes: Mapping[str, PeakAxis], num_bins: int = 1024) -> None:
         super().__init__()
+        check_sizes(num_bins=num_bins)
         self.channels = channels
         self.bins = {kind: PeakBins(axis, num_bins) for kind, axis in axes.items()}
         self.projections = nn.ModuleDict({kind: nn.Linear(channels, 2 * of.number) for kind, of in self.bins.items()})
 
     def forward(self, tokens: Mapping[str, Tensor]) -> dict[str, PeakPrediction]:
         """Map kind → tokens of peaks (B, K, D) to kind → predictions."""
+        check_tensors_by_kind("tokens", tokens)
         predictions = {}
         for kind, of_kind in tokens.items():
             check_channels("PeakDecoder", of_kind.shape[-1], self.channels)

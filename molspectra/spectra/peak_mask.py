@@ -7,6 +7,7 @@ from jaxtyping import Bool
 from torch import Tensor
 from torch_geometric.data import Data
 
+from molspectra._validation import check_generator, check_tensors_by_kind, checked
 from molspectra.spectra.fields import spectra_of
 from molspectra.spectra.peak_axis import PeakAxis, check_peak_axis
 from molspectra.spectra.prepared import PreparedSpectra
@@ -32,6 +33,7 @@ class PeakMask:
         tensor(1)
     """
 
+    @checked
     def __init__(self, axes: Mapping[str, PeakAxis], mask_ratio: float = 0.15) -> None:
         if not 0 <= mask_ratio < 1:
             raise ValueError(f"mask_ratio must lie in [0, 1); got {mask_ratio}.")
@@ -53,10 +55,12 @@ class PeakMask:
         Returns:
             Kind → (B, K).
         """
+        check_generator(generator)
         if isinstance(spectra, PreparedSpectra):
             present = {kind: spectra.measured[kind] for kind in self.axes if kind in spectra.measured}
         else:
             given = spectra_of(spectra, self.axes) if isinstance(spectra, Data) else spectra
+            check_tensors_by_kind("spectra", given)
             present = {
                 kind: ~given[kind][..., : axis.num_positions + 1].isnan().any(dim=-1)
                 for kind, axis in self.axes.items()

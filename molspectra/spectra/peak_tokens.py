@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from molspectra._config import Configurable
-from molspectra._validation import check_sizes
+from molspectra._validation import check_sizes, check_tensor, check_tensors
 from molspectra.spectra.fourier_features import FourierFeatures
 from molspectra.spectra.peak_axis import PeakAxis, check_peak_axis
 
@@ -80,6 +80,10 @@ class PeakTokens(Configurable, nn.Module):
             Tokens (B, n, D), and which of them are valid, (B, n). The K peaks come first, then the K neutral losses and
             the precursor, if the axis has them.
         """
+        check_tensors(peaks=peaks, present=present)
+        for name, value in (("hidden", hidden), ("precursor", precursor)):
+            if value is not None:
+                check_tensor(name, value)
         d = self.axis.num_positions
         position, intensity = peaks[..., :d], peaks[..., d]
         token = self._embed(position, intensity) + self.kind

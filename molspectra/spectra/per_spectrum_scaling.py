@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from molspectra._config import Configurable
-from molspectra._validation import check_choice
+from molspectra._validation import check_choice, check_tensor, check_tensors
 
 
 class PerSpectrumScaling(Configurable, nn.Module):
@@ -39,6 +39,7 @@ class PerSpectrumScaling(Configurable, nn.Module):
 
     def forward(self, x: Float[Tensor, "*batch length"]) -> Float[Tensor, "*batch length"]:
         """Scale spectra `x` along their last dimension."""
+        check_tensor("x", x)
         offset, scale = self._statistics(x)
         # NaN only at the end: the backward pass of a quotient multiplies it by a gradient of 0, which gives NaN.
         return ((x.nan_to_num(0.0) - offset) / scale).masked_fill(x.isnan(), torch.nan)
@@ -47,6 +48,7 @@ class PerSpectrumScaling(Configurable, nn.Module):
         self, y: Float[Tensor, "*batch length"], spectrum: Float[Tensor, "*batch length"]
     ) -> Float[Tensor, "*batch length"]:
         """Return the intensities of scaled ones `y`, on the scale of `spectrum`, which must be given with them."""
+        check_tensors(y=y, spectrum=spectrum)
         offset, scale = self._statistics(spectrum)
         return y * scale + offset
 

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from molspectra._config import Configurable
-from molspectra._validation import values_are_free
+from molspectra._validation import check_tensor, values_are_free
 
 
 class Log10Scaling(Configurable, nn.Module):
@@ -37,12 +37,14 @@ class Log10Scaling(Configurable, nn.Module):
 
     def forward(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """Scale intensities `x` ≥ 0, of any shape."""
+        check_tensor("x", x)
         _refuse_negative(x)
         # The 1 keeps empty regions at 0, where a plain logarithm would diverge.
         return torch.log1p(x / self.unit) / math.log(10)
 
     def inverse(self, y: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """Return the intensities of scaled ones: unit · (10^y - 1)."""
+        check_tensor("y", y)
         return self.unit * torch.expm1(y * math.log(10))
 
 
@@ -69,10 +71,12 @@ class ArcsinhScaling(Configurable, nn.Module):
 
     def forward(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """Scale intensities `x` of either sign, of any shape."""
+        check_tensor("x", x)
         return torch.asinh(x / (2 * self.unit)) / math.log(10)
 
     def inverse(self, y: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """Return the intensities of scaled ones: 2 unit · sinh(y ln 10)."""
+        check_tensor("y", y)
         return 2 * self.unit * torch.sinh(y * math.log(10))
 
 
@@ -92,11 +96,13 @@ class LogScaling(Configurable, nn.Module):
 
     def forward(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """Scale intensities `x` ≥ 0, of any shape."""
+        check_tensor("x", x)
         _refuse_negative(x)
         return torch.log1p(x)
 
     def inverse(self, y: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """Return the intensities of scaled ones: e^y - 1."""
+        check_tensor("y", y)
         return torch.expm1(y)
 
 
@@ -128,11 +134,13 @@ class MinMaxScaling(Configurable, nn.Module):
 
     def forward(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """Scale intensities `x`, of any shape."""
+        check_tensor("x", x)
         # eps in both parts, as released: the smallest intensity does not become exactly 0.
         return (x - self.minimum + self.eps) / (self.maximum - self.minimum + self.eps)
 
     def inverse(self, y: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """Return the intensities of scaled ones."""
+        check_tensor("y", y)
         return y * (self.maximum - self.minimum + self.eps) + self.minimum - self.eps
 
 
@@ -160,10 +168,12 @@ class StandardScaling(Configurable, nn.Module):
 
     def forward(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """Scale intensities `x`, of any shape."""
+        check_tensor("x", x)
         return (x - self.mean) / self.std
 
     def inverse(self, y: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """Return the intensities of scaled ones."""
+        check_tensor("y", y)
         return y * self.std + self.mean
 
 
@@ -180,10 +190,12 @@ class IdentityScaling(Configurable, nn.Module):
 
     def forward(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """Return `x`."""
+        check_tensor("x", x)
         return x
 
     def inverse(self, y: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """Return `y`."""
+        check_tensor("y", y)
         return y
 
 

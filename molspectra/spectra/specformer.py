@@ -10,12 +10,27 @@ from torch.profiler import record_function
 from torch_geometric.data import Data
 
 from molspectra._config import Configurable
-from molspectra._validation import check_choice, check_heads, check_peak_mask, values_are_free
+from molspectra._validation import (
+    check_choice,
+    check_heads,
+    check_peak_mask,
+    check_probability,
+    check_sizes,
+    check_tensors_by_kind,
+    values_are_free,
+)
 from molspectra.layers.layer_norm import LayerNorm
 from molspectra.spectra.axis import SpectrumAxis
 from molspectra.spectra.axis_positions import positions_on_axes
 from molspectra.spectra.features import SpectrumFeatures
-from molspectra.spectra.kinds import axes_of, check_mixed_kinds, default_patch_len, default_stride, for_each
+from molspectra.spectra.kinds import (
+    axes_of,
+    check_each_size,
+    check_mixed_kinds,
+    default_patch_len,
+    default_stride,
+    for_each,
+)
 from molspectra.spectra.patch_encoder import PatchEncoder
 from molspectra.spectra.patching import SpectrumPatcher
 from molspectra.spectra.peak_axis import PeakAxis
@@ -110,10 +125,14 @@ class SpecFormer(Configurable, PatchEncoder):
         super().__init__()
         kinds, peak_axes = check_mixed_kinds(lengths)
         check_heads(hidden_channels, num_heads)
+        check_sizes(num_layers=num_layers)
+        check_probability("dropout", dropout)
         check_choice("position", position, ("learned", "axis"))
         pool = pool or ("bands" if position == "axis" else "flatten")
         check_choice("pool", pool, POOLS)
         check_choice("norm", norm, ("batch", "layer"))
+        for name, sizes in (("patch_len", patch_len), ("stride", stride)):
+            check_each_size(kinds, name, sizes)
         strides, patch_lens = for_each(kinds, "stride", stride), for_each(kinds, "patch_len", patch_len)
         for kind, length in kinds.items():
             if patch_lens[kind] is None:
@@ -231,7 +250,8 @@ class SpecFormer(Configurable, PatchEncoder):
         self, spectra: Mapping[str, Tensor] | Data | PreparedSpectra, masked: Mapping[str, Tensor] | None = None
     ) -> tuple[Float[Tensor, "batch tokens channels"], Bool[Tensor, "batch tokens"]]:
         """Return the tokens that enter the first layer, (B, n, D), and which of them are valid, (B, n)."""
-        prepared, masked = self.prepare(spectra), masked or {}
+        prepared, masked = self.prepare(spectra), {} if masked is None else masked
+        check_tensors_by_kind("masked", masked)
         if unknown := set(masked) - set(self.kinds):
             raise ValueError(f"masked has the unknown kinds {sorted(unknown)}; expected some of {list(self.kinds)}.")
         tokens, valid = [], []
@@ -280,6 +300,8 @@ class SpecFormer(Configurable, PatchEncoder):
             >>> specformer({"ir": torch.rand(2, 1401)}, axes={"ir": measured}).tokens.shape
             torch.Size([2, 111, 32])
         """
+        if axes is not None and not isinstance(axes, Mapping):
+            raise TypeError(f'axes must map kinds to axes, {{"ir": molspectra.data.IR}}; got a {type(axes).__name__}.')
         if isinstance(spectra, PreparedSpectra):
             if axes:
                 raise ValueError("axes must be given to prepare; these spectra are prepared, and on the model's grid.")

@@ -69,7 +69,7 @@ def test_other_conformers_are_not_overwritten(tmp_path):
 @pytest.mark.parametrize(
     ("smiles", "arguments", "error", "match"),
     [
-        ("CCO", {}, TypeError, r"smiles must be a sequence of SMILES; got the string 'CCO'. Pass \['CCO'\]"),
+        ("CCO", {}, TypeError, r"smiles of conformers must be a list; got 'CCO'. Write \['CCO'\]"),
         ([], {}, ValueError, "smiles must hold at least one"),
         (["x"], {}, ValueError, "No SMILES has a conformer"),
         (["O"], {"chunk_size": 0}, ValueError, "chunk_size"),

@@ -355,6 +355,7 @@ def test_odd_molecules(source, smiles, dtype, offxml, capfd):
     assert "bond_k" not in data  # the input is unchanged
 
 
+@pytest.mark.filterwarnings("ignore:Lengths of the bonds of Pt1:UserWarning")  # of from_smiles
 @pytest.mark.parametrize("smiles", ["C[Fe]C", "F[Xe]F", "C[Pt](N)(Cl)Cl"])
 def test_what_uff_cannot_type_is_generic_and_silent(smiles, capfd):
     data = molecule(smiles)

@@ -102,7 +102,9 @@ def test_saved_and_loaded(batch, tmp_path, make_encoder):
 
 def test_bad_arguments(batch, make_encoder):
     with (
-        pytest.raises(ValueError, match='loss must be "mse", "l1", "smooth_l1" or "evidential"; got \'l2\''),
+        pytest.raises(
+            ValueError, match='loss of Regression must be "mse", "l1", "smooth_l1", "evidential" or an EvidentialLoss'
+        ),
         without_shape_checks(),
     ):
         ms.methods.Regression(ms.heads.ScalarHead(16), loss="l2")

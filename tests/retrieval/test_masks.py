@@ -93,5 +93,5 @@ def test_bad_windows_are_refused(arguments, message):
         retrieval.mass_window([1.0], [1.0], **arguments)
     with pytest.raises(ValueError, match="number 1 is nan"):
         retrieval.mass_window([1.0, float("nan")], [1.0], ppm=5)
-    with pytest.raises(TypeError, match="sequence of formulas"):
+    with pytest.raises(TypeError, match="queries of same_formula must be a list; got 'CH4'"):
         retrieval.same_formula("CH4", ["CH4"])

@@ -50,7 +50,11 @@ def test_an_axis_is_saved_and_equal_afterwards(axis):
         (("ppm", (0, 10), 10.0), ValueError, "less than the range 0 to 10 ppm; got 10"),
         (("ppm", (0, 10), None, 0), ValueError, "max_peaks of 'kind' must be at least 1, or None; got 0"),
         (("ppm", (0, 10), None, 5, "cut"), ValueError, 'must be "raise" or "strongest"'),
-        (("ppm", (0, 10), None, None, "raise", "sd"), ValueError, "labels of 'kind' must be a list"),
+        (
+            ("ppm", (0, 10), None, None, "raise", "sd"),
+            TypeError,
+            "labels of PeakAxis must be a list; got 'sd'",
+        ),
         (("ppm", (0, 10), None, None, "raise", ["s", "s"]), ValueError, "different names"),
         (("ppm", (0, 10), None, None, "raise", (), "mz"), ValueError, "precursor of 'kind' needs one position in m/z"),
     ],

@@ -397,7 +397,7 @@ def test_bad_spectra_are_refused(spectra, message):
     ("arguments", "message"),
     [
         ({"num_heads": 3}, "multiple of num_heads"),
-        ({"pool": "cls"}, 'pool must be "flatten", "mean" or "bands"'),
+        ({"pool": "cls"}, 'pool must be "flatten", "mean", "bands" or None'),
         ({"norm": "rms"}, 'norm must be "batch" or "layer"'),
         ({"scaling": {"ir": IdentityScaling()}}, "scaling must have the kinds"),
     ],

@@ -7,11 +7,12 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Batch, Data
 
-from molspectra._validation import check_molecules
+from molspectra._validation import check_molecules, checked
 from molspectra.data.chemistry.distances import check_apart
 from molspectra.data.molecule import validate
 
 
+@checked
 def from_ase(atoms: Any) -> Data:
     """Convert an ASE `Atoms` object to a molecule without bonds.
 
@@ -63,6 +64,7 @@ def from_ase(atoms: Any) -> Data:
     return data
 
 
+@checked
 def to_ase(data: Data) -> Any:
     """Convert a molecule to an ASE `Atoms`, which has no bonds.
 

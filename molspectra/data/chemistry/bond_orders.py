@@ -8,6 +8,7 @@ from jaxtyping import Float, Float32, Int64
 from torch import Tensor
 from torch_geometric.data import Data
 
+from molspectra._validation import checked
 from molspectra.data.chemistry._rdkit import assemble, import_rdkit
 from molspectra.data.chemistry.bond_lengths import covalent_radius
 from molspectra.data.molecule import validate
@@ -28,6 +29,7 @@ REMEDY = (
 """Advice that ends each warning of a guess."""
 
 
+@checked
 def perceive_bond_orders(
     z: Int64[Tensor, " atoms"],
     pos: Float[Tensor, "atoms 3"],

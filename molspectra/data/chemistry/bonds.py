@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Float32, Int64
 from torch import Tensor
 
-from molspectra._validation import check_molecules
+from molspectra._validation import check_molecules, checked
 from molspectra.data.chemistry.bond_orders import REMEDY, checked_charge, guess_orders
 
 # Covalent radii of Cordero et al. (2008), doi:10.1039/b801115j, table 2, in pm, H to Cm, one line per period. Carbon:
@@ -30,6 +30,7 @@ _NOBLE_GASES = torch.tensor(list(accumulate((2, 8, 8, 18, 18, 32))))
 _COINCIDENT = 0.1  # Å
 
 
+@checked
 def perceive_bonds(
     z: Int64[Tensor, " atoms"],
     pos: Float[Tensor, "atoms 3"],

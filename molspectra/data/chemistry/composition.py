@@ -5,11 +5,13 @@ from collections import Counter
 from jaxtyping import Int
 from torch import Tensor
 
+from molspectra._validation import checked
 from molspectra.data.chemistry._rdkit import import_rdkit
 from molspectra.data.chemistry.elements import SYMBOLS
 from molspectra.data.chemistry.smiles import parse_smiles
 
 
+@checked
 def molecular_formula(molecule: Int[Tensor, " atoms"] | str) -> str:
     """Return the molecular formula in Hill order: carbon, hydrogen, and then the other elements by symbol.
 
@@ -34,6 +36,7 @@ def molecular_formula(molecule: Int[Tensor, " atoms"] | str) -> str:
     return "".join(f"{symbol}{counts[symbol] if counts[symbol] > 1 else ''}" for symbol in order if counts[symbol])
 
 
+@checked
 def monoisotopic_mass(molecule: Int[Tensor, " atoms"] | str) -> float:
     """Return the mass in Da of the molecule made of the most abundant isotope of each element.
 

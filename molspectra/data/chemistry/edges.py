@@ -4,7 +4,10 @@ import torch
 from jaxtyping import Float32, Int64, Shaped
 from torch import Tensor
 
+from molspectra._validation import checked
 
+
+@checked
 def bonds_from_edges(
     edge_index: Int64[Tensor, "2 edges"], edge_attr: Shaped[Tensor, "edges *types"]
 ) -> tuple[Int64[Tensor, "2 bonds"], Float32[Tensor, " bonds"]]:

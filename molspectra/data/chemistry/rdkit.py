@@ -6,13 +6,14 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Batch, Data
 
-from molspectra._validation import check_molecules
+from molspectra._validation import check_molecules, checked
 from molspectra.data.chemistry._rdkit import AROMATIC, assemble, import_rdkit
 from molspectra.data.chemistry.distances import check_geometry
 from molspectra.data.chemistry.formal_charges import infer_formal_charges
 from molspectra.data.molecule import validate
 
 
+@checked
 def from_rdkit(mol: Any, conformer: int = -1) -> Data:
     """Convert an RDKit molecule, with the positions of one of its conformers.
 
@@ -80,6 +81,7 @@ def atoms_and_bonds(mol: Any, geometry: Any) -> Data:
     return data
 
 
+@checked
 def to_rdkit(data: Data) -> Any:
     """Convert a molecule with bonds to an RDKit molecule.
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from torch_geometric.data import Data
 
+from molspectra._validation import checked
 from molspectra.data.chemistry._rdkit import import_rdkit
 from molspectra.data.chemistry.conformers import LARGEST_SEED, make_conformer, set_positions
 from molspectra.data.chemistry.exceptional_bonds import warn_of_unknown_lengths
@@ -14,6 +15,7 @@ from molspectra.data.chemistry.rdkit import from_rdkit, refuse_dummies
 _FRAGMENT_GAP = 3.0
 
 
+@checked
 def from_smiles(smiles: str, seed: int = 0, optimize: bool = True) -> Data:
     """Build one conformer of a molecule given as SMILES, with all hydrogens.
 

@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor
 from torch_geometric.data import Data
 
-from molspectra._validation import check_choice
+from molspectra._validation import check_choice, checked
 from molspectra.data._html import dataset_html
 from molspectra.data.datasets.archive import MoleculeArchive
 
@@ -41,6 +41,7 @@ class BundledDataset(Sequence[Data]):
 
     archive: ClassVar[MoleculeArchive]
 
+    @checked
     def __init__(
         self,
         split: str = "train",

@@ -12,6 +12,7 @@ import numpy as np
 from torch_geometric.data import Data
 
 from molspectra._download import locked
+from molspectra._validation import checked
 from molspectra.data._html import dataset_html
 from molspectra.data._pyg import TwoStepDataset
 from molspectra.data.datasets.description import describe
@@ -81,6 +82,13 @@ class StoredDataset(TwoStepDataset):
     axes: ClassVar[Mapping[str, SpectrumAxis]] = {}
     """Kind of spectrum → its axis."""
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        # Wrong arguments are refused before hours of downloading.
+        if "__init__" in vars(cls) and cls.__module__.startswith("molspectra."):
+            cls.__init__ = checked(cls.__init__)  # type: ignore[method-assign]
+
+    @checked
     def __init__(
         self,
         root: str | Path,

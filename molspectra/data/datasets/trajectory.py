@@ -10,6 +10,7 @@ from jaxtyping import Float32, Float64, Int64
 from torch import Tensor
 from torch_geometric.data import Data
 
+from molspectra._validation import checked
 from molspectra.data._html import dataset_html
 from molspectra.data.io.archives import ZipArchive, refuse_damage
 from molspectra.data.units import ENERGY, KCAL_PER_MOL
@@ -41,6 +42,7 @@ class Trajectory(Sequence[Data]):
         5
     """
 
+    @checked
     def __init__(
         self,
         z: Int64[Tensor, " atoms"],

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from molspectra._validation import check_choice
+from molspectra._validation import check_choice, checked
 from molspectra.data.datasets.archive import MoleculeArchive
 from molspectra.data.datasets.bundled import BundledDataset
 from molspectra.spectra.axis import IR, RAMAN, SpectrumAxis, check_axis
@@ -91,6 +91,7 @@ class XTBVibrations(BundledDataset):
     license: ClassVar[str] = "CC0 1.0"
     """Terms under which the data are published."""
 
+    @checked
     def __init__(
         self,
         split: str = "train",

@@ -6,7 +6,7 @@ from pathlib import Path
 from jaxtyping import Float32
 from torch import Tensor
 
-from molspectra._validation import check_choice
+from molspectra._validation import check_choice, checked
 from molspectra.data.io.declared_units import Declared
 from molspectra.data.io.jcamp_file import JCAMPFile, read_jcamp_file
 from molspectra.data.io.jcamp_lines import read_equidistant
@@ -21,6 +21,7 @@ from molspectra.spectra.resampling import OUTSIDE
 _NUCLEI = {**dict.fromkeys(("h", "1h", "proton"), "h"), **dict.fromkeys(("c", "13c", "carbon"), "c")}
 
 
+@checked
 def read_jcamp(
     path: str | Path,
     axis: SpectrumAxis,

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float32
 from torch import Tensor
 
-from molspectra._validation import check_choice
+from molspectra._validation import check_choice, checked
 from molspectra.data.io.column_headers import column_headers
 from molspectra.data.io.declared_units import Declared
 from molspectra.data.io.jcamp_pairs import read_jcamp_peaks
@@ -23,6 +23,7 @@ _BASE_PEAKS = (1.0, 100.0, 999.0, 1000.0)  # customary intensities of the highes
 _SHAPES = ("bins", "gaussian", "lorentzian")
 
 
+@checked
 def read_peak_list(
     path: str | Path,
     axis: SpectrumAxis,

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from torch import Tensor
 from torch_geometric.data import Data
 
+from molspectra._validation import checked
 from molspectra.data.chemistry.smiles import from_smiles
 from molspectra.data.io.archives import open_binary, refuse_damage
 from molspectra.data.io.measured_spectrum import MeasuredSpectrum
@@ -79,6 +80,7 @@ class SpectrumReader(Iterator[Data]):
 _WARNED: "Iterator[Data | SkippedSpectrum]" = iter(())
 
 
+@checked
 def read_spectra(
     path: str | Path,
     *,

@@ -8,7 +8,7 @@ from pathlib import Path
 from jaxtyping import Float32
 from torch import Tensor
 
-from molspectra._validation import check_choice
+from molspectra._validation import check_choice, checked
 from molspectra.data.io.column_headers import column_headers
 from molspectra.data.io.declared_units import Declared
 from molspectra.data.io.keyed_headers import stated_count
@@ -17,6 +17,7 @@ from molspectra.spectra.axis import SpectrumAxis, check_axis
 from molspectra.spectra.resampling import OUTSIDE
 
 
+@checked
 def read_spectrum_table(
     path: str | Path,
     axis: SpectrumAxis,

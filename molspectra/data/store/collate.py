@@ -5,6 +5,7 @@ from typing import Any
 
 from torch_geometric.data import Batch, Data
 
+from molspectra._validation import check_molecule_list, checked
 from molspectra.data.store.missing import fill_missing
 from molspectra.data.store.selection import Selection
 
@@ -41,6 +42,7 @@ class Collate:
         tensor([ True, False])
     """
 
+    @checked
     def __init__(self, transform: Callable[[Batch], Any] | None = None, exclude_keys: Collection[str] = ()) -> None:
         if isinstance(exclude_keys, str):
             raise TypeError(f"exclude_keys must be a list of names; got {exclude_keys!r}. Write [{exclude_keys!r}].")
@@ -52,6 +54,7 @@ class Collate:
         if isinstance(molecules, Selection):
             batch = molecules.store.batch(molecules.indices, self.exclude_keys)
         else:
+            check_molecule_list("molecules", molecules)
             batch = Batch.from_data_list(
                 fill_missing(molecules, self.exclude_keys), exclude_keys=list(self.exclude_keys)
             )

@@ -35,7 +35,7 @@ class EpochSampler(Sampler[list[int]], ABC):
 
     def __init__(self, num_molecules: int, shuffle: bool, seed: int, rank: int | None, world_size: int | None) -> None:
         if num_molecules < 1:
-            raise ValueError(f"There must be molecules to draw from; got {num_molecules}.")
+            raise ValueError(f"There must be molecules to draw from, num_molecules >= 1; got {num_molecules}.")
         if seed < 0:
             raise ValueError(f"seed must not be negative; got {seed}.")
         self.num_molecules = num_molecules
@@ -81,6 +81,10 @@ class EpochSampler(Sampler[list[int]], ABC):
             )
         self.set_epoch(state["epoch"])
         self._start = self._drawn = int(state["batch"])
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={value!r}" for name, value in {**self._settings(), "rank": self.rank}.items())
+        return f"{type(self).__name__}({shown})"
 
     def __len__(self) -> int:
         """Return the number of this rank's batches in the whole epoch, which is the same on all ranks."""

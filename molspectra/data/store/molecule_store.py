@@ -9,6 +9,7 @@ import numpy as np
 from torch import Tensor
 from torch_geometric.data import Batch, Data
 
+from molspectra._validation import checked
 from molspectra.data._html import dataset_html
 from molspectra.data.store.batches import atom_counts, cut_batch
 from molspectra.data.store.columns import Column, share_offsets
@@ -40,6 +41,7 @@ class MoleculeStore(Sequence[Data]):
         torch.Size([3, 3501])
     """
 
+    @checked
     def __init__(self, directory: str | Path) -> None:
         self.directory = Path(directory).absolute()  # stays valid if the process changes its working directory
         self._index = read_index(self.directory)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from molspectra._validation import checked
 from molspectra.data.store.epoch_sampler import EpochSampler, fill_empty
 
 
@@ -35,6 +36,7 @@ class ShardedBatchSampler(EpochSampler):
         [[3, 4, 5], [8, 9]]
     """
 
+    @checked
     def __init__(
         self,
         num_molecules: int,
@@ -99,6 +101,7 @@ class AtomBudgetSampler(EpochSampler):
         [[0, 1], [2], [3, 4, 5]]
     """
 
+    @checked
     def __init__(
         self,
         sizes: Sequence[int] | np.ndarray | Tensor,

@@ -10,12 +10,14 @@ import numpy as np
 from torch import Tensor
 from torch_geometric.data import Batch, Data
 
+from molspectra._validation import checked
 from molspectra.data.store.batch_rows import rows_of_batch
 from molspectra.data.store.field_writer import FieldWriter
 from molspectra.data.store.index import write_index
 from molspectra.data.store.layout import Layout, is_table, to_rows
 
 
+@checked
 def write_store(directory: str | Path, molecules: Iterable[Data]) -> int:
     """Write molecules for :class:`MoleculeStore`, in one pass, with one molecule or one batch in memory at a time.
 

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch_geometric.data import Batch, Data
 from torch_geometric.transforms import BaseTransform
 
-from molspectra._validation import check_std
+from molspectra._validation import check_fields, check_std, checked
 from molspectra.data.chemistry.bond_orders import perceive_bond_orders
 from molspectra.data.chemistry.bonds import perceive_bonds
 from molspectra.data.chemistry.edges import bonds_from_edges
@@ -61,6 +61,7 @@ class AddTopology(BaseTransform):
                 [2, 8]]))
     """
 
+    @checked
     def __init__(self, margin: float = math.radians(5), *, hydrogens: bool = True, as_released: bool = False) -> None:
         check_std("margin", margin, "rad")
         self.margin = margin
@@ -69,6 +70,7 @@ class AddTopology(BaseTransform):
 
     def forward(self, data: Data) -> Data:
         """Add the fields to `data`, which PyG's `BaseTransform` has already copied."""
+        check_fields(data, (), "AddTopology", "")
         if isinstance(data, Batch):
             raise ValueError("AddTopology takes single molecules, not a Batch: use it as a data set's transform.")
         device = data.pos.device if isinstance(data.get("pos"), Tensor) else None

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch_geometric.data import Batch, Data
 from torch_geometric.transforms import BaseTransform
 
+from molspectra._validation import checked
 from molspectra.spectra.axis import SpectrumAxis
 from molspectra.spectra.peak_axis import PeakAxis
 
@@ -35,9 +36,10 @@ class FillMissingSpectra(BaseTransform):
         torch.Size([1, 3501])
     """
 
+    @checked
     def __init__(
         self,
-        axes: Mapping[str, SpectrumAxis | PeakAxis | int] | Iterable[SpectrumAxis | PeakAxis],
+        axes: Mapping[str, SpectrumAxis | PeakAxis | int] | Iterable[SpectrumAxis | PeakAxis] | SpectrumAxis | PeakAxis,
         dtype: torch.dtype = torch.float32,
     ) -> None:
         named = axes if isinstance(axes, Mapping) else _by_name(axes)
@@ -77,7 +79,9 @@ class FillMissingSpectra(BaseTransform):
         return f"FillMissingSpectra({self.lengths | dict.fromkeys(self.peak_axes, 'peaks')})"
 
 
-def _by_name(axes: Iterable[SpectrumAxis | PeakAxis]) -> dict[str, SpectrumAxis | PeakAxis]:
+def _by_name(
+    axes: Iterable[SpectrumAxis | PeakAxis] | SpectrumAxis | PeakAxis,
+) -> dict[str, SpectrumAxis | PeakAxis]:
     named: dict[str, SpectrumAxis | PeakAxis] = {}
     for axis in [axes] if isinstance(axes, SpectrumAxis | PeakAxis) else axes:
         if not isinstance(axis, SpectrumAxis | PeakAxis):

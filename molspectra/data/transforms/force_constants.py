@@ -9,6 +9,7 @@ from torch import Tensor
 from torch_geometric.data import Batch, Data
 from torch_geometric.transforms import BaseTransform
 
+from molspectra._validation import check_fields, checked
 from molspectra.data.chemistry._rdkit import import_rdkit
 from molspectra.data.chemistry.rdkit import to_rdkit
 from molspectra.data.chemistry.smirnoff import SmirnoffForceField, Term, oriented
@@ -69,6 +70,7 @@ class ForceConstants(BaseTransform):
         (tensor([1134.1881, 1134.1881]), tensor([94.7076]), torch.Size([0]))
     """
 
+    @checked
     def __init__(self, source: str | SmirnoffForceField = "uff") -> None:
         if not isinstance(source, SmirnoffForceField) and source not in ("uff", "mmff", "generic"):
             raise ValueError(
@@ -99,6 +101,7 @@ class ForceConstants(BaseTransform):
 
     def forward(self, data: Data) -> Data:
         """Add the fields to `data`, which PyG's `BaseTransform` has already copied."""
+        check_fields(data, (), "ForceConstants", "")
         _check(data)
         bonds, angles, torsions = self._raw(data)
         data.bond_k = _positive(bonds, _generic(_BOND_STD)).to(data.pos)

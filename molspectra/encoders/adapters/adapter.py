@@ -7,11 +7,13 @@ from torch_geometric.nn.models import SchNet, ViSNet
 from torch_geometric.nn.models.dimenet import DimeNet
 
 from molspectra._signature import parameters_of, unwrap
+from molspectra._validation import checked
 from molspectra.encoders.adapters.function_encoder import FunctionEncoder
 from molspectra.encoders.adapters.graph_encoder import GraphEncoder
 from molspectra.encoders.adapters.pyg_encoder import PyGEncoder
 
 
+@checked
 def Adapter(
     module: Callable[..., Any],
     out_channels: int | None = None,

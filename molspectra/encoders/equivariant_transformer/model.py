@@ -84,7 +84,9 @@ class EquivariantTransformer(BaseEncoder):
         check_heads(hidden_channels, num_heads)
         check_choice("vector_norm", vector_norm, ("rms", "whitened", None))
         if as_released and vector_norm == "rms":
-            raise ValueError('The released encoder has no "rms" norm; pass vector_norm="whitened" or None.')
+            raise ValueError(
+                'as_released: the released encoder has no "rms" norm; got "rms". Pass vector_norm="whitened" or None.'
+            )
         self.checkpoint = checkpoint
         self.radial_basis = ExpNormalBasis(num_rbf, cutoff)
         # Row z of a table is element z. Row 0 is never read.

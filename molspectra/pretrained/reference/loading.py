@@ -4,6 +4,7 @@ from pathlib import Path
 
 import torch
 
+from molspectra._validation import checked
 from molspectra.pretrained.construction_dtype import construction_dtype
 from molspectra.pretrained.reference.checkpoint import ReferenceCheckpoint
 from molspectra.pretrained.reference.emgp import emgp_state, import_emgp
@@ -11,6 +12,7 @@ from molspectra.pretrained.reference.lightning import import_lightning, is_light
 from molspectra.pretrained.reference.reading import read_checkpoint
 
 
+@checked
 def load_reference(path: str | Path) -> ReferenceCheckpoint:
     """Import a checkpoint of MolSpectra, Coord, Frad or SliDe (equivariant transformer), or of 3D-EMGP (EGNN).
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from molspectra._config import Configurable
-from molspectra._validation import check_tensor
+from molspectra._validation import check_generator, check_tensor
 from molspectra.spectra.axis import SpectrumAxis, check_axis
 from molspectra.spectra.peak_axis import PeakAxis
 
@@ -59,6 +59,7 @@ class GridAugmentation(Augmentation):
             ValueError: the shape of `spectra` does not fit the axis.
         """
         self._check_dtype("spectra", spectra)
+        check_generator(generator)
         check_axis("axis", axis)
         assert isinstance(axis, SpectrumAxis)
         if spectra.dim() != 2 or spectra.shape[1] != axis.length:
@@ -103,6 +104,7 @@ class PeakAugmentation(Augmentation):
             ValueError: `spectra` has another shape.
         """
         self._check_dtype("spectra", spectra)
+        check_generator(generator)
         widths = {2}
         if self.any_positions and isinstance(axis, PeakAxis):
             widths = {axis.num_positions + 1, axis.num_columns}

@@ -7,6 +7,7 @@ import torch
 from torch_geometric.data import Data
 
 from molspectra._config import Configurable
+from molspectra._validation import check_fields, check_generator
 from molspectra.spectra.augment.augmentation import Augmentation
 from molspectra.spectra.augment.compose import Compose
 from molspectra.spectra.axis import SpectrumAxis, check_axis
@@ -58,6 +59,8 @@ class Augment(Configurable):
 
     def __call__(self, data: Data, generator: torch.Generator | None = None) -> Data:
         """Return a shallow copy of `data` with augmented spectra."""
+        check_fields(data, (), "Augment", "")
+        check_generator(generator)
         augmented = copy.copy(data)
         for kind, augmentation in self.augmentations.items():
             if kind in data:

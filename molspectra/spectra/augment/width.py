@@ -38,7 +38,7 @@ class Rebroaden(GridAugmentation):
 
     def __init__(self, fwhm: Range, original: float = 0.0, shape: str = "lorentzian") -> None:
         self.original = check_range("original", original, "unit of the axis", low=0)[0]
-        self.fwhm = check_range("fwhm", fwhm, "unit of the axis", low=self.original)
+        self.fwhm = check_range("fwhm", fwhm, f"unit of the axis, original={self.original:g}", low=self.original)
         check_choice("shape", shape, ("gaussian", "lorentzian"))
         self.shape = shape
 

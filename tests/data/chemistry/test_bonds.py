@@ -310,7 +310,7 @@ def test_perceive_refuses():
 def test_perceive_refuses_wrong_types():
     z, pos, bond_index = torch.tensor([1, 1]), torch.zeros(2, 3), torch.tensor([[0], [1]])
     for call in (lambda c: perceive_bonds(z, pos, c), lambda c: perceive_bond_orders(z, pos, bond_index, c)):
-        with pytest.raises(TypeError, match=r"charge must be an integer.* got 0.5"):
+        with pytest.raises(TypeError, match=r"charge of perceive_bond.* must be an int; got 0.5"):
             call(0.5)
     with pytest.raises(TypeError, match="z must be an int64 tensor"):
         perceive_bonds(z.float(), pos)

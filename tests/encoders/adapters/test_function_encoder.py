@@ -160,7 +160,7 @@ def test_what_a_model_cannot_do_is_refused():
     ("make", "message"),
     [
         (lambda: FunctionEncoder(model_of_molecules), "out_channels must be a positive int; got None"),
-        (lambda: FunctionEncoder(model_of_molecules, 3.0), "out_channels must be a positive int; got 3.0.$"),
+        (lambda: FunctionEncoder(model_of_molecules, 0), "out_channels must be (at least 1|a positive int); got 0"),
         (lambda: FunctionEncoder(model_of_molecules, 3, cutoff=0), "cutoff must be a positive number"),
         (lambda: FunctionEncoder(functools.partial(apply_model, GCN(8, 8, 2, cached=True)), 8), "cached=False"),
     ],
@@ -168,3 +168,9 @@ def test_what_a_model_cannot_do_is_refused():
 def test_impossible_arguments_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.usefixtures("no_shape_checks")
+def test_a_size_is_an_int():
+    with pytest.raises(TypeError, match="out_channels of FunctionEncoder must be an int or None; got 3.0. Write 3."):
+        FunctionEncoder(model_of_molecules, 3.0)
