@@ -1,6 +1,6 @@
 # make demo         the main example, in an environment of its own; options in DEMO_ARGS='...'
 # make check        style, types and the fast tests: 3 minutes on 2 cores
-# make test         everything: style, types, documentation, all tests, coverage of branches: 15 minutes on 2 cores
+# make test         everything: style, types, documentation, all tests, coverage of branches: 24 minutes on 2 cores
 # make test-float64 the fast tests of tensors with float64 as the default dtype of torch
 # make test-oldest  the fast tests with the lowest versions that pyproject.toml allows, in an environment of their own
 # make mutation     the share of small faults that tests of noise, objectives and geometry find; options in MUTATION_ARGS
@@ -44,6 +44,7 @@ check: lint
 # The checks of shapes that all other tests run with cannot be compiled, hence the run of its own.
 test: lint docs
 	$(ONE_THREAD) $(BIN)/python -m pytest $(PARALLEL) -m compile --jaxtyping-packages= tests
+	$(ONE_THREAD) $(BIN)/python -m pytest $(PARALLEL) $(FAST) --default-dtype=float64 $(NUMERIC)
 	$(ONE_THREAD) $(BIN)/python -m pytest $(PARALLEL) -m "not compile" --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
 
 # A tensor that the library makes without a dtype has another one than its neighbors then.

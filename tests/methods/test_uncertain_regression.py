@@ -168,7 +168,8 @@ def test_a_calculator_reads_the_mean(make_encoder):
 
 
 def test_evidence_of_lone_atoms(make_encoder):
-    lone = Batch.from_data_list([Data(z=torch.tensor([2]), pos=torch.zeros(1, 3), gap=torch.ones(1))] * 2)
+    atom = {"pos": torch.zeros(1, 3, dtype=torch.float32), "gap": torch.ones(1, dtype=torch.float32)}
+    lone = Batch.from_data_list([Data(z=torch.tensor([2]), **atom)] * 2)
     finetune = ms.methods.Regression(ms.heads.EvidentialHead(16), label="gap", loss="evidential")
     finetune(make_encoder(), lone)["loss"].backward()
     assert all(p.grad.isfinite().all() for p in finetune.parameters())

@@ -103,7 +103,7 @@ def test_molecules_do_not_leak_into_each_other_through_rounding():
     counts = (30,) * 500
     predicted, target = lines(counts, kinds=()), lines(counts, kinds=(), seed=1)
     positions = torch.cat([predicted.positions, target.positions]).float()
-    shares = torch.cat([torch.full((15000,), 1 / 30), torch.full((15000,), -1 / 30)])
+    shares = torch.cat([torch.full((15000,), sign / 30, dtype=torch.float32) for sign in (1, -1)])
     distances = wasserstein(positions, shares, torch.cat([predicted.molecule, target.molecule]), 500)
     exact = [wasserstein_distance(of(predicted, m)[0], of(target, m)[0]) for m in (0, 499)]
     torch.testing.assert_close(distances[[0, 499]], torch.tensor(exact, dtype=torch.float32))

@@ -144,11 +144,12 @@ def test_grids_and_peaks_are_reconstructed_together():
     torch.testing.assert_close(losses["loss"], total)
 
 
+@pytest.mark.usefixtures("float32_weights")
 def test_molspectra_learns_from_peaks_beside_grids(tmp_path):
     molecules = [ms.data.from_smiles(smiles) for smiles in ("CC", "CCO", "CO", "CCC")]
     for molecule, number in zip(molecules, (2, 3, 2, 4), strict=True):
-        molecule.c_nmr = torch.rand(1, number, 2)
-        molecule.ir = torch.rand(1, 100)
+        molecule.c_nmr = torch.rand(1, number, 2, dtype=torch.float32)
+        molecule.ir = torch.rand(1, 100, dtype=torch.float32)
     encoder = ms.encoders.EGNN(16, num_layers=1)
     specformer = SpecFormer({"ir": 100, "c_nmr": CARBON}, hidden_channels=16, num_heads=4, out_channels=16)
     method = ms.methods.MolSpectra(ms.methods.Coord(16), specformer)

@@ -30,7 +30,8 @@ def test_wavelengths_reach_from_the_range_to_the_resolution():
 
 
 def test_neighboring_numbers_of_float32_are_told_apart_at_a_mass_of_500():
-    mass = torch.tensor([500.0, 500.0]).nextafter(torch.tensor([500.0, 1000.0]))  # 0.06 ppm
+    mass = torch.tensor([500.0, 500.0], dtype=torch.float32)
+    mass = mass.nextafter(torch.tensor([500.0, 1000.0], dtype=torch.float32))  # 0.06 ppm
     first, second = FourierFeatures(1000.0, 0.0005)(mass)
     assert (first - second).abs().max() > 0.05
 

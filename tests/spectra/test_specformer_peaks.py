@@ -196,7 +196,8 @@ def test_a_precursor_cannot_be_a_kind():
 
 
 def test_a_specformer_of_peaks_is_saved_and_loaded(tmp_path):
-    module, spectra = specformer().eval().float(), {"hsqc": torch.rand(2, 3, 3), "ir": torch.rand(2, 60)}
+    module, spectra = specformer().eval(), {"hsqc": torch.rand(2, 3, 3), "ir": torch.rand(2, 60)}
+    module, spectra = module.float(), {kind: spectrum.float() for kind, spectrum in spectra.items()}
     ms.pretrained.save(module, tmp_path)
     loaded = ms.pretrained.load(tmp_path).eval()
     assert loaded.peak_axes == module.peak_axes

@@ -30,8 +30,8 @@ def write(tmp_path, rows=ROWS, columns=COLUMNS, end="\n"):
 
 def test_rows(tmp_path):
     first, second, third = dataset = MassSpecGym(write(tmp_path))
-    torch.testing.assert_close(first.msms, torch.tensor([[[29.0386, 0.3], [31.0178, 1.0]]]))
-    torch.testing.assert_close(third.msms[0, 2], torch.tensor([58.5, 0.25]))
+    torch.testing.assert_close(first.msms, torch.tensor([[[29.0386, 0.3], [31.0178, 1.0]]], dtype=torch.float32))
+    torch.testing.assert_close(third.msms[0, 2], torch.tensor([58.5, 0.25], dtype=torch.float32))
     assert (first.smiles, first.inchikey, first.adduct, first.instrument) == (
         *("CCO", "LFQSCWFLJHTTHZ"),
         *("[M+H]+", "Orbitrap"),

@@ -12,7 +12,7 @@ from molspectra.data import Collate, MeasuredSpectra, PeakAxis, SpectrumAxis, fr
 AXIS = SpectrumAxis("ir", 1000, 1008, 2, "cm^-1")
 MASS = PeakAxis("msms", "m/z", (0, 100))
 CURVE = "wavenumber (cm-1),Absorbance\n" + "".join(f"{1000 + 2 * n},{0.1 * n + 0.1:g}\n" for n in range(5))
-ROW = torch.tensor([[0.1, 0.2, 0.3, 0.4, 0.5]])
+ROW = torch.tensor([[0.1, 0.2, 0.3, 0.4, 0.5]], dtype=torch.float32)
 
 
 def jcamp(**labels) -> str:
@@ -39,7 +39,7 @@ def test_a_column_of_files_for_each_kind(folder):
     ethanol, water = dataset
     torch.testing.assert_close(ethanol.ir, ROW)
     torch.testing.assert_close(water.ir, ROW)
-    torch.testing.assert_close(ethanol.msms, torch.tensor([[[31.02, 100.0], [45.03, 50.0]]]))
+    torch.testing.assert_close(ethanol.msms, torch.tensor([[[31.02, 100.0], [45.03, 50.0]]], dtype=torch.float32))
     assert water.msms.isnan().all()
     assert torch.equal(ethanol.pos, from_smiles("CCO", seed=2).pos)
     assert (ethanol.name, water.name, water.smiles) == ("ethanol", "rain", "O")
@@ -107,7 +107,7 @@ def test_options_of_readers(folder):
     (folder / "spectra.csv").write_text("smiles,ir\nO,t.csv\n")
     options = {"ir": {"y_unit": "percent_transmittance", "min_transmittance": 0.01}}
     data = MeasuredSpectra(folder, {"ir": AXIS}, options=options, conformers=False)[0]
-    torch.testing.assert_close(data.ir, torch.tensor([[2.0, 0.30103, 0.30103, 0.30103, 0.30103]]))
+    torch.testing.assert_close(data.ir, torch.tensor([[2.0, 0.30103, 0.30103, 0.30103, 0.30103]], dtype=torch.float32))
 
 
 @pytest.mark.parametrize(

@@ -318,12 +318,16 @@ def test_tables_of_peaks(tmp_path):
     assert set(dataset.peak_axes) == set(kinds) - {"msms_positive_20ev"}
     first, second, third = dataset
     multiplicities = dataset.peak_axes["h_nmr_peaks"].labels
-    expected = torch.tensor([[[3.3, 3.0, multiplicities.index("s")], [1.5, 1.0, torch.nan]]])
+    expected = torch.tensor([[[3.3, 3.0, multiplicities.index("s")], [1.5, 1.0, torch.nan]]], dtype=torch.float32)
     torch.testing.assert_close(first.h_nmr_peaks, expected, equal_nan=True)
-    torch.testing.assert_close(second.h_nmr_peaks, torch.tensor([[[9.6, 2.0, multiplicities.index("t")]]]))
-    torch.testing.assert_close(third.c_nmr_peaks, torch.tensor([[[50.1, 0.02], [1.9, 0.02]]]))
-    torch.testing.assert_close(third.hsqc_peaks, torch.tensor([[[50.1, 3.3, 1.0]]]))
-    torch.testing.assert_close(first.msms_positive_20ev_peaks, torch.tensor([[[15.02, 30.0], [31.018, 100.0]]]))
+    torch.testing.assert_close(
+        second.h_nmr_peaks, torch.tensor([[[9.6, 2.0, multiplicities.index("t")]]], dtype=torch.float32)
+    )
+    torch.testing.assert_close(third.c_nmr_peaks, torch.tensor([[[50.1, 0.02], [1.9, 0.02]]], dtype=torch.float32))
+    torch.testing.assert_close(third.hsqc_peaks, torch.tensor([[[50.1, 3.3, 1.0]]], dtype=torch.float32))
+    torch.testing.assert_close(
+        first.msms_positive_20ev_peaks, torch.tensor([[[15.02, 30.0], [31.018, 100.0]]], dtype=torch.float32)
+    )
     for missing in (third.h_nmr_peaks, second.hsqc_peaks):
         assert missing.shape == (1, 1, 3)
         assert missing.isnan().all()

@@ -50,11 +50,11 @@ def test_shifts_stand_at_their_atoms(tmp_path, conformers):
     for heavy, hydrogen in zip(i.tolist(), j.tolist(), strict=True):
         if ethanol.z[hydrogen] == 1:
             assert float(ethanol.shift_measured[hydrogen]) == pytest.approx(expected[heavy])
-    torch.testing.assert_close(ethanol.c_nmr_peaks, torch.tensor([[[18.1, 1.0], [57.8, 1.0]]]))
+    torch.testing.assert_close(ethanol.c_nmr_peaks, torch.tensor([[[18.1, 1.0], [57.8, 1.0]]], dtype=torch.float32))
     assert ethanol.h_nmr_peaks.shape == (1, 3, 2)
     assert (ethanol.name, ethanol.identifier, ethanol.solvent[:12]) == ("ethanol", "10008656", "0:Chloroform")
     assert (ethanol.inchikey, ethanol.smiles) == ("LFQSCWFLJHTTHZ-UHFFFAOYSA-N", "CCO")
-    torch.testing.assert_close(nitrile.shift_measured[:3], torch.tensor([1.7, 117.7, -135.0]))
+    torch.testing.assert_close(nitrile.shift_measured[:3], torch.tensor([1.7, 117.7, -135.0], dtype=torch.float32))
     assert nitrile.h_nmr_peaks.isnan().all()
     assert dataset.sizes.tolist() == [9, 6]
     batch = Collate()(dataset.__getitems__([0, 1]))
@@ -71,7 +71,7 @@ def test_equivalent_carbons_are_one_peak(tmp_path):
     properties = {"Spectrum 13C 0": "64.0;0.0D;1|25.3;0.0Q;0|25.3;0.0Q;2|"}
     text = drawing("isopropanol", ["C", "C", "C", "O"], [(1, 2, 1), (2, 3, 1), (2, 4, 1)], properties)
     data = NMRShiftDB(write(tmp_path, text))[0]
-    torch.testing.assert_close(data.c_nmr_peaks, torch.tensor([[[25.3, 2.0], [64.0, 1.0]]]))
+    torch.testing.assert_close(data.c_nmr_peaks, torch.tensor([[[25.3, 2.0], [64.0, 1.0]]], dtype=torch.float32))
 
 
 @pytest.mark.parametrize(
