@@ -116,7 +116,7 @@ def test_a_batch_is_what_torch_geometric_makes_of_the_molecules(drawn):
         write_store(f"{directory}/store", molecules)
         store = MoleculeStore(f"{directory}/store")
         batch = store.batch(indices)
-        assert_same_batch(batch, Batch.from_data_list([store[i] for i in indices]))
+        assert_same_batch(batch, assembled([store[i] for i in indices]))
         assert_same_batch(batch, assembled([molecules[i] for i in indices]))
         # Written as a batch, molecules are those that torch_geometric takes out of it.
         write_store(f"{directory}/copy", [batch, batch])
