@@ -65,9 +65,14 @@ def conformers(
     directory = Path(directory).absolute()
     chunks = directory.with_name(f"{directory.name}.chunks")
     request = _request(smiles, seed, chunk_size)
-    if _check_request(directory, request):
-        return Conformers(MoleculeStore(directory), _read_failed(directory))
-    if not _check_request(chunks, request):
+    if (directory / _REQUEST).is_file():
+        _check_request(directory, request)
+        return Conformers(MoleculeStore(directory), _failed(_read_json(directory / _FAILED)))
+    if chunks.is_dir() and any(chunks.iterdir()):
+        _check_request(chunks, request)
+    elif directory.exists():
+        _check_request(directory, request)  # refuses it: it is no finished store of this function
+    else:
         chunks.mkdir(parents=True, exist_ok=True)
         (chunks / _REQUEST).write_text(json.dumps(request))
 
@@ -75,7 +80,7 @@ def conformers(
     for start in starts:
         if not (chunks / f"{start}.json").is_file():
             _make_chunk(smiles[start : start + chunk_size], start, chunks, seed, num_workers)
-    failed = {int(row): reason for start in starts for row, reason in _read_json(chunks / f"{start}.json").items()}
+    failed = {row: reason for start in starts for row, reason in _failed(_read_json(chunks / f"{start}.json")).items()}
     if len(failed) == len(smiles):
         raise ValueError(f"No SMILES has a conformer. The first fails because: {failed[0]}")
     write_store(directory, _stored(chunks, starts))
@@ -115,27 +120,22 @@ def _request(smiles: Sequence[str], seed: int, chunk_size: int) -> dict[str, obj
     return {"smiles_sha256": digest, "seed": seed, "chunk_size": chunk_size}
 
 
-def _check_request(folder: Path, request: dict[str, object]) -> bool:
-    """Tell whether a folder holds what is asked for, finished or begun.
+def _check_request(folder: Path, request: dict[str, object]) -> None:
+    """Refuse a folder that holds something else than what is asked for.
 
     Raises:
-        ValueError: it holds something else.
+        ValueError: it does.
     """
-    if not folder.exists():
-        return False
     found = _read_json(folder / _REQUEST) if (folder / _REQUEST).is_file() else None
-    if found is None and not any(folder.glob("*.json")) and folder.name.endswith(".chunks"):
-        return False  # interrupted before the first chunk
     if found != request:
         raise ValueError(
             f"{folder} must be absent or hold conformers of the same SMILES, seed and chunk_size; got {found}, "
             f"expected {request}. Choose another directory, or delete it."
         )
-    return True
 
 
-def _read_failed(directory: Path) -> dict[int, str]:
-    return {int(row): reason for row, reason in _read_json(directory / _FAILED).items()}
+def _failed(stored: dict[str, Any]) -> dict[int, str]:
+    return {int(row): reason for row, reason in stored.items()}
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from molspectra.data import conformer_store as module
-from molspectra.data import conformers, from_smiles
+from molspectra.data import conformers, from_smiles, write_store
 
 SMILES = ["CCO", "not a molecule", "c1ccccc1", "O=C=O", "[Xx]", "N"]
 
@@ -45,6 +45,22 @@ def test_an_interrupted_call_goes_on(tmp_path, monkeypatch):
     assert made_chunks == [4]
     assert again.failed == resumed.failed
     assert len(again.store) == 4
+
+
+def test_a_call_that_was_interrupted_after_its_store_was_written_goes_on(tmp_path, monkeypatch):
+    def interrupted(directory, molecules):
+        write_store(directory, molecules)
+        if directory.name == "store":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "write_store", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        conformers(SMILES, tmp_path / "store")
+    monkeypatch.undo()
+    made = conformers(SMILES, tmp_path / "store")
+    assert len(made.store) == 4
+    assert sorted(made.failed) == [1, 4]
+    assert not (tmp_path / "store.chunks").exists()
 
 
 @pytest.mark.slow
