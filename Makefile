@@ -28,6 +28,8 @@ unexport PYTHONDONTWRITEBYTECODE
 FAST := -m "not slow and not compile"
 # The folders of tests/ follow those of the library. The files beside them test whole programs, text and packaging.
 NUMERIC := tests/*/
+# A tensor that the library makes without a dtype has another one than its neighbors then.
+TEST_FLOAT64 = $(ONE_THREAD) $(BIN)/python -m pytest $(PARALLEL) $(FAST) --default-dtype=float64 $(NUMERIC)
 
 .PHONY: help demo check test test-float64 test-oldest mutation docs lint format clean
 .DEFAULT_GOAL := help
@@ -44,12 +46,11 @@ check: lint
 # The checks of shapes that all other tests run with cannot be compiled, hence the run of its own.
 test: lint docs
 	$(ONE_THREAD) $(BIN)/python -m pytest $(PARALLEL) -m compile --jaxtyping-packages= tests
-	$(ONE_THREAD) $(BIN)/python -m pytest $(PARALLEL) $(FAST) --default-dtype=float64 $(NUMERIC)
+	$(TEST_FLOAT64)
 	$(ONE_THREAD) $(BIN)/python -m pytest $(PARALLEL) -m "not compile" --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
 
-# A tensor that the library makes without a dtype has another one than its neighbors then.
 test-float64: $(VENV)/.installed-dev
-	$(ONE_THREAD) $(BIN)/python -m pytest $(PARALLEL) $(FAST) --default-dtype=float64 $(NUMERIC) $(PYTEST_ARGS)
+	$(TEST_FLOAT64) $(PYTEST_ARGS)
 
 test-oldest: $(VENV_OLDEST)/.installed-oldest
 	$(ONE_THREAD) $(VENV_OLDEST)/bin/python -m pytest $(PARALLEL) $(FAST) $(PYTEST_ARGS)

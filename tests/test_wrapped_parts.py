@@ -10,27 +10,10 @@ from torch_geometric.data import Batch
 
 import molspectra as ms
 from molspectra.methods.pretext_task import run_task
+from tests.wrappers import Variadic, compiled
 
 F = 16
 AXES = {"uv_vis": ms.data.MiniSpectra.axes["uv_vis"]}
-
-
-class Variadic(nn.Module):
-    """The form of most wrappers: any argument goes on to the only child."""
-
-    def __init__(self, module):
-        super().__init__()
-        self.inside = module
-
-    def forward(self, *args, **kwargs):
-        return self.inside(*args, **kwargs)
-
-
-def compiled(module):
-    optimized = torch.compile(module, backend="eager")
-    # The checks of shapes do not compile. What the wrapper is asked for does not depend on it.
-    optimized.forward = functools.partial(nn.Module.__call__, module)
-    return optimized
 
 
 WRAPPERS = {

@@ -13,17 +13,7 @@ from torch_geometric.nn import SchNet
 
 import molspectra as ms
 from molspectra._signature import attribute_of, parameters_of, unwrap
-
-
-class Variadic(nn.Module):
-    """The form of most wrappers: any argument goes on to the only child."""
-
-    def __init__(self, module):
-        super().__init__()
-        self.inside = module
-
-    def forward(self, *args, **kwargs):
-        return self.inside(*args, **kwargs)
+from tests.wrappers import Variadic, compiled
 
 
 class Named(Variadic):
@@ -53,13 +43,6 @@ class Adapted(Variadic):
             return super().__getattr__(name)
         except AttributeError:
             return getattr(super().__getattr__("inside").inside, name)
-
-
-def compiled(module):
-    optimized = torch.compile(module, backend="eager")
-    # The checks of shapes do not compile. What the wrapper is asked for does not depend on it.
-    optimized.forward = functools.partial(nn.Module.__call__, module)
-    return optimized
 
 
 def patched(module):

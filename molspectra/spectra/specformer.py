@@ -215,7 +215,6 @@ class SpecFormer(Configurable, PatchEncoder):
                 NaN, and precursors (B, 1) by the names of their fields, or molecules (a Data or Batch) with these
                 fields, or spectra that `prepare` has scaled.
             masked: Kind → the hidden part, True where hidden: (B, L) over samples, set to 0 before patching, or (B, n)
-            masked: Kind → the hidden part, True where hidden: (B, L) over samples, set to 0 before patching, or (B, n)
                 over patches, set to 0 after patching (see :class:`PatchMask`). Zeros are put in after scaling. Over
                 peaks it is (B, K) (see :class:`PeakMask`).
             axes: Kind → axis of the given spectra, or positions (L,) of their samples, where they differ from those of
