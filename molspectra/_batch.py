@@ -18,6 +18,11 @@ def num_molecules_of(data: Data | None) -> int:
     return int(data.batch[-1]) + 1
 
 
+def of_each_atom(values: Tensor, data: Data) -> Tensor:
+    """Return the value of each atom's molecule, (N, ...) of values (B, ...), or (1, ...) for a molecule by itself."""
+    return values if data.batch is None else values.index_select(0, data.batch)
+
+
 def molecule_of(data: Data) -> Tensor:
     """Return the molecule of each atom, (N,)."""
     if data.batch is not None:

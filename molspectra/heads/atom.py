@@ -70,8 +70,5 @@ class AtomHead(Configurable, nn.Module):
         """
         check_atoms("AtomHead", atoms)
         values = at_least_float32(apply_gated_blocks(self.blocks, atoms.with_vectors())[0])
-        if self.scale is None:
-            return values * self.std + self.mean
-        mean = self.scale(atoms, data)
-        assert data is not None
-        return values * self.scale.std_of(data) + mean
+        mean, std = (self.mean, self.std) if self.scale is None else self.scale.mean_and_std(data)
+        return values * std + mean

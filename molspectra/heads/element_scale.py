@@ -100,13 +100,18 @@ class ElementScale(Configurable, nn.Module):
             TypeError: `data` is no `Data`.
             ValueError: `data` has no `z`.
         """
+        return self.mean_and_std(data)[0]
+
+    def mean_and_std(self, data: Data | None) -> tuple[Float[Tensor, "atoms 1"], Float[Tensor, "atoms 1"]]:
+        """Return mean and standard deviation of the element of each atom, (N, 1) each.
+
+        Raises:
+            TypeError: `data` is no `Data`.
+            ValueError: `data` has no `z`.
+        """
         check_data(data, "ElementScale", ("z",))
         assert data is not None
-        return self.mean.index_select(0, data.z).unsqueeze(1)
-
-    def std_of(self, data: Data) -> Float[Tensor, "atoms 1"]:
-        """Return the standard deviation of the element of each atom, (N, 1)."""
-        return self.std.index_select(0, data.z).unsqueeze(1)
+        return self.mean.index_select(0, data.z).unsqueeze(1), self.std.index_select(0, data.z).unsqueeze(1)
 
     def check(self, z: Int[Tensor, " atoms"], known: Bool[Tensor, " atoms"]) -> None:
         """Check that the scale has the elements of all atoms with a label, unless that would wait for a device.

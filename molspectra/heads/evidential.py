@@ -80,9 +80,5 @@ class EvidentialHead(Configurable, nn.Module):
                 hidden = pool_atoms(hidden, data, "mean")
             gamma, *positive = self.linear(hidden).split(1, dim=1)
         nu, alpha, beta = (F.softplus(part) + torch.finfo(part.dtype).eps for part in positive)
-        if self.scale is None:
-            return Evidence(gamma * self.std + self.mean, nu, 1 + alpha, beta * self.std**2)
-        mean = self.scale(atoms, data)
-        assert data is not None
-        std = self.scale.std_of(data)
-        return Evidence(gamma * std + mean, nu, 1 + alpha, beta * std.square())
+        mean, std = (self.mean, self.std) if self.scale is None else self.scale.mean_and_std(data)
+        return Evidence(gamma * std + mean, nu, 1 + alpha, beta * std**2)

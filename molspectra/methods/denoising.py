@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.profiler import record_function
 from torch_geometric.data import Data
 
+from molspectra._batch import of_each_atom
 from molspectra._signature import unwrap
 from molspectra._transforms import in_eager_mode
 from molspectra._validation import check_choice
@@ -60,9 +61,8 @@ class Denoising(PretextTask):
         predicted, atoms = predict_vectors(encoder, self.head, noisy)
         target = noisy.pos_target
         if "noise_scale" in noisy:
-            scale = noisy.noise_scale
-            per_atom = scale if noisy.batch is None else scale.index_select(0, noisy.batch).unsqueeze(1)
-            predicted, target = predicted / per_atom, target / per_atom
+            scale = of_each_atom(noisy.noise_scale, noisy).unsqueeze(1)
+            predicted, target = predicted / scale, target / scale
         with record_function("molspectra::loss"):
             loss = self.objective(predicted, target)
         return TaskOutput(loss, atoms, noisy, {"denoising": loss})

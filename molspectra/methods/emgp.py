@@ -8,7 +8,7 @@ from torch import nn
 from torch.profiler import record_function
 from torch_geometric.data import Data
 
-from molspectra._batch import num_molecules_of
+from molspectra._batch import num_molecules_of, of_each_atom
 from molspectra._signature import attribute_of
 from molspectra._transforms import in_eager_mode
 from molspectra._validation import check_choice, check_weights
@@ -92,8 +92,7 @@ class EMGP(PretextTask):
             noisy = in_eager_mode(self.noise, batch, generator)
         predicted, atoms = predict_vectors(encoder, self.head, noisy)
         # Force targets grow with the noise scale σ. In units of σ, the fifty levels weigh alike in the loss.
-        per_atom = noisy.noise_scale if noisy.batch is None else noisy.noise_scale.index_select(0, noisy.batch)
-        target = noisy.force_target / per_atom.unsqueeze(1)
+        target = noisy.force_target / of_each_atom(noisy.noise_scale, noisy).unsqueeze(1)
         pool: nn.Module = self.pooling or attribute_of(attribute_of(self.head, "energy"), "pool")
         # The scale shows in the difference between the features of both passes.
         clean = encode(encoder, batch)

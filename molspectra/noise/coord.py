@@ -8,7 +8,7 @@ import torch
 from torch.profiler import record_function
 from torch_geometric.data import Data
 
-from molspectra._batch import num_molecules_of
+from molspectra._batch import num_molecules_of, of_each_atom
 from molspectra._config import Configurable
 from molspectra._validation import check_generator, check_positions, check_std
 from molspectra.geometry.alignment import remove_mean
@@ -40,9 +40,11 @@ class CoordNoise(Configurable):
     """
 
     def __init__(self, std: float | Sequence[float] = 0.04, remove_translation: bool = False) -> None:
-        self.std = std if isinstance(std, int | float) else _check_range(std)
-        if isinstance(self.std, int | float):
-            check_std("std", self.std, "Å")
+        if isinstance(std, int | float):
+            check_std("std", std, "Å")
+            self.std: float | tuple[float, float] = std
+        else:
+            self.std = _check_range(std)
         self.remove_translation = remove_translation
 
     def __call__(self, data: Data, generator: torch.Generator | None = None) -> Data:
@@ -59,7 +61,7 @@ class CoordNoise(Configurable):
                     num_molecules_of(data), generator=generator, dtype=pos.dtype, device=pos.device
                 )
                 noisy.noise_scale = scale
-                noise = noise * (scale if data.batch is None else scale.index_select(0, data.batch).unsqueeze(1))
+                noise = noise * of_each_atom(scale, data).unsqueeze(1)
             else:
                 noise = self.std * noise
             if self.remove_translation:

@@ -11,7 +11,7 @@ from torch.profiler import record_function
 from torch_geometric.data import Data
 from torch_geometric.utils import scatter
 
-from molspectra._batch import num_molecules_of
+from molspectra._batch import num_molecules_of, of_each_atom
 from molspectra._config import Configurable
 from molspectra._validation import (
     check_choice,
@@ -125,7 +125,7 @@ class EMGPNoise(Configurable):
         noisy = copy.copy(data)
         noisy.noise_level = noise_level
         noisy.noise_scale = self.scale(noise_level).to(pos.dtype)
-        per_atom = noisy.noise_scale if data.batch is None else noisy.noise_scale.index_select(0, data.batch)
+        per_atom = of_each_atom(noisy.noise_scale, data)
         with record_function("molspectra::emgp_noise.perturb"):
             noisy.pos = self._perturbed(data, per_atom.unsqueeze(1), normals.to(pos.dtype))
         with record_function("molspectra::emgp_noise.force_target"):

@@ -32,6 +32,22 @@ def make_conformer(mol: Any, smiles: str, seed: int, optimize: bool) -> None:
     Raises:
         ValueError: none can be made, or none is without faults.
     """
+    try:
+        _search(mol, smiles, seed, optimize)
+    except RuntimeError as error:  # a violated invariant of RDKit's own
+        raise ValueError(
+            f"RDKit fails to make a conformer for smiles {smiles!r}: {error}. Make coordinates elsewhere and use "
+            "from_rdkit or from_ase."
+        ) from error
+
+
+def _search(mol: Any, smiles: str, seed: int, optimize: bool) -> None:
+    """Try seeds and force fields until a conformer has no faults.
+
+    Raises:
+        RuntimeError: RDKit fails.
+        ValueError: none can be made, or none is without faults.
+    """
     lengths = expected_lengths(mol)
     shapes = ideal_distances(mol, lengths)
     faults: list[str] = []

@@ -47,7 +47,7 @@ def from_rdkit(mol: Any, conformer: int = -1) -> Data:
         )
     refuse_dummies(mol)
     data = atoms_and_bonds(mol, geometry)
-    data.formal_charge = torch.tensor([atom.GetFormalCharge() for atom in mol.GetAtoms()], dtype=torch.int64)
+    data.formal_charge = formal_charges(mol)
     with rdkit.rdBase.BlockLogs():  # RDKit warns of hydrogens without a neighbor, such as H+
         data.smiles = rdkit.Chem.MolToSmiles(rdkit.Chem.RemoveHs(mol))
     return data
@@ -66,19 +66,27 @@ def atoms_and_bonds(mol: Any, geometry: Any) -> Data:
     Raises:
         ValueError: there are no atoms, a position is not finite, or positions cannot be those of the molecule in Å.
     """
-    z = torch.tensor([atom.GetAtomicNum() for atom in mol.GetAtoms()], dtype=torch.int64)
     pos = torch.tensor(geometry.GetPositions(), dtype=torch.float32).reshape(-1, 3)
-    bonds = [bond for bond in mol.GetBonds() if bond.GetBondTypeAsDouble() > 0]
-    pairs = [sorted((bond.GetBeginAtomIdx(), bond.GetEndAtomIdx())) for bond in bonds]
-    check_molecules(z, pos, batch=None)
-    data = Data(
-        z=z,
-        pos=pos,
-        bond_index=torch.tensor(pairs, dtype=torch.int64).reshape(-1, 2).t().contiguous(),
-        bond_order=torch.tensor([bond.GetBondTypeAsDouble() for bond in bonds], dtype=torch.float32),
-    )
+    data = Data(pos=pos, **graph(mol))
+    check_molecules(data.z, pos, batch=None)
     check_geometry(data)
     return data
+
+
+def graph(mol: Any) -> dict[str, Tensor]:
+    """Return the fields `z`, `bond_index` and `bond_order` of an RDKit molecule, which needs no conformer."""
+    bonds = [bond for bond in mol.GetBonds() if bond.GetBondTypeAsDouble() > 0]
+    pairs = [sorted((bond.GetBeginAtomIdx(), bond.GetEndAtomIdx())) for bond in bonds]
+    return {
+        "z": torch.tensor([atom.GetAtomicNum() for atom in mol.GetAtoms()], dtype=torch.int64),
+        "bond_index": torch.tensor(pairs, dtype=torch.int64).reshape(-1, 2).t().contiguous(),
+        "bond_order": torch.tensor([bond.GetBondTypeAsDouble() for bond in bonds], dtype=torch.float32),
+    }
+
+
+def formal_charges(mol: Any) -> Tensor:
+    """Return the formal charge of each atom of an RDKit molecule, (N,) int64."""
+    return torch.tensor([atom.GetFormalCharge() for atom in mol.GetAtoms()], dtype=torch.int64)
 
 
 @checked

@@ -67,13 +67,7 @@ def from_smiles(smiles: str, seed: int = 0, optimize: bool = True) -> Data:
         if mol.GetNumAtoms() == 0:
             raise ValueError(f"smiles must hold at least one atom; got {smiles!r}. Skip empty entries.")
         refuse_dummies(mol)
-        try:
-            make_conformer(mol, smiles, seed, optimize and mol.GetNumAtoms() > 1)
-        except RuntimeError as error:  # a violated invariant of RDKit's own
-            raise ValueError(
-                f"RDKit fails to make a conformer for smiles {smiles!r}: {error}. Make coordinates elsewhere and use "
-                "from_rdkit or from_ase."
-            ) from error
+        make_conformer(mol, smiles, seed, optimize and mol.GetNumAtoms() > 1)
         _separate_fragments(mol)
     warn_of_unknown_lengths(mol)
     data = from_rdkit(mol)

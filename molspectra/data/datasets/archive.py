@@ -38,6 +38,19 @@ class MoleculeArchive:
         """Copy rows of an array to a tensor, which a user may change."""
         return torch.tensor(self.arrays[key][part], dtype=dtype)
 
+    def structure(self, molecule: int) -> dict[str, Tensor]:
+        """Copy atoms, positions, bonds with i < j and their orders, and charges of a molecule."""
+        atoms, bonds = self.rows_of("atom", molecule), self.rows_of("bond", molecule)
+        # The file of MiniSpectra has some bonds as (j, i).
+        pairs = self.tensor("bond_index", bonds, torch.int64).sort(dim=1).values
+        return {
+            "z": self.tensor("z", atoms, torch.int64),
+            "pos": self.tensor("pos", atoms),
+            "bond_index": pairs.t().contiguous(),
+            "bond_order": self.tensor("bond_order", bonds),
+            "mulliken_charge": self.tensor("charge", atoms),
+        }
+
     def sticks(self, table: str, positions: str, intensities: str, molecule: int) -> tuple[Tensor, Tensor]:
         """Copy the lines of a molecule: positions (K,) and intensities (K,)."""
         lines = self.rows_of(table, molecule)

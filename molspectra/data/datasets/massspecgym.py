@@ -10,7 +10,7 @@ from torch_geometric.data import Data
 
 from molspectra._download import download
 from molspectra._validation import check_choice
-from molspectra.data.chemistry.smiles import from_smiles
+from molspectra.data.chemistry.shared_conformer import SharedConformer
 from molspectra.data.datasets.stored import StoredDataset
 from molspectra.data.io.spectrum_fields import add_fields, peaks_field, record_fields
 from molspectra.data.io.text import open_text, to_float
@@ -29,6 +29,7 @@ _STATED = {
     "instrument_type": "instrumenttype",
     "collision_energy": "collisionenergy",
 }
+_GEOMETRY = ("z", "pos", "bond_index", "bond_order", "formal_charge")
 _COLUMNS = (*_STATED, "mzs", "intensities", "precursor_formula", "parent_mass", "fold", "simulation_challenge")
 
 
@@ -129,7 +130,7 @@ class MassSpecGym(StoredDataset):
 
     def molecules(self) -> Iterator[Data]:
         """Read the rows of the table, one at a time. Consecutive rows of one molecule share its conformer."""
-        made: tuple[str, Data | ValueError] = "", Data()
+        conformer = SharedConformer(self.seed)
         path = Path(self.raw_paths[0])
         for number, row in _rows(path):
             record = f"line {number} ({row.get('identifier', '')})"
@@ -138,18 +139,13 @@ class MassSpecGym(StoredDataset):
                 if self.fold not in (None, data.fold):
                     continue
                 if self.conformers:
-                    made = made if made[0] == data.smiles else (data.smiles, self._conformer(data.smiles))
-                    data = _with_geometry(data, made[1])
+                    made = conformer(data.smiles)
+                    for name in _GEOMETRY:
+                        data[name] = made[name]
             except ValueError as error:
                 self.broken(path, record, error)
                 continue
             yield data
-
-    def _conformer(self, smiles: str) -> Data | ValueError:
-        try:
-            return from_smiles(smiles, seed=self.seed)
-        except ValueError as error:
-            return error
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
@@ -203,11 +199,3 @@ def _numbers(name: str, text: str) -> list[float]:
         return [to_float(number) for number in text.split(",")]
     except ValueError as error:
         raise ValueError(f"{name} must be numbers separated by commas: {error}.") from error
-
-
-def _with_geometry(data: Data, conformer: Data | ValueError) -> Data:
-    if isinstance(conformer, ValueError):
-        raise conformer
-    for name in ("z", "pos", "bond_index", "bond_order", "formal_charge"):
-        data[name] = conformer[name].clone()
-    return data

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from molspectra._validation import check_choice
-from molspectra.data.chemistry.smiles import from_smiles
+from molspectra.data.chemistry.shared_conformer import SharedConformer
 from molspectra.data.datasets.stored import StoredDataset
 from molspectra.data.io.any_spectrum import JCAMP_FILES, missing_spectrum, read_any_spectrum
 from molspectra.data.io.stated_structure import StatedStructure, smiles_of_inchi, stated_structure
@@ -108,31 +108,20 @@ class MeasuredSpectra(StoredDataset):
 
     def molecules(self) -> Iterator[Data]:
         """Read the molecules in the order of the table, or of the names of files."""
-        made: tuple[str, Data | ValueError] = "", Data()
+        conformer = SharedConformer(self.seed)
         for place, name, smiles, files in self._entries():
             try:
                 if isinstance(files, ValueError):
                     raise files
                 spectra = {kind: self._spectrum(kind, files.get(kind)) for kind in self.axes}
-                made = made if made[0] == smiles else (smiles, self._molecule(smiles))
-                if isinstance(made[1], ValueError):
-                    raise made[1]
+                data = conformer(smiles) if self.conformers else Data()
             except (ValueError, FileNotFoundError, IsADirectoryError) as error:
                 self.broken(*place, error)
                 continue
-            data = made[1].clone()
             data.smiles, data.name = smiles, name
             for kind, spectrum in spectra.items():
                 data[kind] = spectrum
             yield data
-
-    def _molecule(self, smiles: str) -> Data | ValueError:
-        if not self.conformers:
-            return Data()
-        try:
-            return from_smiles(smiles, seed=self.seed)
-        except ValueError as error:
-            return error
 
     def _spectrum(self, kind: str, file: Path | None) -> Tensor:
         axis: SpectrumAxis | PeakAxis = self.axes[kind]

@@ -115,16 +115,9 @@ class MiniSpectra(BundledDataset):
         return _ARCHIVE.sticks(*_STICKS[kind], self._row(operator.index(index)))
 
     def _make(self, row: int) -> Data:
-        atoms, bonds, one = _ARCHIVE.rows_of("atom", row), _ARCHIVE.rows_of("bond", row), slice(row, row + 1)
-        tensor = _ARCHIVE.tensor
-        # The file has some bonds as (j, i).
-        pairs = tensor("bond_index", bonds, torch.int64).sort(dim=1).values
+        one, tensor = slice(row, row + 1), _ARCHIVE.tensor
         return Data(
-            z=tensor("z", atoms, torch.int64),
-            pos=tensor("pos", atoms),
-            bond_index=pairs.t().contiguous(),
-            bond_order=tensor("bond_order", bonds),
-            mulliken_charge=tensor("charge", atoms),
+            **_ARCHIVE.structure(row),
             dipole=tensor("dipole", one),
             smiles=str(_ARCHIVE.arrays["smiles"][row]),
             **{kind: torch.tensor(_spectrum(row, kind), dtype=torch.float32) for kind in self.axes},

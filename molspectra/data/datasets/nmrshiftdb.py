@@ -14,7 +14,7 @@ from torch_geometric.data import Data
 from molspectra.data.chemistry._rdkit import import_rdkit
 from molspectra.data.chemistry.conformers import make_conformer
 from molspectra.data.chemistry.elements import atomic_number
-from molspectra.data.chemistry.rdkit import from_rdkit, refuse_dummies
+from molspectra.data.chemistry.rdkit import formal_charges, from_rdkit, graph, refuse_dummies
 from molspectra.data.datasets.stored import StoredDataset
 from molspectra.data.io.sdf import read_records
 from molspectra.data.io.sdf_properties import parse_properties
@@ -172,20 +172,9 @@ def _molecule(block: str, seed: int | None) -> Data:
         mol = rdkit.Chem.AddHs(drawn, addCoords=True)
         smiles = rdkit.Chem.MolToSmiles(rdkit.Chem.RemoveHs(drawn))
         if seed is not None:
-            try:
-                make_conformer(mol, smiles, seed, mol.GetNumAtoms() > 1)
-            except RuntimeError as error:  # a violated invariant of RDKit's own
-                raise ValueError(f"RDKit fails to make a conformer: {error}.") from error
+            make_conformer(mol, smiles, seed, mol.GetNumAtoms() > 1)
             return from_rdkit(mol)
-    bonds = [bond for bond in mol.GetBonds() if bond.GetBondTypeAsDouble() > 0]
-    pairs = [sorted((bond.GetBeginAtomIdx(), bond.GetEndAtomIdx())) for bond in bonds]
-    return Data(
-        z=torch.tensor([atom.GetAtomicNum() for atom in mol.GetAtoms()], dtype=torch.int64),
-        bond_index=torch.tensor(pairs, dtype=torch.int64).reshape(-1, 2).t().contiguous(),
-        bond_order=torch.tensor([bond.GetBondTypeAsDouble() for bond in bonds], dtype=torch.float32),
-        formal_charge=torch.tensor([atom.GetFormalCharge() for atom in mol.GetAtoms()], dtype=torch.int64),
-        smiles=smiles,
-    )
+    return Data(**graph(mol), formal_charge=formal_charges(mol), smiles=smiles)
 
 
 def _shifts(data: Data, signals: _Signals) -> Tensor:

@@ -132,15 +132,10 @@ class XTBVibrations(BundledDataset):
         return _ARCHIVE.sticks(*_STICKS[kind], self._row(operator.index(index)))
 
     def _make(self, row: int) -> Data:
-        atoms, bonds, one = _ARCHIVE.rows_of("atom", row), _ARCHIVE.rows_of("bond", row), slice(row, row + 1)
-        tensor = _ARCHIVE.tensor
+        one, tensor = slice(row, row + 1), _ARCHIVE.tensor
         dipole, polarizability = tensor("dipole", one), tensor("polarizability", one)
         return Data(
-            z=tensor("z", atoms, torch.int64),
-            pos=tensor("pos", atoms),
-            bond_index=tensor("bond_index", bonds, torch.int64).t().contiguous(),
-            bond_order=tensor("bond_order", bonds),
-            mulliken_charge=tensor("charge", atoms),
+            **_ARCHIVE.structure(row),
             dipole=dipole,
             mu=dipole.norm(dim=1),
             polarizability=polarizability.flatten(1),

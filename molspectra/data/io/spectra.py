@@ -11,7 +11,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from molspectra._validation import checked
-from molspectra.data.chemistry.smiles import from_smiles
+from molspectra.data.chemistry.shared_conformer import SharedConformer
 from molspectra.data.io.archives import open_binary, refuse_damage
 from molspectra.data.io.measured_spectrum import MeasuredSpectrum
 from molspectra.data.io.mzml import read_mzml
@@ -203,8 +203,8 @@ class _Maker:
     """Maker of molecules from records, or of the notes that they are left out."""
 
     def __init__(self, path: Path, field: str, seed: int | None, skip_broken: bool) -> None:
-        self.path, self.field, self.seed, self.skip_broken = path, field, seed, skip_broken
-        self._last: tuple[str, Data | ValueError] | None = None
+        self.path, self.field, self.skip_broken = path, field, skip_broken
+        self.conformer = None if seed is None else SharedConformer(seed)
 
     def __call__(
         self, place: str, stated: dict[str, str], positions: list[float], intensities: list[float], problem: str | None
@@ -226,17 +226,9 @@ class _Maker:
         return add_fields(data, fields)
 
     def _molecule(self, fields: "dict[str, str | Tensor]") -> Data:
-        if self.seed is None:
+        if self.conformer is None:
             return Data()
         smiles = str(fields["smiles"])
         if not smiles:
             raise ValueError("it has no SMILES to make a conformer of.")
-        if self._last is None or self._last[0] != smiles:
-            try:
-                self._last = smiles, from_smiles(smiles, seed=self.seed)
-            except ValueError as error:
-                self._last = smiles, error
-        made = self._last[1]
-        if isinstance(made, ValueError):
-            raise made
-        return made.clone()
+        return self.conformer(smiles)
