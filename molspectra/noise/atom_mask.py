@@ -55,8 +55,6 @@ class AtomMask(Configurable):
 
     def __init__(self, num_copies: int = 1, heavy_only: bool = False, labels: Sequence[str] = ()) -> None:
         _check_copies("num_copies", num_copies)
-        if isinstance(labels, str):
-            raise TypeError(f"labels must be a sequence of names; got the string {labels!r}. Pass [{labels!r}].")
         self.num_copies = num_copies
         self.heavy_only = heavy_only
         self.labels = tuple(labels)

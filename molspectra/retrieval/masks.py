@@ -33,9 +33,6 @@ def same_formula(queries: Sequence[str], library: Sequence[str]) -> BlockMask:
         >>> ms.retrieval.Index(torch.eye(2)).search(torch.tensor([[1.0, 0.5]]), k=2, mask=mask).indices
         tensor([[ 1, -1]])
     """
-    for name, formulas in (("queries", queries), ("library", library)):
-        if isinstance(formulas, str):
-            raise TypeError(f"{name} must be a sequence of formulas; got the text {formulas!r}. Put it in a list.")
     numbers = {formula: number for number, formula in enumerate(dict.fromkeys(library))}
     of_query = torch.tensor([numbers.get(formula, -1) for formula in queries], dtype=torch.int64)
     of_row = torch.tensor([numbers[formula] for formula in library], dtype=torch.int64)

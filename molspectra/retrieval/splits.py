@@ -101,7 +101,7 @@ def by_group(groups: Sequence[str], fractions: Sequence[float] = FRACTIONS, seed
         TypeError: the groups are one text, or not texts.
         ValueError: the fractions are not three shares that sum to 1.
     """
-    if isinstance(groups, str) or not all(isinstance(group, str) for group in groups):
+    if not all(isinstance(group, str) for group in groups):
         raise TypeError("groups must be a sequence of texts, one for each molecule; convert with [str(g) for g in …].")
     if len(fractions) != 3 or not all(0 <= share <= 1 for share in fractions) or not math.isclose(sum(fractions), 1):
         raise ValueError(f"fractions must be three shares that sum to 1, as in {FRACTIONS}; got {tuple(fractions)}.")

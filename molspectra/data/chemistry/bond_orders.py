@@ -73,7 +73,7 @@ def perceive_bond_orders(
         tensor([3., 1.])
     """
     validate(Data(z=z, pos=pos, bond_index=bond_index))
-    charge = checked_charge(charge)
+    charge = operator.index(charge)
     bond_order, source = guess_orders(z.cpu(), pos.detach().cpu().double(), bond_index.cpu(), charge)
     warnings.warn(
         f"Guessed the orders of {bond_index.shape[1]} bonds; source: {source}; total charge assumed: {charge}. "
@@ -82,21 +82,6 @@ def perceive_bond_orders(
         stacklevel=2,
     )
     return bond_order.to(z.device), source
-
-
-def checked_charge(charge: int) -> int:
-    """Return the charge as an int.
-
-    Raises:
-        TypeError: it is not an integer.
-    """
-    try:
-        return operator.index(charge)
-    except TypeError as error:
-        raise TypeError(
-            f"charge must be an integer, the total charge of the molecule (e); got {charge!r}. Round it with "
-            "round(float(charge))."
-        ) from error
 
 
 def guess_orders(

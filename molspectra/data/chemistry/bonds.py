@@ -3,6 +3,7 @@
 Keep bonds from where the molecule was made, if possible (:func:`molspectra.data.from_smiles` and `from_rdkit` do).
 """
 
+import operator
 import warnings
 from itertools import accumulate
 
@@ -11,7 +12,7 @@ from jaxtyping import Float, Float32, Int64
 from torch import Tensor
 
 from molspectra._validation import check_molecules, checked
-from molspectra.data.chemistry.bond_orders import REMEDY, checked_charge, guess_orders
+from molspectra.data.chemistry.bond_orders import REMEDY, guess_orders
 
 # Covalent radii of Cordero et al. (2008), doi:10.1039/b801115j, table 2, in pm, H to Cm, one line per period. Carbon:
 # sp3; Mn, Fe, Co: low spin.
@@ -70,7 +71,7 @@ def perceive_bonds(
                 [1, 2]]), tensor([2., 2.]))
     """
     check_molecules(z, pos, batch=None, values=True)
-    charge = checked_charge(charge)
+    charge = operator.index(charge)
     if tolerance < 0:
         raise ValueError(f"tolerance must be 0 or above (Å); got {tolerance}. Bonds scatter about the sum of radii.")
     bond_index = _close_pairs(z.cpu(), pos.detach().cpu().double(), tolerance)

@@ -44,8 +44,6 @@ class Collate:
 
     @checked
     def __init__(self, transform: Callable[[Batch], Any] | None = None, exclude_keys: Collection[str] = ()) -> None:
-        if isinstance(exclude_keys, str):
-            raise TypeError(f"exclude_keys must be a list of names; got {exclude_keys!r}. Write [{exclude_keys!r}].")
         self.transform = transform
         self.exclude_keys = tuple(exclude_keys)
 

@@ -42,8 +42,6 @@ class Augment(Configurable):
         augmentations: Mapping[str, Augmentation | Sequence[Augmentation]],
         axes: Mapping[str, SpectrumAxis | PeakAxis] | Iterable[SpectrumAxis | PeakAxis] = (),
     ) -> None:
-        if not isinstance(augmentations, Mapping):
-            raise TypeError(f'augmentations must map kinds to augmentations: {{"ir": [...]}}; got {augmentations!r}.')
         if not augmentations:
             raise ValueError('augmentations must name at least one kind, such as {"ir": [...]}; got none.')
         self.augmentations = {
