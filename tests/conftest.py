@@ -35,6 +35,12 @@ def pytest_configure(config: pytest.Config) -> None:
     torch.set_default_dtype(getattr(torch, config.getoption("--default-dtype")))
 
 
+def pytest_collectstart(collector: pytest.Collector) -> None:
+    """Weights that a test file draws when it is imported are the same in every run, and in every selection of files."""
+    if isinstance(collector, pytest.Module):
+        torch.manual_seed(0)
+
+
 @pytest.fixture(autouse=True)
 def seed() -> None:
     """Random weights and molecules are the same in every run, and in every order of the tests."""
