@@ -37,6 +37,7 @@ METHODS = {
     "SliDe": ms.methods.SliDe,
     "EMGP": ms.methods.EMGP,
     "EMPP": ms.methods.EMPP,
+    "SE3DDM": ms.methods.SE3DDM,
 }
 
 
@@ -51,8 +52,8 @@ def make_cell(encoder_name: str, method_name: str) -> tuple[torch.nn.Module, tor
     methane = ms.data.MiniSpectra()[0].to(DEVICE)
     has_vectors = encoder(methane.z, methane.pos, bond_index=methane.bond_index).vectors is not None
     make = METHODS[method_name]
-    # EMPP takes no such option. EMGP differentiates an energy by default, with any encoder.
-    arguments = {} if has_vectors or method_name in ("EMGP", "EMPP") else {"prediction": "gradient"}
+    # EMPP and SE3DDM take no such option. EMGP differentiates an energy by default, with any encoder.
+    arguments = {} if has_vectors or method_name in ("EMGP", "EMPP", "SE3DDM") else {"prediction": "gradient"}
     return encoder, make(CHANNELS, **arguments).to(DEVICE)
 
 

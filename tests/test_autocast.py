@@ -28,6 +28,7 @@ METHODS = {
     "SliDe": lambda: ms.methods.SliDe(F, coord_weight=1.0),
     "EMGP": lambda: ms.methods.EMGP(F, max_std=1.0),
     "EMPP": lambda: ms.methods.EMPP(F, label="gap", label_mean=8.0, label_std=2.0),
+    "SE3DDM": lambda: ms.methods.SE3DDM(F),
     "MolSpectra": lambda: ms.methods.MolSpectra(ms.methods.Coord(F), specformer()),
     "NoisyNodes": lambda: ms.methods.NoisyNodes(ms.methods.Coord(F), ms.heads.ScalarHead(F), label="gap"),
     "Regression, atoms": lambda: ms.methods.Regression(ms.heads.AtomHead(F), label="mulliken_charge", level="atom"),

@@ -20,13 +20,21 @@ METHODS = {
     "SliDe": lambda: ms.methods.SliDe(8),
     "EMGP": lambda: ms.methods.EMGP(8),
     "EMPP": lambda: ms.methods.EMPP(8),
+    "SE3DDM": lambda: ms.methods.SE3DDM(8),
     "Regression": lambda: ms.methods.Regression(ms.heads.ScalarHead(8)),
     "MolSpectra": lambda: ms.methods.MolSpectra(
         ms.methods.Coord(8),
         ms.spectra.SpecFormer({"ir": 3501}, hidden_channels=8, num_heads=2, num_layers=1, out_channels=8),
     ),
 }
-NOISES = (ms.noise.CoordNoise, ms.noise.FradNoise, ms.noise.SliDeNoise, ms.noise.EMGPNoise, ms.noise.AtomMask)
+NOISES = (
+    ms.noise.CoordNoise,
+    ms.noise.FradNoise,
+    ms.noise.SliDeNoise,
+    ms.noise.EMGPNoise,
+    ms.noise.AtomMask,
+    ms.noise.DistanceNoise,
+)
 NO_MOLECULES = {"None": None, "list": [ms.data.from_smiles("O")], "dict": {"z": 1}, "SMILES": "O"}
 
 

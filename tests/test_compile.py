@@ -161,6 +161,18 @@ def test_heads_of_molecules(name, known):
     assert_compiles(module, of_molecules(call), max_graphs=max_graphs, backend=backend)
 
 
+def noisy_pairs(atoms, molecules, batch):
+    """A pair of each atom with itself or with the next one."""
+    atom = torch.arange(atoms)
+    pair_index = torch.stack([atom, (atom + 1).clamp(max=atoms - 1)])
+    return Data(pair_index=pair_index, noisy_distance=leaf(atoms), batch=batch, num_graphs=molecules)
+
+
+def test_head_of_pairs():
+    calls = of_molecules(lambda *of: {"atoms": features(of[0]), "data": noisy_pairs(*of)})
+    assert_compiles(ms.heads.DistanceScoreHead(F), calls)
+
+
 @pytest.mark.parametrize("name", ATOM_HEADS)
 def test_heads_of_atoms(name):
     assert_compiles(ATOM_HEADS[name], of_molecules(lambda num_atoms, *_: {"atoms": features(num_atoms)}))
@@ -189,6 +201,15 @@ def vectors(*names):
         return {"predicted": leaf(atoms, 3), "target": torch.randn(atoms, 3), **{name: others[name] for name in names}}
 
     return lambda: of_molecules(call)
+
+
+def scores(atoms, molecules, batch):
+    return {
+        "predicted": leaf(atoms),
+        "target": torch.randn(atoms),
+        "noise_scale": torch.rand(molecules) + 0.1,
+        "molecule": batch,
+    }
 
 
 def views(some_invalid):
@@ -231,6 +252,14 @@ OBJECTIVES = {
     "DenoisingLoss": (ms.objectives.DenoisingLoss(), vectors(), 2),
     "DenoisingLoss, plain": (ms.objectives.DenoisingLoss(normalize=False), vectors(), 2),
     "DenoisingLoss, as released": (ms.objectives.DenoisingLoss(as_released=True), vectors(), 2),
+    **{
+        f"DistanceScoreLoss, {reduce}, {as_released}": (
+            ms.objectives.DistanceScoreLoss(3.0, reduce, as_released=as_released),
+            lambda: of_molecules(scores),
+            ATOMS_AND_MOLECULES,
+        )
+        for reduce, as_released in (("molecule", False), ("pair", False), ("sum", True))
+    },
     "ForceMatchingLoss": (ms.objectives.ForceMatchingLoss(), vectors(), 2),
     "ForceMatchingLoss, sum": (
         ms.objectives.ForceMatchingLoss("sum"),

@@ -106,6 +106,7 @@ METHODS = {
     "SliDe": lambda: ms.methods.SliDe(16),
     "EMGP": lambda: ms.methods.EMGP(16),
     "EMPP": lambda: ms.methods.EMPP(16),
+    "SE3DDM": lambda: ms.methods.SE3DDM(16),
     "MaskedReconstruction": lambda: ms.methods.MaskedReconstruction(specformer()),
     "MolSpectra": lambda: ms.methods.MolSpectra(
         ms.methods.Coord(16),
@@ -128,6 +129,7 @@ CALLS = {
     "vibrated": lambda: ms.noise.FradNoise(mode="vibration")(prepared_batch(), generator()),
     "slide": lambda: ms.noise.SliDeNoise()(prepared_batch(), generator()),
     "emgp": lambda: ms.noise.EMGPNoise()(prepared_batch(), generator()),
+    "distances": lambda: ms.noise.DistanceNoise(ratio=0.5)(prepared_batch(), generator()),
     "mask": lambda: ms.noise.AtomMask()(prepared_batch(), generator()),
     "contrast": lambda: ms.objectives.InfoNCELoss().float()(
         *torch.randn(2, 6, 4, generator=generator(), dtype=torch.float32)

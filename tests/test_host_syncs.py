@@ -39,6 +39,7 @@ INDEXING = {aten.index.Tensor, aten.index_put.default, aten.index_put_.default}
 # Where waiting is part of what is computed, by file and operator. Nothing else is excused.
 INHERENT = {
     "noise/atom_mask.py nonzero": "the number of remaining bonds depends on the atom drawn",
+    "noise/distance.py nonzero": "the share of the pairs of a molecule is rounded for each molecule",
     "noise/masked_pairs.py nonzero": "the number of atoms near the vacated position depends on the atom drawn",
     "geometry/alignment.py _linalg_eigh": "mode 'kabsch' of EMGPNoise: the solver reports whether it has converged",
 }
@@ -102,6 +103,8 @@ NOISES = {
     "EMGPNoise": ms.noise.EMGPNoise(steps=3),
     "EMGPNoise, gaussian": ms.noise.EMGPNoise(mode="gaussian"),
     "EMGPNoise, kabsch": ms.noise.EMGPNoise(mode="kabsch"),
+    "DistanceNoise": ms.noise.DistanceNoise(),
+    "DistanceNoise, a share": ms.noise.DistanceNoise(ratio=0.5),
     "AtomMask": ms.noise.AtomMask(2, heavy_only=True, labels=["gap"]),
 }
 
@@ -139,6 +142,8 @@ METHODS = {
     "EMGP, as released": lambda: ms.methods.EMGP(F, as_released=True),
     "EMPP": lambda: ms.methods.EMPP(F, label="gap", label_mean=8.0, label_std=2.0),
     "EMPP, as released": lambda: ms.methods.EMPP(F, num_copies=2, as_released=True),
+    "SE3DDM": lambda: ms.methods.SE3DDM(F),
+    "SE3DDM, as released": lambda: ms.methods.SE3DDM(F, as_released=True),
     "MolSpectra": lambda: ms.methods.MolSpectra(ms.methods.Coord(F), specformer()),
     "MolSpectra, as released": lambda: ms.methods.MolSpectra(
         ms.methods.Coord(F), specformer(norm="layer", pool="mean"), as_released=True
@@ -222,8 +227,8 @@ def test_what_radius_graph_waits_for(batch, once):
 @pytest.mark.cuda
 @pytest.mark.parametrize(
     ("make", "name"),
-    # These two wait inevitably (see INHERENT), and a device does not say where.
-    [step for step in STEPS if not any(word in step[1] for word in ("EMPP", "kabsch"))],
+    # These wait inevitably (see INHERENT), and a device does not say where.
+    [step for step in STEPS if not any(word in step[1] for word in ("EMPP", "kabsch", "share"))],
     ids=lambda value: value if isinstance(value, str) else value.__name__,
 )
 def test_nothing_waits_on_cuda(make, name, batch, monkeypatch):

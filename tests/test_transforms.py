@@ -253,6 +253,7 @@ METHODS = {
     ),
     "NoisyNodes": lambda: ms.methods.NoisyNodes(ms.methods.Coord(F), ms.heads.ScalarHead(F), label="gap"),
     "EMPP": lambda: ms.methods.EMPP(F),
+    "SE3DDM": lambda: ms.methods.SE3DDM(F),
     "EMGP of vectors": lambda: ms.methods.EMGP(F, prediction="vector"),
     "Regression": lambda: ms.methods.Regression(ms.heads.ScalarHead(F), label="gap"),
     "SpectrumPrediction": lambda: ms.methods.SpectrumPrediction(ms.heads.SpectrumHead(F, {"uv_vis": 601})),

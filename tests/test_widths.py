@@ -14,6 +14,7 @@ REFUSED = rf"was made for features of {WIDTH} channels; got {OTHER}.*{OTHER} cha
 HEADS = {
     "AtomHead": ms.heads.AtomHead(WIDTH),
     "DipoleHead": ms.heads.DipoleHead(WIDTH),
+    "DistanceScoreHead": ms.heads.DistanceScoreHead(WIDTH),
     "EnergyHead": ms.heads.EnergyHead(WIDTH),
     "EnsembleHead": ms.heads.EnsembleHead([ms.heads.ScalarHead(WIDTH), ms.heads.ScalarHead(WIDTH)]),
     "EvidentialHead": ms.heads.EvidentialHead(WIDTH),
@@ -32,6 +33,7 @@ METHODS = {
     "Coord, gradient": ms.methods.Coord(WIDTH, prediction="gradient"),
     "EMGP": ms.methods.EMGP(WIDTH),
     "EMGP, vector": ms.methods.EMGP(WIDTH, prediction="vector"),
+    "SE3DDM": ms.methods.SE3DDM(WIDTH),
     "Regression": ms.methods.Regression(HEADS["ScalarHead"], label="gap"),
     "SpectrumPrediction": ms.methods.SpectrumPrediction(ms.heads.SpectrumHead(WIDTH, {"ir": ms.data.IR})),
     "NoisyNodes": ms.methods.NoisyNodes(ms.methods.Coord(WIDTH), HEADS["ScalarHead"], label="gap"),

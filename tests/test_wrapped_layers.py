@@ -59,6 +59,7 @@ HEADS = {
     "EnsembleHead": lambda: ms.heads.EnsembleHead([ms.heads.ScalarHead(F), ms.heads.ScalarHead(F)]),
     "EvidentialHead": lambda: ms.heads.EvidentialHead(F),
     "GradientHead": lambda: ms.heads.GradientHead(channels=F),
+    "DistanceScoreHead": lambda: ms.heads.DistanceScoreHead(F),
     "MoleculePooling": lambda: ms.heads.MoleculePooling(F),
     "PositionDistributionHead": lambda: ms.heads.PositionDistributionHead(F, num_polar=4),
     "PositionDistributionHead, released": lambda: ms.heads.PositionDistributionHead(F, num_polar=4, as_released=True),
@@ -75,6 +76,7 @@ METHODS = {
     "SliDe": lambda: ms.methods.SliDe(F),
     "EMGP": lambda: ms.methods.EMGP(F, max_std=1.0),
     "EMPP": lambda: ms.methods.EMPP(F, label="gap", label_mean=8.0, label_std=2.0),
+    "SE3DDM": lambda: ms.methods.SE3DDM(F),
     "MolSpectra": lambda: ms.methods.MolSpectra(ms.methods.Coord(F), specformer()),
     "NoisyNodes": lambda: ms.methods.NoisyNodes(ms.methods.Coord(F), ms.heads.ScalarHead(F), label="gap"),
     "Regression": lambda: ms.methods.Regression(ms.heads.ScalarHead(F), label="gap", forces="forces"),
@@ -150,6 +152,8 @@ def molecules():
     batch.forces = torch.randn_like(batch.pos)
     batch.peaks = 400 * torch.rand(3, 5, 2)
     batch.precursor_mz = torch.full((3, 1), 450.0)
+    pairs = ms.noise.DistanceNoise()(batch)
+    batch.pair_index, batch.noisy_distance = pairs.pair_index, pairs.noisy_distance
     return batch
 
 

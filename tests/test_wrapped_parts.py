@@ -65,6 +65,7 @@ METHODS = {
     "EMGP": lambda: M.EMGP(F),
     "EMGP of vectors": lambda: M.EMGP(F, prediction="vector"),
     "EMPP": lambda: M.EMPP(F),
+    "SE3DDM": lambda: M.SE3DDM(F),
     "MolSpectra": lambda: M.MolSpectra(M.Coord(F), specformer()),
     "MolSpectra of several": lambda: M.MolSpectra(
         M.Combined({"empp": (M.EMPP(F), 1.0), "coord": (M.Coord(F), 1.0)}), specformer()

@@ -293,6 +293,7 @@ def molecules():
 
 
 BATCH = molecules()
+NOISY_PAIRS = ms.noise.DistanceNoise()(BATCH)
 ATOMS = ms.encoders.AtomFeatures(torch.rand(8, 8), torch.rand(8, 3, 8))
 SPECTRA = {"ir": torch.rand(2, 60)}
 PATCHES = {"ir": torch.rand(2, 11, 10)}
@@ -300,6 +301,7 @@ MASK = {"ir": torch.rand(2, 60) > 0.5}
 
 
 ATTACHED_BATCH = molecules()
+NOISY_PAIRS = ms.noise.DistanceNoise()(BATCH)
 ATTACHED_BATCH.pos.requires_grad_()
 ATTACHED = ms.encoders.PaiNN(8, 1)(ATTACHED_BATCH.z, ATTACHED_BATCH.pos, ATTACHED_BATCH.batch)
 
@@ -336,6 +338,13 @@ CALLS = {
     "FillMissingSpectra": {"data": BATCH[0]},
     "ForceConstants": {"data": BATCH[0]},
     "GradientHead": {"atoms": ATTACHED, "data": ATTACHED_BATCH},
+    "DistanceScoreHead": {"data": NOISY_PAIRS, "atoms": ATOMS},
+    "DistanceScoreLoss": {
+        "predicted": torch.rand(4),
+        "target": torch.rand(4),
+        "noise_scale": torch.rand(2),
+        "molecule": torch.tensor([0, 0, 1, 1]),
+    },
     "FourierFeatures": {"positions": torch.rand(2, 5)},
     "PeakTokens": {"peaks": torch.rand(2, 5, 2), "present": torch.ones(2, 5, dtype=torch.bool)},
     "PositionDistributionLoss": {

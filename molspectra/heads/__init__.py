@@ -2,6 +2,7 @@
 
 from molspectra.heads.atom import AtomHead
 from molspectra.heads.dipole import DipoleHead
+from molspectra.heads.distance_score import DistanceScoreHead
 from molspectra.heads.element_scale import ElementScale
 from molspectra.heads.energy import EnergyHead, GradientHead
 from molspectra.heads.ensemble import EnsembleHead
@@ -20,6 +21,7 @@ __all__ = [
     "AtomHead",
     "AtomicReferenceEnergies",
     "DipoleHead",
+    "DistanceScoreHead",
     "ElementScale",
     "EnergyHead",
     "EnsembleHead",

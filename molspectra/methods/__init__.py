@@ -16,6 +16,7 @@ from molspectra.methods.noisy_nodes import NoisyNodes
 from molspectra.methods.position_readout import locate
 from molspectra.methods.pretext_task import PretextTask, TaskOutput
 from molspectra.methods.regression import Predicted, Regression
+from molspectra.methods.se3_ddm import SE3DDM
 from molspectra.methods.slide import SliDe
 from molspectra.methods.spectra_regression import SpectraRegression
 from molspectra.methods.spectrum_prediction import SpectrumPrediction
@@ -24,6 +25,7 @@ from molspectra.methods.training_module import TrainingModule
 __all__ = [
     "EMGP",
     "EMPP",
+    "SE3DDM",
     "Combined",
     "Coord",
     "Denoising",

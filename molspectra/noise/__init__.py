@@ -2,6 +2,7 @@
 
 from molspectra.noise.atom_mask import AtomMask, EMPPMask
 from molspectra.noise.coord import CoordNoise
+from molspectra.noise.distance import DistanceNoise
 from molspectra.noise.emgp import EMGPNoise, riemann_force_target
 from molspectra.noise.frad import FradNoise
 from molspectra.noise.masked_pairs import MaskedPairs, masked_pairs
@@ -10,6 +11,7 @@ from molspectra.noise.slide import SliDeNoise
 __all__ = [
     "AtomMask",
     "CoordNoise",
+    "DistanceNoise",
     "EMGPNoise",
     "EMPPMask",
     "FradNoise",

@@ -22,6 +22,7 @@ from molspectra._validation import (
     values_are_free,
 )
 from molspectra.geometry.alignment import kabsch_align, remove_mean
+from molspectra.noise.ladder import check_ladder, scale_of
 
 NoiseMode = Literal["riemann", "kabsch", "gaussian"]
 
@@ -71,11 +72,8 @@ class EMGPNoise(Configurable):
         *,
         as_released: bool = False,
     ) -> None:
-        if not 0 < min_std <= max_std < math.inf:
-            raise ValueError(
-                f"Scales must be 0 < min_std <= max_std < inf (Å); got min_std={min_std} and max_std={max_std}."
-            )
-        check_sizes(num_levels=num_levels, steps=steps)
+        check_ladder(max_std, min_std, num_levels)
+        check_sizes(steps=steps)
         check_choice("mode", mode, ("riemann", "kabsch", "gaussian"))
         if steps > 1 and mode != "riemann":
             raise ValueError(f"steps={steps} is for mode='riemann'; got it with mode={mode!r}. Leave it out.")
@@ -134,9 +132,7 @@ class EMGPNoise(Configurable):
 
     def scale(self, noise_level: Int[Tensor, "*levels"]) -> Float[Tensor, "*levels"]:
         """Return the scales σ of levels in Å, float32."""
-        # Computed in float64 and rounded to float32, as the released table of scales.
-        ratio = self.min_std / self.max_std
-        return (self.max_std * ratio ** (noise_level.double() / max(self.num_levels - 1, 1))).float()
+        return scale_of(noise_level, self.max_std, self.min_std, self.num_levels)
 
     def _perturbed(self, data: Data, std: Tensor, normals: Tensor) -> Tensor:
         # First step: T = 0 at the molecule itself, and √(2α₁) = 1.

@@ -1,6 +1,7 @@
 """Objectives: losses of predictions and targets."""
 
 from molspectra.objectives.denoising import DenoisingLoss
+from molspectra.objectives.distance_score import DistanceScoreLoss
 from molspectra.objectives.evidential import EvidentialLoss
 from molspectra.objectives.force_matching import ForceMatchingLoss
 from molspectra.objectives.infonce import InfoNCELoss
@@ -17,6 +18,7 @@ from molspectra.objectives.weighted_sum import WeightedSum
 
 __all__ = [
     "DenoisingLoss",
+    "DistanceScoreLoss",
     "EvidentialLoss",
     "ForceMatchingLoss",
     "InfoNCELoss",

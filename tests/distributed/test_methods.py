@@ -46,6 +46,8 @@ METHODS = {
     "EMPP, told the gap": lambda: ms.methods.EMPP(16, num_copies=2, label="gap", label_mean=8, label_std=2),
     "EMPP, pairs": lambda: ms.methods.EMPP(16, num_copies=2, reduce="pair"),
     "EMPP, as released": lambda: ms.methods.EMPP(16, num_copies=2, as_released=True),
+    "SE3DDM": lambda: ms.methods.SE3DDM(16),
+    "SE3DDM, ordered pairs": lambda: ms.methods.SE3DDM(16, pairs="ordered", reduce="pair"),
     "MolSpectra": lambda: molspectra(ms.methods.Coord(16)),
     "MolSpectra on Frad": lambda: molspectra(ms.methods.Frad(16), mask_mode="patch"),
     "MolSpectra, layer norm, projection, temperature, chunks": lambda: molspectra(
@@ -138,6 +140,15 @@ class RecordedMask(EMPPMask):
         return torch.cat([data.ptr[:-1] + copy for copy in range(self.num_copies)])
 
 
+class RecordedDistances(ms.noise.DistanceNoise):
+    """Noise of each molecule and pair by their numbers in the whole batch."""
+
+    def __call__(self, data, generator=None):
+        pairs = self.draw_pairs(data)
+        first, second = data.row[pairs].double()
+        return self.perturb(data, 7 * data.number % self.num_levels, pairs, torch.sin(3 * first + 5 * second))
+
+
 def record(method, whole, mine):
     """Draw all random numbers of a method for the whole batch, of which `mine` are the molecules of this process."""
     for module in method.modules():
@@ -145,6 +156,8 @@ def record(method, whole, mine):
             module.noise = RecordedMask(module.num_copies, labels=module.noise.labels)
         elif isinstance(module, ms.methods.PretextTask) and hasattr(module, "noise"):
             module.noise = Recorded(module.noise, whole)
+            if isinstance(module, ms.methods.SE3DDM):
+                module.distance_noise = RecordedDistances(pairs=module.distance_noise.pairs)
             if getattr(module, "coord_weight", 0) > 0:
                 module.coord_noise = Recorded(module.coord_noise, module.noise.noisy)
         if isinstance(module, ms.methods.MolSpectra | ms.methods.MaskedReconstruction):

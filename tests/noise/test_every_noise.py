@@ -20,6 +20,8 @@ NOISES = {
     "emgp, kabsch": ms.noise.EMGPNoise(max_std=1.0, mode="kabsch"),
     "emgp, gaussian": ms.noise.EMGPNoise(max_std=1.0, mode="gaussian"),
     "empp": ms.noise.EMPPMask(),
+    "distance": ms.noise.DistanceNoise(),
+    "distance, ordered": ms.noise.DistanceNoise(pairs="ordered"),
 }
 every_noise = pytest.mark.parametrize("name", NOISES)
 
@@ -39,7 +41,8 @@ def test_the_same_generator_gives_the_same_noise_bit_for_bit(name, molecules, ge
     first, second = (tensors(NOISES[name](batch, generator())) for _ in range(2))
     assert all(torch.equal(first[key], second[key]) or first[key].isnan().any() for key in first)
     other = NOISES[name](batch, generator(1))
-    assert not torch.equal(other.pos, first["pos"])
+    perturbed = "noisy_distance" if "noisy_distance" in first else "pos"
+    assert not torch.equal(other[perturbed], first[perturbed])
 
 
 @every_noise
@@ -58,7 +61,16 @@ def test_precision(name, dtype, molecules, generator):
     batch = Batch.from_data_list(molecules)
     batch.pos = batch.pos.to(dtype)
     noisy = NOISES[name](batch, generator())
-    for key in ("pos", "pos_target", "gradient_target", "force_target", "noise_scale", "masked_pos"):
+    for key in (
+        "pos",
+        "noisy_distance",
+        "score_target",
+        "pos_target",
+        "gradient_target",
+        "force_target",
+        "noise_scale",
+        "masked_pos",
+    ):
         if key in noisy:
             assert noisy[key].dtype == dtype, key
             assert noisy[key].isfinite().all(), key

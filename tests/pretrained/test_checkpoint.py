@@ -41,6 +41,7 @@ MODULES = {
     "nothing to be built with": ms.objectives.NoiseScaleLoss,
     "3D-EMGP": lambda: ms.methods.EMGP(16),
     "EMPP": lambda: ms.methods.EMPP(16),
+    "SE(3)-DDM": lambda: ms.methods.SE3DDM(16, pairs="ordered", ratio=0.5),
 }
 
 
