@@ -30,7 +30,9 @@ class Molecules(NamedTuple):
     bond_order: Float[Tensor, " bonds"] | None
     """Orders of the bonds, if given."""
     context: Float[Tensor, "atoms channels"] | None
-    """Conditioning, if given."""
+    """Conditioning of the scalars, if given."""
+    vector_context: AtomFeatures | None = None
+    """Conditioning of vectors and tensors too, if given."""
 
     @property
     def num_atoms(self) -> int:
@@ -48,6 +50,16 @@ class Molecules(NamedTuple):
             return scalars
         check_context(self.context, scalars.shape)
         return scalars + self.context.to(scalars.dtype)
+
+    def initial_vectors(self, scalars: Float[Tensor, "atoms channels"]) -> Float[Tensor, "atoms 3 channels"]:
+        """Return the vectors of the context, if given, or zeros, beside the initial scalars (N, F)."""
+        vectors = None if self.vector_context is None else self.vector_context.vectors
+        shape = (scalars.shape[0], 3, scalars.shape[1])
+        if vectors is None:
+            return scalars.new_zeros(shape)
+        if vectors.shape != shape:
+            raise ValueError(f"context must have vectors of shape {shape}, (N, 3, F); got {tuple(vectors.shape)}.")
+        return vectors.to(scalars.dtype)
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +102,8 @@ class BaseEncoder(Configurable, nn.Module):
 
     needs_bonds: bool = False
     """True if the encoder raises an error without `bond_index`."""
+    takes_vector_context: bool = False
+    """True if the context may hold vectors, as the encoding of forces does."""
 
     def __init__(self, out_channels: int, cutoff: float, max_z: int) -> None:
         super().__init__()
@@ -109,7 +123,7 @@ class BaseEncoder(Configurable, nn.Module):
         *,
         bond_index: Int[Tensor, "2 bonds"] | None = None,
         bond_order: Float[Tensor, " bonds"] | None = None,
-        context: Float[Tensor, "atoms channels"] | None = None,
+        context: Float[Tensor, "atoms channels"] | AtomFeatures | None = None,
     ) -> AtomFeatures:
         """Encode a batch of molecules.
 
@@ -119,7 +133,8 @@ class BaseEncoder(Configurable, nn.Module):
             batch: Molecule of each atom (N,), sorted; None for one molecule.
             bond_index: Bonds (2, B), each once or in both directions. Encoders that see distances only ignore them.
             bond_order: Orders of the bonds (B,), for encoders that read them.
-            context: Conditioning (N, F), added to the initial scalars.
+            context: Conditioning (N, F), added to the initial scalars. Encoders with `takes_vector_context` also take
+                `AtomFeatures`, whose vectors (and tensors) are added to their own.
 
         Returns:
             Scalars (N, F) and, if the encoder has them, vectors (N, 3, F) and tensors (N, 2l + 1, F).
@@ -145,19 +160,23 @@ class BaseEncoder(Configurable, nn.Module):
         *,
         bond_index: Tensor | None = None,
         bond_order: Tensor | None = None,
-        context: Tensor | None = None,
+        context: Tensor | AtomFeatures | None = None,
     ) -> Molecules:
         """Check the arguments of :meth:`forward`, which states the errors, and cast positions to the weights' dtype."""
         check_molecules(z, pos, batch, self.max_z)
+        vector_context = None
+        if self.takes_vector_context and isinstance(context, AtomFeatures):
+            vector_context, context = context, context.scalars
         for name, value in (("bond_index", bond_index), ("bond_order", bond_order), ("context", context)):
             if value is not None:
                 check_tensor(name, value)
+        assert not isinstance(context, AtomFeatures)
         weight = next(self.parameters(), None)
         if weight is not None:
             check_dtype("pos", pos, weight)
             # Autocast may have lowered the precision of positions, but geometry needs all of it.
             pos = pos.to(weight.dtype)
-        return Molecules(z, pos, batch, bond_index, bond_order, context)
+        return Molecules(z, pos, batch, bond_index, bond_order, context, vector_context)
 
     def edges(self, molecules: Molecules, loop: bool = False) -> Edges:
         """Find all ordered pairs of atoms within the cutoff, and with `loop` each atom with itself."""

@@ -3,10 +3,12 @@
 from molspectra.methods.combined import Combined
 from molspectra.methods.coord import Coord
 from molspectra.methods.denoising import Denoising, predict_vectors
+from molspectra.methods.dens import DeNS
 from molspectra.methods.emgp import EMGP
 from molspectra.methods.empp import EMPP, PredictedPosition
 from molspectra.methods.encoding import encode
 from molspectra.methods.evaluation import Errors
+from molspectra.methods.force_encoding import ForceEncoding
 from molspectra.methods.frad import Frad
 from molspectra.methods.masked_atom_embedding import MaskedAtomEmbedding
 from molspectra.methods.masked_reconstruction import MaskedReconstruction
@@ -28,8 +30,10 @@ __all__ = [
     "SE3DDM",
     "Combined",
     "Coord",
+    "DeNS",
     "Denoising",
     "Errors",
+    "ForceEncoding",
     "Frad",
     "MaskedAtomEmbedding",
     "MaskedReconstruction",

@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.profiler import record_function
 from torch_geometric.data import Data
 
-from molspectra._signature import takes, unwrap
+from molspectra._signature import attribute_of, takes, unwrap
 from molspectra._validation import check_fields, check_generator, check_positions, check_role
 from molspectra.encoders.protocol import Encoder
 from molspectra.features import AtomFeatures
@@ -23,7 +23,7 @@ def check_call(method: object, encoder: Encoder | None, batch: Data, generator: 
     check_generator(generator)
 
 
-def encode(encoder: Encoder, data: Data, *, context: Tensor | None = None) -> AtomFeatures:
+def encode(encoder: Encoder, data: Data, *, context: Tensor | AtomFeatures | None = None) -> AtomFeatures:
     """Encode the atoms of a batch: `encoder(z, pos, batch)`, with bonds if batch and signature have them.
 
     Args:
@@ -31,13 +31,14 @@ def encode(encoder: Encoder, data: Data, *, context: Tensor | None = None) -> At
             has them. A wrapper (`torch.compile`, DistributedDataParallel, `AveragedModel`, `peft`, …) has the signature
             of the module inside.
         data: Molecules with `z`, `pos` and, for several, `batch`.
-        context: Conditioning (N, F), if any.
+        context: Conditioning (N, F), if any, or of several degrees for encoders with `takes_vector_context`.
 
     Returns:
         Atom features.
 
     Raises:
-        ValueError: Elements or positions are missing, or a context is given and the encoder takes none.
+        ValueError: Elements or positions are missing, or a context is given and the encoder takes none, or no vectors
+            in it.
         TypeError: The positions are not floating point, or the encoder returns something else.
     """
     check_positions(data, "An encoder", ("z", "pos"))
@@ -52,6 +53,12 @@ def encode(encoder: Encoder, data: Data, *, context: Tensor | None = None) -> At
                 "use another method (Coord, Frad, SliDe and EMGP need none)."
             )
         keywords["context"] = context
+        if isinstance(context, AtomFeatures) and not attribute_of(encoder, "takes_vector_context", False):
+            raise ValueError(
+                f"{type(unwrap(encoder)).__name__} takes no vectors as `context`, through which DeNS passes forces. "
+                "Use EquivariantTransformer, PaiNN or IrrepsTransformer, or set takes_vector_context = True in an "
+                "encoder that adds context.scalars and context.vectors to its initial features."
+            )
     with record_function("molspectra::encode"):
         features = encoder(data.z, data.pos, data.batch, **keywords)
     if not isinstance(features, AtomFeatures):

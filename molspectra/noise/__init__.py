@@ -2,6 +2,7 @@
 
 from molspectra.noise.atom_mask import AtomMask, EMPPMask
 from molspectra.noise.coord import CoordNoise
+from molspectra.noise.dens import DeNSNoise
 from molspectra.noise.distance import DistanceNoise
 from molspectra.noise.emgp import EMGPNoise, riemann_force_target
 from molspectra.noise.frad import FradNoise
@@ -11,6 +12,7 @@ from molspectra.noise.slide import SliDeNoise
 __all__ = [
     "AtomMask",
     "CoordNoise",
+    "DeNSNoise",
     "DistanceNoise",
     "EMGPNoise",
     "EMPPMask",

@@ -14,6 +14,7 @@ from molspectra.objectives.slide import SliDeLoss
 from molspectra.objectives.spectrum import SpectrumLoss
 from molspectra.objectives.sticks import StickLoss
 from molspectra.objectives.target_normalizer import TargetNormalizer
+from molspectra.objectives.vector_error import VectorErrorLoss
 from molspectra.objectives.weighted_sum import WeightedSum
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "SpectrumLoss",
     "StickLoss",
     "TargetNormalizer",
+    "VectorErrorLoss",
     "WeightedSum",
 ]
 

@@ -66,6 +66,8 @@ class EquivariantTransformer(BaseEncoder):
         (torch.Size([3, 32]), torch.Size([3, 3, 32]))
     """
 
+    takes_vector_context = True
+
     def __init__(
         self,
         hidden_channels: int = 256,
@@ -116,7 +118,7 @@ class EquivariantTransformer(BaseEncoder):
             scalars = self.neighbor_embedding(molecules.z, embedded, neighborhood)
         # Autocast runs the projections in half precision. The residual stream keeps the precision of the weights.
         scalars = molecules.add_context(scalars.to(embedded.dtype))
-        vectors = scalars.new_zeros(scalars.shape[0], 3, scalars.shape[1])
+        vectors = molecules.initial_vectors(scalars)
         # torch.func has no rule for checkpoints, and keeps all intermediates.
         stored = not self.checkpoint or is_transformed()
         run_layer = self._layer if stored else partial(checkpoint, self._layer, use_reentrant=False)

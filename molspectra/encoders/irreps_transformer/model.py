@@ -1,6 +1,7 @@
 """Equivariant transformer with features of any degree, in e3nn's terms."""
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from torch.profiler import record_function
 
 from molspectra._validation import check_heads, check_sizes
@@ -50,6 +51,8 @@ class IrrepsTransformer(BaseEncoder):
         (32x0e+32x1o+32x2e, torch.Size([3, 5, 32]))
     """
 
+    takes_vector_context = True
+
     def __init__(
         self,
         hidden_channels: int = 128,
@@ -98,9 +101,22 @@ class IrrepsTransformer(BaseEncoder):
             features = self.neighbor_density(molecules.z, edges.index, rbf, envelope, harmonics)
             # The element is a scalar: it enters degree 0, and the other components stay as they are.
             features = features + nn.functional.pad(scalars.unsqueeze(1), (0, 0, 0, features.shape[1] - 1))
+            if molecules.vector_context is not None:
+                features = features + self._directed(molecules.vector_context, features)
         for layer in self.layers:
             with record_function("molspectra::irreps_transformer.layer"):
                 features = layer(features, edges.index, rbf, envelope, basis)
             self.hook_point(features[:, 0])
         scalars, vectors, *tensors = split_degrees(self.out_norm(features), self.l_max)
         return AtomFeatures(scalars.squeeze(1), vectors, tuple(tensors))
+
+    def _directed(self, context: AtomFeatures, features: Tensor) -> Tensor:
+        """Return the degrees 1, 2, … of a context in the layout of the features, 0 elsewhere."""
+        if context.l_max > self.l_max:
+            raise ValueError(
+                f"context must have degrees up to {self.l_max}, as the encoder has; got {context.l_max}. Make what "
+                f"computes the context with l_max={self.l_max}, or the encoder with l_max={context.l_max}."
+            )
+        degrees = [context.degree(degree) for degree in range(1, context.l_max + 1)]
+        directed = torch.cat(degrees, dim=1).to(features.dtype)
+        return nn.functional.pad(directed, (0, 0, 1, features.shape[1] - 1 - directed.shape[1]))

@@ -41,6 +41,8 @@ class PaiNN(BaseEncoder):
         (torch.Size([3, 32]), torch.Size([3, 3, 32]))
     """
 
+    takes_vector_context = True
+
     def __init__(
         self,
         hidden_channels: int = 128,
@@ -67,7 +69,7 @@ class PaiNN(BaseEncoder):
 
         scalars = molecules.add_context(self.embedding(molecules.z))
         # Elements have no direction. The first messages make vectors of the directions of the edges.
-        vectors = scalars.new_zeros(scalars.shape[0], 3, scalars.shape[1])
+        vectors = molecules.initial_vectors(scalars)
         for message, update in zip(self.messages, self.updates, strict=True):
             with record_function("molspectra::painn.message"):
                 delta_scalars, delta_vectors = message(scalars, vectors, edges.index, rbf, envelope, edges.direction)
