@@ -38,6 +38,7 @@ METHODS = {
     "EMGP": ms.methods.EMGP,
     "EMPP": ms.methods.EMPP,
     "SE3DDM": ms.methods.SE3DDM,
+    "SCD": partial(ms.methods.SCD, std=0.2),
 }
 
 

@@ -29,6 +29,8 @@ METHODS = {
     "EMGP": lambda: ms.methods.EMGP(F, max_std=1.0),
     "EMPP": lambda: ms.methods.EMPP(F, label="gap", label_mean=8.0, label_std=2.0),
     "SE3DDM": lambda: ms.methods.SE3DDM(F),
+    "SCD": lambda: ms.methods.SCD(F),
+    "DeNS": lambda: ms.methods.DeNS(F, molecule_ratio=1.0),
     "MolSpectra": lambda: ms.methods.MolSpectra(ms.methods.Coord(F), specformer()),
     "NoisyNodes": lambda: ms.methods.NoisyNodes(ms.methods.Coord(F), ms.heads.ScalarHead(F), label="gap"),
     "Regression, atoms": lambda: ms.methods.Regression(ms.heads.AtomHead(F), label="mulliken_charge", level="atom"),

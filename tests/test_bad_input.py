@@ -21,6 +21,8 @@ METHODS = {
     "EMGP": lambda: ms.methods.EMGP(8),
     "EMPP": lambda: ms.methods.EMPP(8),
     "SE3DDM": lambda: ms.methods.SE3DDM(8),
+    "DeNS": lambda: ms.methods.DeNS(8),
+    "SCD": lambda: ms.methods.SCD(8),
     "Regression": lambda: ms.methods.Regression(ms.heads.ScalarHead(8)),
     "MolSpectra": lambda: ms.methods.MolSpectra(
         ms.methods.Coord(8),
@@ -34,6 +36,7 @@ NOISES = (
     ms.noise.EMGPNoise,
     ms.noise.AtomMask,
     ms.noise.DistanceNoise,
+    ms.noise.DeNSNoise,
 )
 NO_MOLECULES = {"None": None, "list": [ms.data.from_smiles("O")], "dict": {"z": 1}, "SMILES": "O"}
 

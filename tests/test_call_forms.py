@@ -9,7 +9,7 @@ from torch import nn
 import molspectra as ms
 
 # Public names of molspectra.methods that are no methods.
-PARTS = {"ForceEncoding", "MaskedAtomEmbedding", "NoiseScaleClassifier", "TrainingModule"}
+PARTS = {"ForceEncoding", "MaskedAtomEmbedding", "MoleculeCondition", "NoiseScaleClassifier", "TrainingModule"}
 RESULTS = {"Errors", "Predicted", "PredictedPosition", "TaskOutput"}
 FUNCTIONS = {"encode", "locate", "predict_vectors"}
 
@@ -54,7 +54,7 @@ def test_every_public_name_of_methods_is_known():
 
 
 def test_pretext_tasks_return_one_kind_of_output():
-    names = {"PretextTask", "Denoising", "Coord", "Frad", "SliDe", "EMGP", "EMPP", "SE3DDM", "DeNS", "Combined"}
+    names = {"PretextTask", "Denoising", "Coord", "Frad", "SliDe", "EMGP", "EMPP", "SE3DDM", "DeNS", "SCD", "Combined"}
     tasks = [cls for name in METHODS if issubclass(cls := getattr(ms.methods, name), ms.methods.PretextTask)]
     assert {task.__name__ for task in tasks} == names
     assert {task.run.__annotations__["return"] for task in tasks} == {ms.methods.TaskOutput}

@@ -128,6 +128,14 @@ def test_encoders_with_first_derivatives(name):
     assert_compiles(ENCODERS[name](), calls)
 
 
+def test_an_encoder_with_vectors_in_its_context():
+    calls = []
+    for sizes in SIZES:
+        z, pos, batch = random_molecules(sizes)
+        calls.append({"z": z, "pos": pos, "batch": batch, "context": features(len(z))})
+    assert_compiles(ENCODERS["PaiNN"](), calls)
+
+
 PROPERTY_HEADS = {
     "ScalarHead": ms.heads.ScalarHead(F, mean=1.0, std=2.0),
     "ScalarHead, mean": ms.heads.ScalarHead(F, reduce="mean"),
@@ -139,6 +147,7 @@ PROPERTY_HEADS = {
 MOLECULE_HEADS = {
     "MoleculePooling": ms.heads.MoleculePooling(F),
     "EnergyHead": ms.heads.EnergyHead(F),
+    "MoleculeEmbeddingHead": ms.heads.MoleculeEmbeddingHead(F),
     "SpectrumHead": ms.heads.SpectrumHead(F, LENGTHS),
 }
 ATOM_HEADS = {
@@ -180,6 +189,8 @@ def test_heads_of_atoms(name):
 
 def test_other_heads():
     rows = (5, 2, 1, 7, 4)
+    forces = [{"forces": torch.randn(n, 3), "mask": torch.rand(n) > 0.5} for n in rows]
+    assert_compiles(ms.methods.ForceEncoding(F, l_max=2), forces)
     assert_compiles(ms.methods.NoiseScaleClassifier(F, 5), [{"clean": leaf(n, F), "noisy": leaf(n, F)} for n in rows])
     assert_compiles(ms.layers.ProjectionMLP(F, 3), [{"features": leaf(n, F)} for n in rows])
     tokens = [{"tokens": {"ir": leaf(n, 9, F), "uv_vis": leaf(n, 11, F)}} for n in rows]
@@ -191,6 +202,14 @@ def test_other_heads():
         }
     )
     assert_compiles(ms.heads.FusionHead(F, 7), calls, max_graphs=ATOMS_AND_MOLECULES)
+    calls = of_molecules(
+        lambda atoms, molecules, batch: {
+            "embedding": leaf(molecules, F),
+            "data": Data(pos=torch.randn(atoms, 3), batch=batch, num_graphs=molecules),
+        }
+    )
+    # In evaluation mode: random numbers of two calls differ.
+    assert_compiles(ms.methods.MoleculeCondition(F).eval(), calls, max_graphs=ATOMS_AND_MOLECULES)
 
 
 def vectors(*names):
@@ -303,6 +322,11 @@ OBJECTIVES = {
     "TargetNormalizer": (
         ms.objectives.TargetNormalizer(),
         lambda: [{"target": torch.randn(n, 3)} for n in (7, 2, 1, 4, 9)],
+        2,
+    ),
+    "VectorErrorLoss": (
+        ms.objectives.VectorErrorLoss(),
+        lambda: [{**call, "mask": torch.rand(len(call["target"])) > 0.5} for call in vectors()()],
         2,
     ),
     "WeightedSum": (

@@ -107,6 +107,8 @@ METHODS = {
     "EMGP": lambda: ms.methods.EMGP(16),
     "EMPP": lambda: ms.methods.EMPP(16),
     "SE3DDM": lambda: ms.methods.SE3DDM(16),
+    "SCD": lambda: ms.methods.SCD(16),
+    "DeNS": lambda: ms.methods.DeNS(16, forces="pos", molecule_ratio=1.0),
     "MaskedReconstruction": lambda: ms.methods.MaskedReconstruction(specformer()),
     "MolSpectra": lambda: ms.methods.MolSpectra(
         ms.methods.Coord(16),
@@ -129,6 +131,7 @@ CALLS = {
     "vibrated": lambda: ms.noise.FradNoise(mode="vibration")(prepared_batch(), generator()),
     "slide": lambda: ms.noise.SliDeNoise()(prepared_batch(), generator()),
     "emgp": lambda: ms.noise.EMGPNoise()(prepared_batch(), generator()),
+    "dens": lambda: ms.noise.DeNSNoise(forces=None)(prepared_batch(), generator()),
     "distances": lambda: ms.noise.DistanceNoise(ratio=0.5)(prepared_batch(), generator()),
     "mask": lambda: ms.noise.AtomMask()(prepared_batch(), generator()),
     "contrast": lambda: ms.objectives.InfoNCELoss().float()(

@@ -94,8 +94,8 @@ def test_grid(monkeypatch, capsys):
         del main.__globals__["ENCODERS"][name]
     main()
     rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line}
-    assert rows["PaiNN"].count("→") == 6
-    assert rows["Adapter(SchNet)"].count("→") == 5
+    assert rows["PaiNN"].count("→") == 7
+    assert rows["Adapter(SchNet)"].count("→") == 6
     assert "refused" in rows["Adapter(SchNet)"]
     assert "Directions need atom vectors" in rows["EMPP"]
 

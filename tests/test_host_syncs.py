@@ -90,6 +90,7 @@ def batch():
     batch = Batch.from_data_list([molecules[i] for i in (0, 5, 100, 300)])
     batch.raman[2] = torch.nan
     batch.forces = torch.randn_like(batch.pos)
+    batch.is_fixed = batch.z == 8
     return batch
 
 
@@ -103,6 +104,7 @@ NOISES = {
     "EMGPNoise": ms.noise.EMGPNoise(steps=3),
     "EMGPNoise, gaussian": ms.noise.EMGPNoise(mode="gaussian"),
     "EMGPNoise, kabsch": ms.noise.EMGPNoise(mode="kabsch"),
+    "DeNSNoise": ms.noise.DeNSNoise((0.01, 0.1), 0.5, 0.5),
     "DistanceNoise": ms.noise.DistanceNoise(),
     "DistanceNoise, a share": ms.noise.DistanceNoise(ratio=0.5),
     "AtomMask": ms.noise.AtomMask(2, heavy_only=True, labels=["gap"]),
@@ -143,6 +145,10 @@ METHODS = {
     "EMPP": lambda: ms.methods.EMPP(F, label="gap", label_mean=8.0, label_std=2.0),
     "EMPP, as released": lambda: ms.methods.EMPP(F, num_copies=2, as_released=True),
     "SE3DDM": lambda: ms.methods.SE3DDM(F),
+    "DeNS": lambda: ms.methods.DeNS(F, fixed="is_fixed"),
+    "DeNS, vector": lambda: ms.methods.DeNS(F, prediction="vector"),
+    "SCD": lambda: ms.methods.SCD(F),
+    "SCD, as released": lambda: ms.methods.SCD(F, as_released=True),
     "SE3DDM, as released": lambda: ms.methods.SE3DDM(F, as_released=True),
     "MolSpectra": lambda: ms.methods.MolSpectra(ms.methods.Coord(F), specformer()),
     "MolSpectra, as released": lambda: ms.methods.MolSpectra(

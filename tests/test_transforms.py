@@ -254,6 +254,8 @@ METHODS = {
     "NoisyNodes": lambda: ms.methods.NoisyNodes(ms.methods.Coord(F), ms.heads.ScalarHead(F), label="gap"),
     "EMPP": lambda: ms.methods.EMPP(F),
     "SE3DDM": lambda: ms.methods.SE3DDM(F),
+    "SCD": lambda: ms.methods.SCD(F),
+    "DeNS": lambda: ms.methods.DeNS(F, forces="pos", molecule_ratio=1.0, prediction="vector"),
     "EMGP of vectors": lambda: ms.methods.EMGP(F, prediction="vector"),
     "Regression": lambda: ms.methods.Regression(ms.heads.ScalarHead(F), label="gap"),
     "SpectrumPrediction": lambda: ms.methods.SpectrumPrediction(ms.heads.SpectrumHead(F, {"uv_vis": 601})),

@@ -60,6 +60,7 @@ HEADS = {
     "EvidentialHead": lambda: ms.heads.EvidentialHead(F),
     "GradientHead": lambda: ms.heads.GradientHead(channels=F),
     "DistanceScoreHead": lambda: ms.heads.DistanceScoreHead(F),
+    "MoleculeEmbeddingHead": lambda: ms.heads.MoleculeEmbeddingHead(F),
     "MoleculePooling": lambda: ms.heads.MoleculePooling(F),
     "PositionDistributionHead": lambda: ms.heads.PositionDistributionHead(F, num_polar=4),
     "PositionDistributionHead, released": lambda: ms.heads.PositionDistributionHead(F, num_polar=4, as_released=True),
@@ -77,6 +78,8 @@ METHODS = {
     "EMGP": lambda: ms.methods.EMGP(F, max_std=1.0),
     "EMPP": lambda: ms.methods.EMPP(F, label="gap", label_mean=8.0, label_std=2.0),
     "SE3DDM": lambda: ms.methods.SE3DDM(F),
+    "DeNS": lambda: ms.methods.DeNS(F, molecule_ratio=1.0, atom_ratio=0.5),
+    "SCD": lambda: ms.methods.SCD(F),
     "MolSpectra": lambda: ms.methods.MolSpectra(ms.methods.Coord(F), specformer()),
     "NoisyNodes": lambda: ms.methods.NoisyNodes(ms.methods.Coord(F), ms.heads.ScalarHead(F), label="gap"),
     "Regression": lambda: ms.methods.Regression(ms.heads.ScalarHead(F), label="gap", forces="forces"),
@@ -96,7 +99,7 @@ class Case:
         self.module = nn.ModuleDict({"part": self.make()}).eval()
         if name in HEADS or name in METHODS:
             self.module["encoder"] = make_encoder()
-        if name in ("NoisyNodes", "Regression"):  # the task, and gradients of forces, exist in training only
+        if name in ("DeNS", "NoisyNodes", "Regression"):  # the task, and gradients of forces, exist in training only
             self.module.train()
 
     def total(self, module, batch):
@@ -284,7 +287,7 @@ def train(case, module, batch, steps):
 def test_dynamic_quantization(case, molecules):
     quantized = quantize_dynamic(case.module, {nn.Linear})
     assert not layers(quantized)
-    if case.name in ("GradientHead", "Coord, gradient", "EMGP", "Regression"):
+    if case.name in ("DeNS", "GradientHead", "Coord, gradient", "EMGP", "Regression"):
         return  # forces are gradients, and torch has none of quantized layers
     with torch.no_grad():
         expected, actual = case.total(case.module, molecules), case.total(quantized, molecules)

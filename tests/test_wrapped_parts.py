@@ -66,6 +66,8 @@ METHODS = {
     "EMGP of vectors": lambda: M.EMGP(F, prediction="vector"),
     "EMPP": lambda: M.EMPP(F),
     "SE3DDM": lambda: M.SE3DDM(F),
+    "DeNS": lambda: M.DeNS(F, molecule_ratio=1.0, prediction="vector"),
+    "SCD": lambda: M.SCD(F, as_released=True),
     "MolSpectra": lambda: M.MolSpectra(M.Coord(F), specformer()),
     "MolSpectra of several": lambda: M.MolSpectra(
         M.Combined({"empp": (M.EMPP(F), 1.0), "coord": (M.Coord(F), 1.0)}), specformer()

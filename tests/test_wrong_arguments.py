@@ -287,6 +287,7 @@ def molecules():
         molecule = ms.data.transforms.AddTopology()(molecule)
         molecule = ms.data.transforms.ForceConstants.generic()(molecule)
         molecule.ir, molecule.y = torch.rand(1, 60), torch.rand(1)
+        molecule.energy, molecule.forces = torch.rand(1), torch.rand(len(z), 3)
         molecule.spectrum_embedding = torch.rand(1, 8)
         made.append(molecule)
     return Batch.from_data_list(made)
@@ -311,6 +312,8 @@ VALID = {
     "axis": AXIS,
     "batch": BATCH,
     "clean": torch.rand(2, 8),
+    "embedding": torch.rand(2, 8),
+    "forces": torch.rand(8, 3),
     "data": BATCH,
     "distance": torch.rand(4),
     "features": torch.rand(2, 8),
@@ -377,6 +380,8 @@ CALLS = {
     "MaskedPatchLoss": {"predicted": PATCHES, "target": PATCHES, "masked": {"ir": torch.rand(2, 11) > 0.5}},
     "NoiseScaleLoss": {"predicted": torch.rand(2, 5), "target": torch.tensor([1, 2])},
     "SpectrumLoss": {"predicted": SPECTRA, "target": SPECTRA},
+    "ForceEncoding": {"mask": torch.ones(8, dtype=torch.bool)},
+    "VectorErrorLoss": {"mask": torch.ones(8, dtype=torch.bool)},
     "WeightedSum": {"losses": {"coord": torch.tensor(1.0)}},
 }
 # Arguments that a part takes for the sake of one call form, and does not look at.

@@ -8,6 +8,7 @@ from molspectra.heads.energy import EnergyHead, GradientHead
 from molspectra.heads.ensemble import EnsembleHead
 from molspectra.heads.evidential import EvidentialHead
 from molspectra.heads.fusion import FusionHead
+from molspectra.heads.molecule_embedding import MoleculeEmbeddingHead
 from molspectra.heads.pooling import MoleculePooling
 from molspectra.heads.position_distribution import PositionDistributionHead
 from molspectra.heads.reference_energies import AtomicReferenceEnergies
@@ -28,6 +29,7 @@ __all__ = [
     "EvidentialHead",
     "FusionHead",
     "GradientHead",
+    "MoleculeEmbeddingHead",
     "MoleculePooling",
     "PositionDistributionHead",
     "ScalarHead",

@@ -12,12 +12,14 @@ from molspectra.methods.force_encoding import ForceEncoding
 from molspectra.methods.frad import Frad
 from molspectra.methods.masked_atom_embedding import MaskedAtomEmbedding
 from molspectra.methods.masked_reconstruction import MaskedReconstruction
+from molspectra.methods.molecule_condition import MoleculeCondition
 from molspectra.methods.molspectra import MolSpectra
 from molspectra.methods.noise_scale_classifier import NoiseScaleClassifier
 from molspectra.methods.noisy_nodes import NoisyNodes
 from molspectra.methods.position_readout import locate
 from molspectra.methods.pretext_task import PretextTask, TaskOutput
 from molspectra.methods.regression import Predicted, Regression
+from molspectra.methods.scd import SCD
 from molspectra.methods.se3_ddm import SE3DDM
 from molspectra.methods.slide import SliDe
 from molspectra.methods.spectra_regression import SpectraRegression
@@ -27,6 +29,7 @@ from molspectra.methods.training_module import TrainingModule
 __all__ = [
     "EMGP",
     "EMPP",
+    "SCD",
     "SE3DDM",
     "Combined",
     "Coord",
@@ -38,6 +41,7 @@ __all__ = [
     "MaskedAtomEmbedding",
     "MaskedReconstruction",
     "MolSpectra",
+    "MoleculeCondition",
     "NoiseScaleClassifier",
     "NoisyNodes",
     "Predicted",

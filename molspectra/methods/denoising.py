@@ -78,15 +78,17 @@ def make_vector_head(channels: int, prediction: Prediction, as_released: bool = 
     return VectorHead(channels, as_released) if prediction == "vector" else GradientHead(channels=channels)
 
 
-def predict_vectors(encoder: Encoder, head: nn.Module, data: Data) -> tuple[Tensor, AtomFeatures]:
-    """Encode molecules and predict one vector per atom, (N, 3). Return the features as well."""
+def predict_vectors(
+    encoder: Encoder, head: nn.Module, data: Data, context: Tensor | None = None
+) -> tuple[Tensor, AtomFeatures]:
+    """Encode molecules, with a context (N, F) if any, and predict a vector per atom, (N, 3), beside the features."""
     if not isinstance(unwrap(head), GradientHead):
-        atoms = encode(encoder, data)
+        atoms = encode(encoder, data, context=context)
         with record_function("molspectra::head"):
             return head(atoms, data), atoms
     # The gradient of an energy is needed in evaluation under torch.no_grad(), too.
     with torch.enable_grad():
         data = differentiable(data)
-        atoms = encode(encoder, data)
+        atoms = encode(encoder, data, context=context)
         with record_function("molspectra::head"):
             return head(atoms, data), atoms

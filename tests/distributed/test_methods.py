@@ -46,6 +46,8 @@ METHODS = {
     "EMPP, told the gap": lambda: ms.methods.EMPP(16, num_copies=2, label="gap", label_mean=8, label_std=2),
     "EMPP, pairs": lambda: ms.methods.EMPP(16, num_copies=2, reduce="pair"),
     "EMPP, as released": lambda: ms.methods.EMPP(16, num_copies=2, as_released=True),
+    "DeNS": lambda: ms.methods.DeNS(16, molecule_ratio=0.9, atom_ratio=0.5),
+    "SCD": lambda: ms.methods.SCD(16, dropout=0.0),
     "SE3DDM": lambda: ms.methods.SE3DDM(16),
     "SE3DDM, ordered pairs": lambda: ms.methods.SE3DDM(16, pairs="ordered", reduce="pair"),
     "MolSpectra": lambda: molspectra(ms.methods.Coord(16)),
@@ -156,6 +158,8 @@ def record(method, whole, mine):
             module.noise = RecordedMask(module.num_copies, labels=module.noise.labels)
         elif isinstance(module, ms.methods.PretextTask) and hasattr(module, "noise"):
             module.noise = Recorded(module.noise, whole)
+            if isinstance(module, ms.methods.SCD):
+                module.first_noise = Recorded(module.first_noise, whole)
             if isinstance(module, ms.methods.SE3DDM):
                 module.distance_noise = RecordedDistances(pairs=module.distance_noise.pairs)
             if getattr(module, "coord_weight", 0) > 0:

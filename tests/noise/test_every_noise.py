@@ -20,6 +20,7 @@ NOISES = {
     "emgp, kabsch": ms.noise.EMGPNoise(max_std=1.0, mode="kabsch"),
     "emgp, gaussian": ms.noise.EMGPNoise(max_std=1.0, mode="gaussian"),
     "empp": ms.noise.EMPPMask(),
+    "dens": ms.noise.DeNSNoise((0.01, 0.1), 1.0, 0.9, forces=None),
     "distance": ms.noise.DistanceNoise(),
     "distance, ordered": ms.noise.DistanceNoise(pairs="ordered"),
 }

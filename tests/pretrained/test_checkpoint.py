@@ -41,6 +41,8 @@ MODULES = {
     "nothing to be built with": ms.objectives.NoiseScaleLoss,
     "3D-EMGP": lambda: ms.methods.EMGP(16),
     "EMPP": lambda: ms.methods.EMPP(16),
+    "DeNS": lambda: ms.methods.DeNS(16, (0.01, 0.1), l_max=2, label_std=3.0, prediction="vector"),
+    "SCD": lambda: ms.methods.SCD(16, as_released=True),
     "SE(3)-DDM": lambda: ms.methods.SE3DDM(16, pairs="ordered", ratio=0.5),
 }
 
