@@ -207,6 +207,18 @@ CHECKPOINTS: dict[str, Checkpoint] = {
             note=_UNPUBLISHED + " load_reference reads the files that its scripts write.",
         ),
         Checkpoint(
+            name="scd-pcqm4mv2",
+            method="SCD",
+            status="not importable",
+            source="https://huggingface.co/Ty-Perez/ct-scd-pcq",
+            license="unknown for the weights; MIT for the repository",
+            trained_on="PCQM4Mv2; coordinate noise 0.04 Å",
+            format=_LIGHTNING,
+            citation="Perez & Gómez-Bombarelli 2026, arXiv:2603.17196",
+            note="Its encoder is modulated by the condition, has a norm of vectors that breaks rotation, and is not "
+            "implemented here.",
+        ),
+        Checkpoint(
             name="empp",
             method="EMPP",
             status="not published",

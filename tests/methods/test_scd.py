@@ -117,6 +117,15 @@ def test_the_released_norm_of_vectors_breaks_the_symmetry_and_the_transformer_wi
     assert errors["vec_prenorm"] > 0.1
 
 
+@pytest.mark.parametrize("is_lightning", [True, False])
+def test_published_files_are_refused_with_the_reason(published, is_lightning, tmp_path):
+    weights = {f"model.{key.removeprefix('state.')}": value for key, value in published.items() if "state." in key}
+    checkpoint = {"state_dict": weights, "hyper_parameters": {"emb_dim": 16}} if is_lightning else weights
+    torch.save(checkpoint, tmp_path / "last.ckpt")
+    with pytest.raises(ValueError, match=r"self-conditioned denoising \(SCD\).*breaks rotation.*methods.SCD"):
+        ms.pretrained.load_reference(tmp_path / "last.ckpt")
+
+
 def molecules():
     batch = Batch.from_data_list([ms.data.from_smiles(smiles) for smiles in ("O", "C#N", "CO")])
     batch.pos = batch.pos.double()

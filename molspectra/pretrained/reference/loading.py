@@ -10,6 +10,7 @@ from molspectra.pretrained.reference.checkpoint import ReferenceCheckpoint
 from molspectra.pretrained.reference.emgp import emgp_state, import_emgp
 from molspectra.pretrained.reference.lightning import import_lightning, is_lightning
 from molspectra.pretrained.reference.reading import read_checkpoint
+from molspectra.pretrained.reference.scd import refuse_scd
 
 
 @checked
@@ -21,7 +22,7 @@ def load_reference(path: str | Path) -> ReferenceCheckpoint:
 
     From Frad and SliDe, files with TorchMD-Net's equivariant transformer are imported. Their release normalizes scalars
     between layers without weights, and vectors with weights. The files that SliDe's authors published hold another
-    encoder, F2D, and are refused.
+    encoder, F2D, and are refused. So are the files of self-conditioned denoising.
 
     Args:
         path: The published file: a Lightning .ckpt of MolSpectra, Coord, Frad or SliDe, or the file of 3D-EMGP or
@@ -36,6 +37,7 @@ def load_reference(path: str | Path) -> ReferenceCheckpoint:
             fit. All missing, unexpected and mis-shaped keys are listed.
     """
     checkpoint = read_checkpoint(path)
+    refuse_scd(checkpoint, str(path))
     with construction_dtype(torch.float32):  # that of all published files
         if is_lightning(checkpoint):
             return import_lightning(checkpoint, str(path))
