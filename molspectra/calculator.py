@@ -115,6 +115,6 @@ def _regression_inside(module: nn.Module) -> Regression:
     if not (hasattr(inside, "predict") and hasattr(inside, "forces")):
         raise TypeError(
             f"regression must be a methods.Regression of energies; got a {type(inside).__name__}. Of NoisyNodes pass "
-            "method.regression, of TrainingModule model.method."
+            "method.regression, of DeNS too, and of TrainingModule model.method."
         )
     return inside  # type: ignore[return-value]

@@ -57,9 +57,22 @@ class Molecules(NamedTuple):
         shape = (scalars.shape[0], 3, scalars.shape[1])
         if vectors is None:
             return scalars.new_zeros(shape)
+        self.check_degrees(1)
         if vectors.shape != shape:
             raise ValueError(f"context must have vectors of shape {shape}, (N, 3, F); got {tuple(vectors.shape)}.")
         return vectors.to(scalars.dtype)
+
+    def check_degrees(self, l_max: int) -> None:
+        """Check that the context has no degrees beyond those of the encoder, which would not read them.
+
+        Raises:
+            ValueError: It has.
+        """
+        if self.vector_context is not None and self.vector_context.l_max > l_max:
+            raise ValueError(
+                f"context must have degrees up to {l_max}, as the encoder has; got {self.vector_context.l_max}. Make "
+                f"what computes the context with l_max={l_max}, or use an encoder with more degrees."
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,12 +178,16 @@ class BaseEncoder(Configurable, nn.Module):
         """Check the arguments of :meth:`forward`, which states the errors, and cast positions to the weights' dtype."""
         check_molecules(z, pos, batch, self.max_z)
         vector_context = None
-        if self.takes_vector_context and isinstance(context, AtomFeatures):
+        if isinstance(context, AtomFeatures):
+            if not self.takes_vector_context:
+                raise TypeError(
+                    f"context must be a tensor (N, F) for {type(self).__name__}, which takes no vectors in it; got "
+                    "AtomFeatures. Pass context.scalars, or use an encoder with takes_vector_context."
+                )
             vector_context, context = context, context.scalars
         for name, value in (("bond_index", bond_index), ("bond_order", bond_order), ("context", context)):
             if value is not None:
                 check_tensor(name, value)
-        assert not isinstance(context, AtomFeatures)
         weight = next(self.parameters(), None)
         if weight is not None:
             check_dtype("pos", pos, weight)

@@ -51,7 +51,7 @@ def apply_gated_blocks(
     if vectors is None:
         raise ValueError(
             "This head needs atom vectors (N, 3, F); the encoder gave None. Use an equivariant encoder, or make Coord, "
-            'Frad, SliDe and EMGP with prediction="gradient" (heads.GradientHead), which needs none.'
+            'Frad, SliDe, EMGP and SCD with prediction="gradient" (heads.GradientHead), which needs none.'
         )
     # Linear maps without bias act on channels of vectors, and gates scale them: rotations pass through unchanged.
     for block in blocks:

@@ -45,6 +45,8 @@ def encode(encoder: Encoder, data: Data, *, context: Tensor | AtomFeatures | Non
     check_role("encoder", encoder, "encode")
     # Encoders that know no bonds must not receive any: any callable (z, pos, batch) is an encoder.
     keywords = {name: data[name] for name in ("bond_index", "bond_order") if name in data and takes(encoder, name)}
+    if isinstance(context, AtomFeatures) and context.vectors is None:
+        context = context.scalars
     if context is not None:
         if not takes(encoder, "context"):
             raise ValueError(

@@ -101,6 +101,7 @@ class DeNSNoise(Configurable):
         """
         fields = [name for name in (self.forces, self.fixed) if name is not None]
         check_fields(data, fields, "DeNSNoise", "Name other fields with forces= and fixed=, or None for none.")
+        self._check_shapes(data)
         if self.forces is not None:
             # The force tells where the atom belongs. Without it, the displacement of an atom cannot be known.
             drawn = drawn & data[self.forces].isfinite().all(dim=1)
@@ -112,6 +113,15 @@ class DeNSNoise(Configurable):
         noisy.pos = data.pos + noisy.pos_target
         noisy.noise_scale = self._scale(data) if noise_scale is None else noise_scale
         return noisy
+
+    def _check_shapes(self, data: Data) -> None:
+        num_atoms = data.pos.shape[0]
+        for name, shape in ((self.forces, (num_atoms, 3)), (self.fixed, (num_atoms,))):
+            if name is not None and data[name].shape != shape:
+                raise ValueError(
+                    f"{name} must have shape {shape}, a row for each atom; got {tuple(data[name].shape)}. Name another "
+                    "field with forces= or fixed=."
+                )
 
     def _scale(self, data: Data) -> Tensor:
         """Return σ of each molecule, (B,): of a range its geometric mean."""

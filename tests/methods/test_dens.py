@@ -1,6 +1,7 @@
 """DeNS against the published encoding, corruption and losses, an implementation by loops, and its symmetries."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -185,8 +186,33 @@ def test_encoders_without_vectors_in_their_context_are_refused():
     for encoder in (ms.encoders.EGNN(8, 1).double(), scalars, lambda z, pos, batch, context=None: None):
         with without_shape_checks(), pytest.raises(ValueError, match="takes no vectors as `context`.*Use Equivariant"):
             ms.methods.DeNS(8).double()(encoder, batch)
-    with pytest.raises(ValueError, match=r"context must have degrees up to 1, as the encoder has; got 2"):
-        ms.methods.DeNS(8, l_max=2).double()(ms.encoders.IrrepsTransformer(8, 1, 2, l_max=1).double(), batch)
+    for encoder in (
+        ms.encoders.IrrepsTransformer(8, 1, 2, l_max=1),
+        *(ENCODERS[name]() for name in list(ENCODERS)[:2]),
+    ):
+        with pytest.raises(ValueError, match=r"context must have degrees up to 1, as the encoder has; got 2"):
+            ms.methods.DeNS(8, l_max=2).double()(encoder.double(), batch)
+    told = ms.methods.ForceEncoding(8).double()(batch.forces)
+    wrong = ms.encoders.AtomFeatures(told.scalars, told.vectors[:4])
+    with (
+        without_shape_checks(),
+        pytest.raises(TypeError, match="context must be a tensor .* for EGNN.*context.scalars"),
+    ):
+        ms.encoders.EGNN(8, 1).double()(batch.z, batch.pos, batch.batch, context=told)
+    with without_shape_checks(), pytest.raises(ValueError, match=r"vectors of shape \(21, 3, 8\).*got \(4, 3, 8\)"):
+        ENCODERS["PaiNN"]().double()(batch.z, batch.pos, batch.batch, context=wrong)
+
+
+def test_a_context_of_scalars_alone_is_one_for_every_encoder():
+    batch, scalars = labelled(), torch.randn(21, 8, dtype=torch.float64)
+    for encoder in (ms.encoders.EGNN(8, 1), *(make() for make in ENCODERS.values())):
+        encode = partial(ms.methods.encode, encoder.double(), batch)
+        told = encode(context=ms.encoders.AtomFeatures(scalars))
+        assert_close(in_components(told), in_components(encode(context=scalars)))
+
+
+def test_encoders_of_another_width_are_refused():
+    batch = labelled()
     with without_shape_checks(), pytest.raises(ValueError, match=r"context must have 8 channels"):
         ms.methods.DeNS(4).double()(ENCODERS["PaiNN"]().double(), batch)
 
@@ -335,6 +361,18 @@ def test_the_release_encodes_forces_in_units_of_the_label():
 def test_wrong_settings(arguments, error):
     with pytest.raises(ValueError, match=error):
         ms.methods.DeNS(8, **arguments)
+
+
+@pytest.mark.usefixtures("no_shape_checks")
+@pytest.mark.parametrize(
+    ("field", "value"), [("forces", torch.zeros(21)), ("forces", torch.zeros(4, 3)), ("fixed", torch.zeros(4))]
+)
+def test_fields_of_another_shape_are_refused(field, value):
+    batch = labelled()
+    batch.fixed = torch.zeros(21)
+    batch[field] = value
+    with pytest.raises(ValueError, match=rf"{field} must have shape \(21,.*got "):
+        ms.methods.DeNS(8, fixed="fixed").double()(ms.encoders.PaiNN(8, 1, 4).double(), batch)
 
 
 def test_structures_without_forces_are_refused():

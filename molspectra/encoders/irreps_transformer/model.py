@@ -101,7 +101,8 @@ class IrrepsTransformer(BaseEncoder):
             features = self.neighbor_density(molecules.z, edges.index, rbf, envelope, harmonics)
             # The element is a scalar: it enters degree 0, and the other components stay as they are.
             features = features + nn.functional.pad(scalars.unsqueeze(1), (0, 0, 0, features.shape[1] - 1))
-            if molecules.vector_context is not None:
+            molecules.check_degrees(self.l_max)
+            if molecules.vector_context is not None and molecules.vector_context.l_max > 0:
                 features = features + self._directed(molecules.vector_context, features)
         for layer in self.layers:
             with record_function("molspectra::irreps_transformer.layer"):
@@ -112,11 +113,6 @@ class IrrepsTransformer(BaseEncoder):
 
     def _directed(self, context: AtomFeatures, features: Tensor) -> Tensor:
         """Return the degrees 1, 2, … of a context in the layout of the features, 0 elsewhere."""
-        if context.l_max > self.l_max:
-            raise ValueError(
-                f"context must have degrees up to {self.l_max}, as the encoder has; got {context.l_max}. Make what "
-                f"computes the context with l_max={self.l_max}, or the encoder with l_max={context.l_max}."
-            )
         degrees = [context.degree(degree) for degree in range(1, context.l_max + 1)]
         directed = torch.cat(degrees, dim=1).to(features.dtype)
         return nn.functional.pad(directed, (0, 0, 1, features.shape[1] - 1 - directed.shape[1]))
