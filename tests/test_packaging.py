@@ -21,7 +21,8 @@ def lower_bounds() -> dict[str, str]:
     # Python 3.10 has no tomllib.
     bounds = dict(re.findall(r'"([\w-]+)>=([\w.]+)"', (ROOT / "pyproject.toml").read_text()))
     untested = {"setuptools", "torch-scatter", "cosmic-ray", "myopic-mces"}
-    developers = {"sphinx", "sphinx-gallery", "furo", "myst-parser", "ruff", "mypy", "pre-commit", "build"}
+    developers = {"sphinx", "sphinx-copybutton", "sphinx-gallery", "furo", "myst-parser", "latex2mathml"}
+    developers |= {"ruff", "mypy", "pre-commit", "build"}
     return {package: bound for package, bound in bounds.items() if package not in untested | developers}
 
 

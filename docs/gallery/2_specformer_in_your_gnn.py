@@ -25,14 +25,19 @@ class YourGNN(nn.Module):
         self.elements = nn.Embedding(119, channels)
         self.orders = nn.Linear(1, channels)
         self.convolutions = nn.ModuleList(
-            GINEConv(nn.Sequential(nn.Linear(channels, channels), nn.ReLU())) for _ in range(3)
+            GINEConv(nn.Sequential(nn.Linear(channels, channels), nn.ReLU()))
+            for _ in range(3)
         )
         self.specformer = specformer
         spectral = 0 if specformer is None else specformer.out_channels
-        self.readout = nn.Sequential(nn.Linear(channels + spectral, channels), nn.SiLU(), nn.Linear(channels, 1))
+        self.readout = nn.Sequential(
+            nn.Linear(channels + spectral, channels), nn.SiLU(), nn.Linear(channels, 1)
+        )
 
     def forward(self, batch):
-        edges, orders = to_undirected(batch.bond_index, batch.bond_order[:, None], num_nodes=batch.num_nodes)
+        edges, orders = to_undirected(
+            batch.bond_index, batch.bond_order[:, None], num_nodes=batch.num_nodes
+        )
         x, orders = self.elements(batch.z), self.orders(orders)
         for convolution in self.convolutions:
             x = x + convolution(x, edges, orders)
@@ -73,12 +78,27 @@ def fit(model, epochs=5):
 
 torch.manual_seed(0)
 specformer = ms.spectra.SpecFormer(
-    train.axes, patch_len=140, stride=140, hidden_channels=32, num_layers=2, num_heads=4, out_channels=32
+    train.axes,
+    patch_len=140,
+    stride=140,
+    hidden_channels=32,
+    num_layers=2,
+    num_heads=4,
+    out_channels=32,
 )
 curves = {"bonds": fit(YourGNN()), "bonds and spectra": fit(YourGNN(specformer))}
 fig, ax = plt.subplots(layout="constrained")
 for name, errors in curves.items():
     ax.plot(range(1, len(errors) + 1), errors, marker="o", label=name)
-ax.axhline((mean - held_out.gap).abs().mean(), color="0.6", linestyle="--", label="mean of the training labels")
-ax.set(xlabel="epoch", ylabel="error of the gap on validation molecules (eV)", ylim=(0, None))
+ax.axhline(
+    (mean - held_out.gap).abs().mean(),
+    color="0.6",
+    linestyle="--",
+    label="mean of the training labels",
+)
+ax.set(
+    xlabel="epoch",
+    ylabel="error of the gap on validation molecules (eV)",
+    ylim=(0, None),
+)
 ax.legend()

@@ -15,7 +15,9 @@ from torch_geometric.transforms import Compose
 
 import molspectra as ms
 
-prepare = Compose([ms.data.transforms.AddTopology(), ms.data.transforms.ForceConstants.generic()])
+prepare = Compose(
+    [ms.data.transforms.AddTopology(), ms.data.transforms.ForceConstants.generic()]
+)
 molecules = ms.data.MiniSpectra("train", pre_transform=prepare)[:256]
 loader = DataLoader(molecules, batch_size=64, shuffle=True)
 
@@ -25,8 +27,12 @@ loader = DataLoader(molecules, batch_size=64, shuffle=True)
 
 def train(method, epochs=6):
     torch.manual_seed(0)
-    encoder = ms.encoders.EquivariantTransformer(hidden_channels=32, num_layers=2, num_heads=4)
-    optimizer = torch.optim.AdamW([*encoder.parameters(), *method.parameters()], lr=2e-3)
+    encoder = ms.encoders.EquivariantTransformer(
+        hidden_channels=32, num_layers=2, num_heads=4
+    )
+    optimizer = torch.optim.AdamW(
+        [*encoder.parameters(), *method.parameters()], lr=2e-3
+    )
     history = []
     for _ in range(epochs):
         for batch in loader:
@@ -54,7 +60,9 @@ for panel, (name, history) in zip(panels, histories.items(), strict=True):
 # Losses of different methods have different units, so their sizes do not compare. `Combined` adds several with weights,
 # as one module for one optimizer. Entries of a method are found under its name.
 
-both = ms.methods.Combined({"empp": (ms.methods.EMPP(32), 1.0), "frad": (ms.methods.Frad(32), 0.5)})
+both = ms.methods.Combined(
+    {"empp": (ms.methods.EMPP(32), 1.0), "frad": (ms.methods.Frad(32), 0.5)}
+)
 history = train(both, epochs=1)
 history[-1]
 
@@ -77,7 +85,11 @@ def breathing(molecules, generator=None):
     noisy = ms.noise.CoordNoise(std=0.02)(molecules, generator)
     scale = 0.05 * torch.randn(molecules.num_graphs, 1, generator=generator)
     center = torch.zeros(molecules.num_graphs, 3).scatter_reduce(
-        0, molecules.batch[:, None].expand(-1, 3), molecules.pos, "mean", include_self=False
+        0,
+        molecules.batch[:, None].expand(-1, 3),
+        molecules.pos,
+        "mean",
+        include_self=False,
     )
     breath = scale[molecules.batch] * (molecules.pos - center[molecules.batch])
     noisy.pos = noisy.pos + breath
@@ -85,13 +97,20 @@ def breathing(molecules, generator=None):
     return noisy
 
 
-own = ms.methods.Denoising(breathing, ms.heads.VectorHead(32), ms.objectives.DenoisingLoss())
+own = ms.methods.Denoising(
+    breathing, ms.heads.VectorHead(32), ms.objectives.DenoisingLoss()
+)
 history = train(own, epochs=6)
-print(f"error relative to predicting none: {history[0]['loss']:.2f} at first, {history[-1]['loss']:.2f} at last")
+first, last = history[0]["loss"], history[-1]["loss"]
+print(f"error relative to predicting none: {first:.2f} at first, {last:.2f} at last")
 
 # %%
 # The noises differ in the internal coordinates that they change.
 
 phenol = next(molecule for molecule in molecules if molecule.smiles == "Oc1ccccc1")
-noises = {"Coord": ms.noise.CoordNoise(0.04), "Frad": ms.noise.FradNoise(), "SliDe": ms.noise.SliDeNoise()}
+noises = {
+    "Coord": ms.noise.CoordNoise(0.04),
+    "Frad": ms.noise.FradNoise(),
+    "SliDe": ms.noise.SliDeNoise(),
+}
 ms.plots.noise(noises, phenol)

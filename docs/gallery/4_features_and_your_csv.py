@@ -49,13 +49,21 @@ features.shape
 with table.open() as file:
     rows = list(csv.DictReader(file))
 smiles, gaps = [row["smiles"] for row in rows], [float(row["gap"]) for row in rows]
-model = make_pipeline(ms.sklearn.Embedding(encoder, pool="mean+sum"), StandardScaler(), RidgeCV([1, 10, 100, 1000]))
+model = make_pipeline(
+    ms.sklearn.Embedding(encoder, pool="mean+sum"),
+    StandardScaler(),
+    RidgeCV([1, 10, 100, 1000]),
+)
 predicted = cross_val_predict(model, smiles, gaps, cv=3)
 fig, ax = plt.subplots(figsize=(4, 4), layout="constrained")
 ax.scatter(gaps, predicted, s=8)
 ax.axline((7, 7), slope=1, color="0.6", linewidth=1)
 error = abs(predicted - gaps).mean()
-ax.set(xlabel="gap (eV)", ylabel="predicted gap (eV)", title=f"random weights, ridge: {error:.2f} eV")
+ax.set(
+    xlabel="gap (eV)",
+    ylabel="predicted gap (eV)",
+    title=f"random weights, ridge: {error:.2f} eV",
+)
 
 # %%
 # Fine-tuning
@@ -65,7 +73,10 @@ ax.set(xlabel="gap (eV)", ylabel="predicted gap (eV)", title=f"random weights, r
 
 reads = list(ms.data.read_molecules(table, smiles="smiles", labels=["gap"]))
 molecules = [read.molecule for read in reads if read.problem is None]
-held_out, train = molecules[::5], [molecule for place, molecule in enumerate(molecules) if place % 5]
+held_out, train = (
+    molecules[::5],
+    [molecule for place, molecule in enumerate(molecules) if place % 5],
+)
 molecules[0]
 
 # %%
@@ -75,7 +86,9 @@ molecules[0]
 mean = torch.cat([molecule.gap for molecule in train]).mean()
 for molecule in molecules:
     molecule.centered = (molecule.gap - mean).float()
-finetune = ms.methods.Regression(ms.heads.ScalarHead(64, reduce="mean"), label="centered", loss="l1")
+finetune = ms.methods.Regression(
+    ms.heads.ScalarHead(64, reduce="mean"), label="centered", loss="l1"
+)
 optimizer = torch.optim.AdamW([*encoder.parameters(), *finetune.parameters()], lr=1e-3)
 batch = next(iter(DataLoader(held_out, batch_size=len(held_out))))
 errors = []
@@ -85,9 +98,21 @@ for _ in range(12):
         optimizer.step()
         optimizer.zero_grad()
     with torch.no_grad():
-        errors.append((finetune.predict(encoder, batch).property[:, 0] - batch.centered).abs().mean().item())
+        errors.append(
+            (finetune.predict(encoder, batch).property[:, 0] - batch.centered)
+            .abs()
+            .mean()
+            .item()
+        )
 fig, ax = plt.subplots(layout="constrained")
 ax.plot(range(1, 13), errors, marker="o")
-ax.axhline(batch.centered.abs().mean(), color="0.6", linestyle="--", label="mean of the training labels")
-ax.set(xlabel="epoch", ylabel="error of the gap on held-out molecules (eV)", ylim=(0, None))
+ax.axhline(
+    batch.centered.abs().mean(),
+    color="0.6",
+    linestyle="--",
+    label="mean of the training labels",
+)
+ax.set(
+    xlabel="epoch", ylabel="error of the gap on held-out molecules (eV)", ylim=(0, None)
+)
 ax.legend()

@@ -21,7 +21,8 @@ axes = {
     "h_nmr": ms.data.SpectrumAxis("h_nmr", 0.0, 12.0, 0.005, "ppm"),
     "ms": ms.data.SpectrumAxis("ms", 50, 300, 1, "m/z"),
 }
-samples = Path(ms.__file__).parents[1] / "tests" / "fixtures" / "files" / "jcamp"  # measured spectra, in a clone
+# measured spectra, in a clone of the repository
+samples = Path(ms.__file__).parents[1] / "tests" / "fixtures" / "files" / "jcamp"
 
 # %%
 # Infrared, JCAMP-DX
@@ -37,7 +38,9 @@ except ValueError as error:
 # Transmittance becomes absorbance, on the axis. Below 600 cm⁻¹ the instrument measured nothing: the samples are NaN, a
 # gap that the encoder leaves out.
 
-ir = ms.data.read_jcamp(samples / "ethanol2.jdx", axes["ir"], y_unit="percent_transmittance")
+ir = ms.data.read_jcamp(
+    samples / "ethanol2.jdx", axes["ir"], y_unit="percent_transmittance"
+)
 ms.plots.spectrum(ir, axes["ir"])
 print(f"{ir.isnan().sum()} samples were not measured")
 
@@ -50,11 +53,14 @@ print(f"{ir.isnan().sum()} samples were not measured")
 folder = Path(mkdtemp())
 wavelengths = torch.arange(210, 601, 1.0)
 band = 0.8 * torch.exp(-(((wavelengths - 340) / 25) ** 2))
-lines = [f"{x:.0f},{y:.5f}" for x, y in zip(wavelengths.tolist(), band.tolist(), strict=True)]
+lines = [
+    f"{x:.0f},{y:.5f}" for x, y in zip(wavelengths.tolist(), band.tolist(), strict=True)
+]
 (folder / "uv.csv").write_text("\n".join(["Wavelength (nm),Abs", *lines]))
 uv_vis = ms.data.read_spectrum_table(folder / "uv.csv", axes["uv_vis"])
 ms.plots.spectrum(uv_vis, axes["uv_vis"])
-print(f"maximum at {axes['uv_vis'].grid[uv_vis.nan_to_num().argmax()]:.2f} eV; 340 nm are {1239.84 / 340:.2f} eV")
+maximum = axes["uv_vis"].grid[uv_vis.nan_to_num().argmax()]
+print(f"maximum at {maximum:.2f} eV; 340 nm are {1239.84 / 340:.2f} eV")
 
 # %%
 # NMR, JCAMP-DX
@@ -101,7 +107,9 @@ measured = {"ir": ir, "uv_vis": uv_vis, "h_nmr": h_nmr, "ms": mass}
 spectra = {kind: torch.full((4, axis.length), torch.nan) for kind, axis in axes.items()}
 for row, (kind, spectrum) in enumerate(measured.items()):
     spectra[kind][row] = spectrum
-specformer = ms.spectra.SpecFormer(axes, hidden_channels=64, num_heads=8, scaling=scale).eval()
+specformer = ms.spectra.SpecFormer(
+    axes, hidden_channels=64, num_heads=8, scaling=scale
+).eval()
 features = specformer(spectra)
 features
 

@@ -41,8 +41,17 @@ class PreTraining(lightning.LightningModule):
 # Denoising, masked reconstruction and contrast on molecules with spectra:
 
 torch.manual_seed(0)
-encoder = ms.encoders.EquivariantTransformer(hidden_channels=32, num_layers=2, num_heads=4)
-sizes = {"patch_len": 140, "stride": 140, "hidden_channels": 32, "num_layers": 2, "num_heads": 4, "out_channels": 32}
+encoder = ms.encoders.EquivariantTransformer(
+    hidden_channels=32, num_layers=2, num_heads=4
+)
+sizes = {
+    "patch_len": 140,
+    "stride": 140,
+    "hidden_channels": 32,
+    "num_layers": 2,
+    "num_heads": 4,
+    "out_channels": 32,
+}
 specformer = ms.spectra.SpecFormer(ms.data.MiniSpectra.axes, **sizes)
 module = PreTraining(encoder, ms.methods.MolSpectra(ms.methods.Coord(32), specformer))
 loader = DataLoader(ms.data.MiniSpectra("train")[:256], batch_size=32, shuffle=True)

@@ -18,11 +18,16 @@ import molspectra as ms
 
 folder = Path(mkdtemp())
 # The shell finds the command beside the Python that runs this page.
-environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+environment = {
+    **os.environ,
+    "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+}
 
 
 def shell(command):
-    done = subprocess.run(command, shell=True, cwd=folder, env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        command, shell=True, cwd=folder, env=environment, capture_output=True, text=True
+    )
     print(f"$ {command}\n{done.stdout}{done.stderr}exit status: {done.returncode}")
 
 
@@ -32,8 +37,12 @@ shell("molspectra --version")
 # A model is a name, a directory that `ms.pretrained.save` wrote, or a published file.
 
 ms.pretrained.save(ms.encoders.PaiNN(16, num_layers=2), folder / "encoder")
-(folder / "molecules.csv").write_text("name,smiles\nethanol,CCO\nbenzene,c1ccccc1\nbroken,C1CC\n")
-shell("molspectra embed molecules.csv --smiles smiles --model encoder -o features.csv --quiet")
+(folder / "molecules.csv").write_text(
+    "name,smiles\nethanol,CCO\nbenzene,c1ccccc1\nbroken,C1CC\n"
+)
+shell(
+    "molspectra embed molecules.csv --smiles smiles --model encoder -o features.csv --quiet"
+)
 
 # %%
 # The exit status 1 says that a molecule failed. Its row has the reason and no features.
