@@ -26,6 +26,7 @@ DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 ENCODERS = {
     "EquivariantTransformer": lambda: ms.encoders.EquivariantTransformer(CHANNELS, num_layers=2, num_rbf=16),
     "EGNN": lambda: ms.encoders.EGNN(CHANNELS, num_layers=3, max_hops=3),
+    "GET": lambda: ms.encoders.GET(CHANNELS, num_layers=2, num_heads=4, num_rbf=16),
     "PaiNN": lambda: ms.encoders.PaiNN(CHANNELS, num_layers=2),
     "IrrepsTransformer": lambda: ms.encoders.IrrepsTransformer(CHANNELS, num_layers=2, num_rbf=16),
     "Adapter(SchNet)": lambda: ms.encoders.Adapter(SchNet(CHANNELS, CHANNELS, num_interactions=2, num_gaussians=16)),

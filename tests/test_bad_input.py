@@ -11,6 +11,7 @@ pytestmark = pytest.mark.usefixtures("no_shape_checks")  # which would refuse th
 ENCODERS = {
     "EquivariantTransformer": lambda: ms.encoders.EquivariantTransformer(8, 1, 2, 4),
     "EGNN": lambda: ms.encoders.EGNN(8, 1),
+    "GET": lambda: ms.encoders.GET(8, 1, 2),
     "PaiNN": lambda: ms.encoders.PaiNN(8, 1),
     "IrrepsTransformer": lambda: ms.encoders.IrrepsTransformer(8, 1, 2),
 }

@@ -113,6 +113,7 @@ def test_specformer_without_a_kind():
 ENCODERS = {
     "EquivariantTransformer": lambda: ms.encoders.EquivariantTransformer(8, 1, 2, 4, norm_every_layer=True),
     "EGNN": lambda: ms.encoders.EGNN(8, num_layers=2, coordinates="every"),
+    "GET": lambda: ms.encoders.GET(8, 1, 2, 4),
     "PaiNN": lambda: ms.encoders.PaiNN(8, num_layers=1, num_rbf=4),
     "IrrepsTransformer": lambda: ms.encoders.IrrepsTransformer(8, 1, 2, l_max=2, num_rbf=4),
 }

@@ -30,7 +30,7 @@ def creations_without_dtype() -> list[str]:
 
 # New weights follow the default, integers have none.
 ALLOWED = (
-    "encoders/equivariant_transformer/norms.py: torch.ones(channels)",
+    "layers/vector_norm.py: torch.ones(channels)",
     "encoders/irreps_transformer/norm.py: torch.ones(l_max, channels)",
     "heads/degrees.py: torch.ones(l_max + 1, channels)",
     "heads/degrees.py: torch.zeros(channels)",
@@ -96,6 +96,8 @@ MODULES = {
     "EquivariantTransformer": lambda: ms.encoders.EquivariantTransformer(16, 2, 4, 8),
     "Whitened": lambda: ms.encoders.EquivariantTransformer(16, 2, 4, 8, vector_norm="whitened", norm_every_layer=True),
     "EGNN": lambda: ms.encoders.EGNN(16, 2, max_hops=2),
+    "GET": lambda: ms.encoders.GET(16, 2, 4, 8),
+    "GET, released": lambda: ms.encoders.GET(16, 1, 4, 8, vector_norm=None, as_released=True),
     "PaiNN": lambda: ms.encoders.PaiNN(16, 2, 8),
     "Irreps": lambda: ms.encoders.IrrepsTransformer(16, 2, 4, num_rbf=8),
 }

@@ -142,6 +142,7 @@ def test_layers_by_number():
 ENCODERS = {
     "EquivariantTransformer": lambda: ms.encoders.EquivariantTransformer(16, 3, 4, 8),
     "EGNN": lambda: ms.encoders.EGNN(16, 3, max_hops=2),
+    "GET": lambda: ms.encoders.GET(16, 3, 2, 8),
     "PaiNN": lambda: ms.encoders.PaiNN(16, 3, 8),
     "IrrepsTransformer": lambda: ms.encoders.IrrepsTransformer(16, 3, 2, num_rbf=8),
     "SchNet": lambda: ms.encoders.Adapter(SchNet(16, 16, 3)),

@@ -107,7 +107,7 @@ def test_mistakes_are_explained(mistake):
         call()
 
 
-@pytest.mark.parametrize("name", ["EGNN", "EquivariantTransformer", "IrrepsTransformer", "PaiNN"])
+@pytest.mark.parametrize("name", ["EGNN", "EquivariantTransformer", "GET", "IrrepsTransformer", "PaiNN"])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_runs_or_is_explained(name, dtype):
     encoder = getattr(ms.encoders, name)(16, 1).to(dtype)

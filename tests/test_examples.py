@@ -90,7 +90,7 @@ def test_grid(monkeypatch, capsys):
     """Every cell is tested in tests/test_grid.py; here the script's own loop and table are."""
     monkeypatch.setattr(sys, "argv", ["05", "--steps", "1"])
     main = runpy.run_path(str(EXAMPLES / "05_grid.py"))["main"]
-    for name in ("EGNN", "IrrepsTransformer"):
+    for name in ("EGNN", "GET", "IrrepsTransformer"):
         del main.__globals__["ENCODERS"][name]
     main()
     rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line}

@@ -15,6 +15,7 @@ ENCODERS = {
     "whitened": lambda: ms.encoders.EquivariantTransformer(
         8, num_layers=1, num_heads=2, num_rbf=4, vector_norm="whitened", norm_every_layer=True
     ),
+    "get": lambda: ms.encoders.GET(8, num_layers=1, num_heads=2, num_rbf=4),
     "painn": lambda: ms.encoders.PaiNN(8, num_layers=1),
     "egnn": lambda: ms.encoders.EGNN(8, num_layers=1, max_hops=0),
     "egnn of bonds": lambda: ms.encoders.EGNN(8, num_layers=1, max_hops=3),

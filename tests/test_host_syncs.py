@@ -119,6 +119,8 @@ ENCODERS = {
     "EquivariantTransformer": lambda: ms.encoders.EquivariantTransformer(F, 2, 4, 8, norm_every_layer=True),
     "EquivariantTransformer, whitened": lambda: ms.encoders.EquivariantTransformer(F, 2, 4, 8, vector_norm="whitened"),
     "EGNN": lambda: ms.encoders.EGNN(F, num_layers=2, coordinates="every"),
+    "GET": lambda: ms.encoders.GET(F, 2, 4, 8, norm_every_layer=True, normalize=True),
+    "GET, as released": lambda: ms.encoders.GET(F, 2, 4, 8, vector_norm="whitened", as_released=True),
     "PaiNN": lambda: ms.encoders.PaiNN(F, num_layers=2, num_rbf=8),
     "IrrepsTransformer": lambda: ms.encoders.IrrepsTransformer(F, 2, 4, l_max=2, num_rbf=8),
     "Adapter": lambda: ms.encoders.Adapter(Distances(), out_channels=F, cutoff=5.0),

@@ -21,6 +21,7 @@ ENCODERS = {
         8, num_layers=2, num_heads=2, num_rbf=4, vector_norm="whitened", as_released=True
     ),
     "checkpoint": lambda: ms.encoders.EquivariantTransformer(8, num_layers=2, num_heads=2, num_rbf=4, checkpoint=True),
+    "get": lambda: ms.encoders.GET(4, 1, 2, 4),
     "painn": lambda: ms.encoders.PaiNN(8, num_layers=2),
     "egnn": lambda: ms.encoders.EGNN(8, num_layers=2, layer_norm=True),
     "irreps": lambda: ms.encoders.IrrepsTransformer(4, num_layers=1, num_heads=2),

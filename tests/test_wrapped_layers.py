@@ -37,6 +37,8 @@ ENCODERS = {
     ),
     "EGNN": lambda: ms.encoders.EGNN(F, 2, max_hops=3, coordinates="every", layer_norm=True),
     "EGNN, released": lambda: ms.encoders.EGNN(F, 2, None, coordinates="every", as_released=True),
+    "GET": lambda: ms.encoders.GET(F, 2, 2, 8, norm_every_layer=True, normalize=True),
+    "GET, released": lambda: ms.encoders.GET(F, 2, 2, 8, vector_norm="whitened", as_released=True),
     "PaiNN": lambda: ms.encoders.PaiNN(F, 2),
     "IrrepsTransformer": lambda: ms.encoders.IrrepsTransformer(F, 2, 2, num_filters=2),
 }

@@ -176,6 +176,7 @@ ARGUMENTS = {
     "MinMaxScaling": lambda: {"minimum": 0.0, "maximum": 1.0},
     "MolSpectra": lambda: {"task": ms.methods.Coord(8), "specformer": specformer()},
     "NoisyNodes": lambda: {"task": ms.methods.Coord(8), "head": ms.heads.ScalarHead(8)},
+    "GET": lambda: {"hidden_channels": 4, "num_layers": 1, "num_heads": 2, "num_rbf": 4},
     "PaiNN": lambda: {"hidden_channels": 8, "num_layers": 1, "num_rbf": 4},
     "PeakAxis": lambda: {"name": "nmr", "unit": "ppm", "ranges": (0.0, 10.0)},
     "PatchDecoder": lambda: {"channels": 8, "patch_len": {"ir": 10}},

@@ -4,6 +4,7 @@ from molspectra.encoders.adapters import Adapter, FunctionEncoder, GraphEncoder,
 from molspectra.encoders.base import BaseEncoder, Molecules
 from molspectra.encoders.egnn import EGNN
 from molspectra.encoders.equivariant_transformer import EquivariantTransformer
+from molspectra.encoders.get import GET
 from molspectra.encoders.irreps_transformer import IrrepsTransformer
 from molspectra.encoders.painn import PaiNN
 from molspectra.encoders.protocol import Encoder
@@ -11,6 +12,7 @@ from molspectra.features import AtomFeatures
 
 __all__ = [
     "EGNN",
+    "GET",
     "Adapter",
     "AtomFeatures",
     "BaseEncoder",

@@ -1,14 +1,18 @@
 """Vector per atom: displacements, forces."""
 
+from typing import Literal
+
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from molspectra._config import Configurable
 from molspectra._signature import attribute_of
+from molspectra._validation import check_choice
 from molspectra.features import AtomFeatures, check_atoms
 from molspectra.layers.gated import GatedEquivariantBlock
 from molspectra.layers.precision import at_least_float32
+from molspectra.layers.vector_norm import make_vector_norm
 
 
 class VectorHead(Configurable, nn.Module):
@@ -16,11 +20,22 @@ class VectorHead(Configurable, nn.Module):
 
     Args:
         channels: Width F of the atom features.
-        as_released: See :class:`~molspectra.layers.GatedEquivariantBlock`.
+        as_released: See :class:`~molspectra.layers.GatedEquivariantBlock`. The norm is the released one as well.
+        vector_norm: Norm of the incoming vectors, for an encoder without one, as in
+            :class:`~molspectra.encoders.EquivariantTransformer`. Released models fine-tuned on forces have it here:
+            their energy head reads the vectors as they are.
     """
 
-    def __init__(self, channels: int, as_released: bool = False) -> None:
+    def __init__(
+        self,
+        channels: int,
+        as_released: bool = False,
+        *,
+        vector_norm: Literal["rms", "whitened"] | None = None,
+    ) -> None:
         super().__init__()
+        check_choice("vector_norm", vector_norm, ("rms", "whitened", None))
+        self.vector_norm = make_vector_norm(vector_norm, channels, as_released=as_released)
         self.blocks = gated_blocks(channels, as_released)
 
     def forward(self, atoms: AtomFeatures, data: Data | None = None) -> Float[Tensor, "atoms 3"]:
@@ -29,6 +44,9 @@ class VectorHead(Configurable, nn.Module):
         Raises:
             ValueError: The encoder gives no vectors, or features of another width.
         """
+        check_atoms("This head", atoms, attribute_of(self.blocks[0], "in_channels"))
+        if atoms.vectors is not None:
+            atoms = AtomFeatures(atoms.scalars, self.vector_norm(atoms.vectors))
         return at_least_float32(apply_gated_blocks(self.blocks, atoms)[1])
 
 

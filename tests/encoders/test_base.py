@@ -9,6 +9,7 @@ from torch import nn
 
 from molspectra.encoders import (
     EGNN,
+    GET,
     AtomFeatures,
     BaseEncoder,
     Encoder,
@@ -114,10 +115,11 @@ def test_any_callable_is_an_encoder(encoder):
     [
         (lambda: EquivariantTransformer(8, 2, 2, 4), {"pairs": 1, "neighbor_embedding": 1, "layer": 2}),
         (lambda: EGNN(8, 2), {"layer": 2, "vectors": 1}),
+        (lambda: GET(8, 2, 2, 4), {"triplets": 1, "embedding": 1, "edge_update": 2, "layer": 2}),
         (lambda: PaiNN(8, 2, 4), {"message": 2, "update": 2}),
         (lambda: IrrepsTransformer(8, 2, 2, num_rbf=4), {"basis": 1, "neighbor_density": 1, "layer": 2}),
     ],
-    ids=["equivariant_transformer", "egnn", "painn", "irreps_transformer"],
+    ids=["equivariant_transformer", "egnn", "get", "painn", "irreps_transformer"],
 )
 def test_a_trace_names_the_steps(make, steps, request):
     encoder, molecules = make(), random_molecules()

@@ -201,10 +201,15 @@ def test_the_published_running_normaliser(folder, reference, tmp_path):
 
 
 @pytest.mark.parametrize("model", ["equivariant-transformerf2d", "equivariant-transformerf2d_org"])
-def test_the_other_encoder_of_slide_is_refused_by_name(folder, tmp_path, model):
+def test_the_other_encoder_of_slide_has_other_weights(folder, tmp_path, model):
     state, hyper = slide(folder, model=model)
-    with pytest.raises(ValueError, match=rf"model='{model}'; only 'equivariant-transformer' .*SliDe.* F2D \(GET\)"):
+    with pytest.raises(ValueError, match=r"(?s)missing: edge_basis\.frequencies.*missing: edge_updates\.0\."):
         load_reference(write(tmp_path, state, hyper))
+
+
+def test_an_unknown_model_is_refused_by_name(folder, tmp_path):
+    with pytest.raises(ValueError, match=r"model='graph-network'; only 'equivariant-transformer' or .*f2d"):
+        load_reference(write(tmp_path, *frad(folder, model="graph-network")))
 
 
 def drop(name):
@@ -243,6 +248,15 @@ def test_what_does_not_fit_is_refused_and_listed(folder, tmp_path, change, messa
         load_reference(write(tmp_path, state, hyper))
 
 
-def test_a_norm_for_the_noise_head_alone_is_refused(folder, tmp_path):
-    with pytest.raises(ValueError, match=r"seperate_noise=True; only False .*noise head alone"):
-        load_reference(write(tmp_path, *slide(folder, seperate_noise=True)))
+def test_a_norm_for_the_noise_head_alone(folder, tmp_path):
+    """After fine-tuning on forces, the energy head reads vectors as they are."""
+    both = load_reference(write(tmp_path, *frad(folder)))
+    state, hyper = frad(folder)
+    alone = load_reference(write(tmp_path, state, hyper | {"seperate_noise": True}))
+    assert isinstance(alone.encoder.out_vector_norm, torch.nn.Identity)
+    tensors = load_file(folder / "coord_tiny.io.safetensors")
+    z, pos, batch = (tensors[f"in.{name}"] for name in ("z", "pos", "batch"))
+    atoms = alone.encoder(z, pos, batch)
+    normed = both.encoder(z, pos, batch)
+    torch.testing.assert_close(alone.noise_head.vector_norm(atoms.vectors), normed.vectors)
+    torch.testing.assert_close(alone.noise_head(atoms), both.noise_head(normed))

@@ -1,7 +1,7 @@
 """Equivariant transformer of TorchMD-Net, pre-trained by Coord, Frad, SliDe and MolSpectra."""
 
 from molspectra.encoders.equivariant_transformer.model import EquivariantTransformer
-from molspectra.encoders.equivariant_transformer.norms import RMSVectorNorm, WhitenedVectorNorm
+from molspectra.layers.vector_norm import RMSVectorNorm, WhitenedVectorNorm
 
 __all__ = ["EquivariantTransformer", "RMSVectorNorm", "WhitenedVectorNorm"]
 

@@ -13,11 +13,11 @@ from molspectra.encoders.base import BaseEncoder, Molecules
 from molspectra.encoders.equivariant_transformer.attention import EquivariantAttention
 from molspectra.encoders.equivariant_transformer.inputs import Neighborhood
 from molspectra.encoders.equivariant_transformer.neighbor_embedding import NeighborEmbedding
-from molspectra.encoders.equivariant_transformer.norms import make_vector_norm
 from molspectra.features import AtomFeatures
 from molspectra.geometry.neighbors import edge_geometry, half_neighbor_list
 from molspectra.layers.layer_norm import LayerNorm
 from molspectra.layers.radial import ExpNormalBasis
+from molspectra.layers.vector_norm import make_vector_norm
 
 
 class EquivariantTransformer(BaseEncoder):

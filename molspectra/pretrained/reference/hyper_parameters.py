@@ -5,7 +5,7 @@ from typing import Any
 
 # Values that the importer implements, for each of the released command-line options that change the arithmetic.
 _SUPPORTED: dict[str, tuple[Any, ...]] = {
-    "model": ("equivariant-transformer",),
+    "model": ("equivariant-transformer", "equivariant-transformerf2d", "equivariant-transformerf2d_org"),
     "rbf_type": ("expnorm",),
     "activation": ("silu",),
     "attn_activation": ("silu",),
@@ -16,13 +16,7 @@ _SUPPORTED: dict[str, tuple[Any, ...]] = {
     "prior_model": (None,),
     "output_model": ("Scalar",),
     "reduce_op": ("add", "mean"),
-    "seperate_noise": (False,),  # spelled so in the release
-}
-# Reasons for which other values are refused, where they are not obvious.
-_REASONS = {
-    "model": "Another architecture: the published SliDe files hold F2D (GET), which carries features of edges, angles "
-    "and torsions through its layers.",
-    "seperate_noise": "Its noise head alone sees normalized vectors, as after fine-tuning on MD17.",
+    "num_spherical": (3, None),
 }
 
 
@@ -43,10 +37,7 @@ class HyperParameters:
         for option, supported in _SUPPORTED.items():
             if option in options and options[option] not in supported:
                 known = " or ".join(map(repr, supported))
-                raise ValueError(
-                    f"{source} has {option}={options[option]!r}; only {known} can be imported. "
-                    f"{_REASONS.get(option, '')}".rstrip()
-                )
+                raise ValueError(f"{source} has {option}={options[option]!r}; only {known} can be imported.")
 
     def __contains__(self, name: str) -> bool:
         return name in self.options

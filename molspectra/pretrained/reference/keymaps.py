@@ -13,6 +13,9 @@ KINDS = ("uv_vis", "ir", "raman")
 RELEASED_KINDS = {"uv_vis": "uv", "ir": "ir", "raman": "raman"}
 """Our names of those slots → the released names."""
 
+# Bases of SliDe's encoder by their released names: of distances, angles and torsions.
+_BASES = {"rbf": "radial", "sbf": "angle", "t": "torsion"}
+
 EQUIVARIANT_TRANSFORMER: Rules = (
     (r"^distance_expansion\.means$", "radial_basis.centers"),
     (r"^distance_expansion\.betas$", "radial_basis.betas"),
@@ -23,6 +26,37 @@ EQUIVARIANT_TRANSFORMER: Rules = (
     (r"^out_norm_vec\.", "out_vector_norm."),
 )
 """TorchMD-Net's equivariant transformer → :class:`molspectra.encoders.EquivariantTransformer`."""
+
+GET: Rules = (
+    (r"^distance_expansion\.means$", "radial_basis.centers"),
+    (r"^distance_expansion\.betas$", "radial_basis.betas"),
+    (r"^neighbor_embedding\.embedding\.", "neighbor_embedding."),
+    (r"^neighbor_embedding\.distance_proj\.", "neighbor_filter."),
+    (r"^neighbor_embedding\.combine\.", "combine."),
+    (r"^emb\.dist_emb\.freq$", "edge_basis.frequencies"),
+    (r"^init_e\.lin_rbf_0\.", "edge_embedding.radial."),
+    (r"^init_e\.lin_rbf_1\.", "edge_embedding.gate."),
+    (r"^init_e\.lin\.", "edge_embedding.combine."),
+    (r"^update_es\.", "edge_updates."),
+    (r"^(edge_updates\.\d+)\.lin_rbf\.", r"\1.out_gate."),
+    (r"^(edge_updates\.\d+)\.lin_(rbf|sbf|t)1\.", lambda match: f"{match[1]}.{_BASES[match[2]]}.0."),
+    (r"^(edge_updates\.\d+)\.lin_(rbf|sbf|t)2\.", lambda match: f"{match[1]}.{_BASES[match[2]]}.1."),
+    (r"^(edge_updates\.\d+)\.lin_ji\.", r"\1.own."),
+    (r"^(edge_updates\.\d+)\.lin_kj\.", r"\1.incoming."),
+    (r"^(edge_updates\.\d+)\.lin_(down|up)\.", r"\1.\2."),
+    (r"^(edge_updates\.\d+)\.lin\.", r"\1.skip."),
+    (r"^(edge_updates\.\d+)\.layers_before_skip\.0\.", r"\1.before_skip."),
+    (r"^(edge_updates\.\d+)\.layers_after_skip\.", r"\1.after_skip."),
+    (r"^(edge_updates\.\d+.*)\.lin1\.", r"\1.first."),
+    (r"^(edge_updates\.\d+.*)\.lin2\.", r"\1.second."),
+    (r"^(edge_updates\.\d+)\.e0_norm\.", r"\1.state_norm."),
+    (r"^(edge_updates\.\d+)\.e1_norm\.", r"\1.out_norm."),
+    (r"^attention_layers\.(\d+)\.layernorm\.", r"layers.\1.norm."),
+    (r"^attention_layers\.", "layers."),
+    (r"^vec_norms\.", "vector_norms."),
+    (r"^out_norm_vec\.", "out_vector_norm."),
+)
+"""SliDe's encoder, F2D or F2D-org → :class:`molspectra.encoders.GET` in its released arithmetic."""
 
 GATED_HEAD: Rules = (
     (r"^output_network\.(\d+)\.vec1_proj\.", r"blocks.\1.norm_proj."),

@@ -4,15 +4,19 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
+from torch import Tensor
 
-from molspectra.encoders import EquivariantTransformer
+from molspectra.encoders import BaseEncoder, EquivariantTransformer
 from molspectra.heads import ScalarHead, VectorHead
 from molspectra.objectives import TargetNormalizer
 from molspectra.pretrained.reference.checkpoint import ReferenceCheckpoint
+from molspectra.pretrained.reference.get import import_get, is_get
 from molspectra.pretrained.reference.hyper_parameters import HyperParameters
 from molspectra.pretrained.reference.keymaps import EQUIVARIANT_TRANSFORMER, GATED_HEAD, NOISE_VECTOR_HEAD, SET_ASIDE
 from molspectra.pretrained.reference.parts import Parts
 from molspectra.pretrained.reference.specformer import import_specformer
+
+_VECTOR_NORM = "model.representation_model.out_norm_vec."
 
 
 def is_lightning(checkpoint: Mapping[str, Any]) -> bool:
@@ -32,18 +36,29 @@ def import_lightning(checkpoint: Mapping[str, Any], source: str) -> ReferenceChe
     """
     hyper = HyperParameters(checkpoint["hyper_parameters"], source)
     parts = Parts(checkpoint["state_dict"], source)
-    encoder = _encoder(parts, hyper)
+    extras: dict[str, Tensor] = {}
+    # After fine-tuning on forces, only the noise head reads normalized vectors.
+    noise_norm = parts.take(_VECTOR_NORM) if hyper.options.get("seperate_noise") else {}  # spelled so in the release
+    encoder: BaseEncoder
+    if is_get(parts, hyper):
+        encoder, extras = import_get(parts, hyper)
+    else:
+        encoder = _encoder(parts, hyper)
     channels = encoder.out_channels
     mean, std = (float(parts.need(f"model.{name}").mean()) for name in ("mean", "std"))
     reduce: Literal["mean", "sum"] = "mean" if hyper["reduce_op"] == "mean" else "sum"
     property_head = ScalarHead(channels, mean, std, reduce, as_released=True)
     parts.fill(property_head, "model.output_model.", GATED_HEAD)
-    noise_head = _noise_head(parts, channels)
+    noise_head = _noise_head(parts, noise_norm, channels)
+    if noise_head is None:
+        extras |= {_VECTOR_NORM + name: tensor for name, tensor in noise_norm.items()}
     force_head = _vector_head(parts, "model.output_model_ff.", channels)
+    if noise_norm and force_head is not None:
+        parts.problems.append("unexpected: model.output_model_ff., as vectors are normalized for one head only")
     position_normalizer = _normalizer(parts, "model.pos_normalizer.")
     force_normalizer = _normalizer(parts, "model.ff_normalizer.")
     specformer, reconstruction_head = import_specformer(parts, hyper)
-    extras = {name: parts.need(name) for name in list(parts.left) if SET_ASIDE.match(name)}
+    extras |= {name: parts.need(name) for name in list(parts.left) if SET_ASIDE.match(name)}
     parts.refuse_misfits()
     return ReferenceCheckpoint(
         encoder,
@@ -86,8 +101,13 @@ def _encoder(parts: Parts, hyper: HyperParameters) -> EquivariantTransformer:
     return encoder
 
 
-def _noise_head(parts: Parts, channels: int) -> VectorHead | None:
+def _noise_head(parts: Parts, norm: Mapping[str, Tensor], channels: int) -> VectorHead | None:
     """Return the head for vectors of atoms, alone or from a list with heads for scalars of bonds, angles and torsions.
+
+    Args:
+        parts: Tensors of the file.
+        norm: Weights of a norm that belongs to this head, if there is one.
+        channels: Width of the atom features.
 
     Raises:
         ValueError: the list has several heads for vectors.
@@ -95,14 +115,18 @@ def _noise_head(parts: Parts, channels: int) -> VectorHead | None:
     prefixes = sorted({match[1] for name in parts.left if (match := NOISE_VECTOR_HEAD.match(name))})
     if len(prefixes) > 1:
         raise ValueError(f"The weights of {parts.source} do not fit: several vector heads: {', '.join(prefixes)}")
-    return _vector_head(parts, prefixes[0], channels) if prefixes else None
+    if not prefixes:
+        return None
+    parts.left |= {f"{prefixes[0]}vector_norm.{name}": tensor for name, tensor in norm.items()}
+    return _vector_head(parts, prefixes[0], channels)
 
 
 def _vector_head(parts: Parts, prefix: str, channels: int) -> VectorHead | None:
     """Return the head of a prefix, if the file has one."""
     if not parts.has(prefix):
         return None
-    head = VectorHead(channels, as_released=True)
+    norm: Literal["whitened"] | None = "whitened" if parts.has(prefix + "vector_norm.") else None
+    head = VectorHead(channels, as_released=True, vector_norm=norm)
     parts.fill(head, prefix, GATED_HEAD)
     return head
 

@@ -15,14 +15,14 @@ from molspectra.pretrained.reference.scd import refuse_scd
 
 @checked
 def load_reference(path: str | Path) -> ReferenceCheckpoint:
-    """Import a checkpoint of MolSpectra, Coord, Frad or SliDe (equivariant transformer), or of 3D-EMGP (EGNN).
+    """Import a checkpoint of MolSpectra, Coord, Frad or SliDe (equivariant transformers), or of 3D-EMGP (EGNN).
 
     Sizes are read off the weights and the stored hyper-parameters. Every tensor of the file must find its place, in a
     part or in `extras`. Nothing in the file is executed. All parts are on the CPU.
 
-    From Frad and SliDe, files with TorchMD-Net's equivariant transformer are imported. Their release normalizes scalars
-    between layers without weights, and vectors with weights. The files that SliDe's authors published hold another
-    encoder, F2D, and are refused. So are the files of self-conditioned denoising.
+    From Frad and SliDe, files with TorchMD-Net's equivariant transformer are imported, whose release normalizes scalars
+    between layers without weights, and vectors with weights. The files that SliDe's authors published hold F2D
+    (:class:`molspectra.encoders.GET`). Those of self-conditioned denoising are refused.
 
     Args:
         path: The published file: a Lightning .ckpt of MolSpectra, Coord, Frad or SliDe, or the file of 3D-EMGP or

@@ -8,8 +8,8 @@ from torch_geometric.nn.models import DimeNetPlusPlus
 from torch_geometric.utils import scatter
 
 from molspectra.encoders import PyGEncoder
-from molspectra.encoders.adapters.pyg.edge_pairs import edge_pairs
 from molspectra.geometry import radius_graph
+from molspectra.geometry.edge_pairs import edge_pairs
 from molspectra.testing import EncoderSuite, random_molecules
 from tests.encoders.adapters.models import as_trained, dimenet, explicit_graph
 

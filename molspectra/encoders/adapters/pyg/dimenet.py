@@ -10,9 +10,9 @@ from torch_geometric.nn.models.dimenet import DimeNetPlusPlus, OutputPPBlock
 from torch_geometric.utils import scatter
 
 from molspectra.encoders.adapters.context import add_to_embedding
-from molspectra.encoders.adapters.pyg.edge_pairs import edge_pairs
 from molspectra.encoders.base import Molecules
 from molspectra.features import AtomFeatures
+from molspectra.geometry.edge_pairs import edge_pairs
 from molspectra.geometry.neighbors import edge_geometry, radius_graph
 from molspectra.layers.hook_point import HookPoint
 

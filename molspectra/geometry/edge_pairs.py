@@ -1,4 +1,6 @@
-"""Pairs of consecutive edges, the angles that DimeNet++ reads."""
+"""Pairs of consecutive edges, between which angles are measured."""
+
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -34,3 +36,19 @@ def edge_pairs(edge_index: Tensor, atoms: Tensor) -> Tensor:
 def _(edge_index: Tensor, atoms: Tensor) -> Tensor:
     pairs = torch.library.get_ctx().new_dynamic_size()
     return edge_index.new_empty(2, pairs)
+
+
+@edge_pairs.register_vmap
+def _(info: Any, in_dims: tuple[int | None, ...], edge_index: Tensor, atoms: Tensor) -> tuple[Tensor, int | None]:
+    if in_dims[1] is not None:  # read for its number of rows alone
+        atoms = atoms.select(in_dims[1], 0)
+    if in_dims[0] is None:
+        return edge_pairs(edge_index, atoms), None
+    pairs = [edge_pairs(edges, atoms) for edges in edge_index.unbind(in_dims[0])]
+    sizes = sorted({each.shape[1] for each in pairs})
+    if len(sizes) > 1:
+        raise ValueError(
+            "torch.vmap over positions needs equally many pairs of edges in all samples, as their tensors are stacked; "
+            f"got {sizes} pairs. Put the molecules into one batch instead: encoder(z, pos, batch)."
+        )
+    return torch.stack(pairs), 0
