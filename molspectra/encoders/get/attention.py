@@ -46,7 +46,7 @@ class EdgeAttention(nn.Module):
         neighborhood: Neighborhood,
     ) -> tuple[Float[Tensor, "atoms channels"], Float[Tensor, "atoms 3 channels"]]:
         """Return the changes of scalars (N, F) and vectors (N, 3, F)."""
-        source, _ = neighborhood.index
+        source, _ = neighborhood.edge_index
         normed = self.norm(scalars)
         attention = self._attention(normed, edges, neighborhood)
         # The 3d values of a head are its s⁰, s¹ and s² in turn.
@@ -67,7 +67,7 @@ class EdgeAttention(nn.Module):
 
     def _attention(self, normed: Tensor, edges: Tensor, neighborhood: Neighborhood) -> Tensor:
         """Return the attention of each edge and head, (E, heads)."""
-        source, target = neighborhood.index
+        source, target = neighborhood.edge_index
         ends = self.q_proj(normed).index_select(0, target) * self.k_proj(normed).index_select(0, source)
         attention = F.silu(self._by_head(ends * F.silu(self.dk_proj(edges))).sum(dim=-1))
         if self.as_released:
@@ -84,5 +84,5 @@ class EdgeAttention(nn.Module):
 
 def _gather(messages: Tensor, neighborhood: Neighborhood, num_atoms: int) -> Tensor:
     """Sum or average messages (E, F) over the neighbors of each atom."""
-    total = scatter(messages, neighborhood.index[1], dim=0, dim_size=num_atoms, reduce="sum")
+    total = scatter(messages, neighborhood.edge_index[1], dim=0, dim_size=num_atoms, reduce="sum")
     return total if neighborhood.weight is None else total * neighborhood.weight

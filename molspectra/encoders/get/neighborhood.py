@@ -22,7 +22,7 @@ class Triplets(NamedTuple):
 class Neighborhood(NamedTuple):
     """Edges between different atoms, then self-loops, and functions of their lengths."""
 
-    index: Int[Tensor, "2 edges"]
+    edge_index: Int[Tensor, "2 edges"]
     """Rows [source, target]."""
     direction: Float[Tensor, "edges 3"]
     """Unit vectors from target to source, 0 for self-loops."""
