@@ -11,7 +11,7 @@ _FRAD_NMI = (
 )
 _SLIDE = "Ni et al. 2024, ICLR, Sliced Denoising: A Physics-Informed Molecular Pre-Training Method"
 _EMGP = "Jiao et al. 2023, AAAI, arXiv:2207.08824"
-_F2D = "SliDe's own encoder, molspectra.encoders.GET. About half of the torsions it was trained on are rounding noise."
+_F2D = "SliDe's own encoder, molspectra.encoders.GET. About half of the torsions in its release are rounding noise."
 _UNPUBLISHED = "Its authors published no weights. Pre-train with molspectra.methods, see the examples."
 _FRAD_DATA = "PCQM4Mv2; torsion noise 2°, then coordinate noise 0.04 Å"
 _SLIDE_SOURCE = "https://figshare.com/articles/software/Pre-trained_model_for_Sliced_Denoising_A_Physics-Informed_Molecular_Pre-Training_Method/25990648"

@@ -126,6 +126,8 @@ def test_by_hand(cache, published):
 def test_what_cannot_be_had_says_why(cache):
     with pytest.raises(FileNotFoundError, match=r"slide-qm9 cannot be fetched .*figshare.*About half of the torsions"):
         load("slide-qm9")
+    with pytest.raises(ValueError, match=r"scd-pcqm4mv2 cannot be imported\. Its encoder .*huggingface"):
+        load("scd-pcqm4mv2")
     with pytest.raises(FileNotFoundError, match=r"molspectra cannot be loaded\. Its authors published no weights"):
         load("molspectra")
 
