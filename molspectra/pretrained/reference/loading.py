@@ -22,7 +22,7 @@ def load_reference(path: str | Path) -> ReferenceCheckpoint:
 
     From Frad and SliDe, files with TorchMD-Net's equivariant transformer are imported, whose release normalizes scalars
     between layers without weights, and vectors with weights. The files that SliDe's authors published hold F2D
-    (:class:`molspectra.encoders.GET`). Those of self-conditioned denoising are refused.
+    (:class:`molspectra.encoders.GET`). Files of self-conditioned denoising are refused.
 
     Args:
         path: The published file: a Lightning .ckpt of MolSpectra, Coord, Frad or SliDe, or the file of 3D-EMGP or
