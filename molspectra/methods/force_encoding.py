@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from molspectra._config import Configurable
-from molspectra._validation import check_sizes, check_tensor
+from molspectra._validation import check_dtype, check_sizes, check_tensor
 from molspectra.encoders.irreps_transformer.degrees import split_degrees
 from molspectra.encoders.irreps_transformer.spherical_harmonics import SphericalHarmonics
 from molspectra.features import AtomFeatures
@@ -48,8 +48,14 @@ class ForceEncoding(Configurable, nn.Module):
 
         Returns:
             Features of degrees 0 … l_max, (N, 2l + 1, F) each.
+
+        Raises:
+            TypeError: The forces have another dtype than the weights.
         """
         check_tensor("forces", forces)
+        weight = next(self.parameters(), None)  # none after quantization
+        if weight is not None:
+            check_dtype("forces", forces, weight)
         if mask is not None:
             check_tensor("mask", mask)
             forces = torch.where(mask.unsqueeze(1), forces, 0.0)

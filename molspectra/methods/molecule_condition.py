@@ -35,7 +35,8 @@ class MoleculeCondition(Configurable, nn.Module):
         self.channels = channels
         self.dropout = dropout
         self.norm = LayerNorm(channels)
-        self.mask_token = nn.Parameter(torch.randn(1, channels), requires_grad=False) if as_released else None
+        token = torch.randn(1, channels, dtype=self.norm.weight.dtype) if as_released else None
+        self.mask_token = None if token is None else nn.Parameter(token, requires_grad=False)
 
     def forward(
         self,

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 from torch_geometric.data import Batch, Data
+from torch_geometric.loader import DataLoader
 
 import molspectra as ms
 from molspectra.testing import EDGE_MOLECULES, edge_molecule, random_orthogonal
@@ -186,6 +187,15 @@ def test_a_batch_is_its_molecules_one_by_one(pairs):
     whole = loss(predicted, target, scale, of_pairs)
     parts = [loss(predicted[of_pairs == m], target[of_pairs == m], scale[m : m + 1]) for m in range(3)]
     assert_close(whole, torch.stack(parts).mean())
+
+
+def test_pairs_of_collated_molecules_are_those_of_the_batch(generator):
+    noise = ms.noise.DistanceNoise(max_std=1e-6, min_std=1e-6)
+    molecules = [noise(ms.data.from_smiles(smiles), generator()) for smiles in ("O", "C#N", "CO")]
+    batch = next(iter(DataLoader(molecules, batch_size=3)))
+    first, second = batch.pair_index
+    assert torch.equal(batch.batch[first], batch.batch[second])
+    assert_close(batch.noisy_distance, (batch.pos[first] - batch.pos[second]).norm(dim=1), rtol=0, atol=1e-4)
 
 
 def test_a_share_of_the_pairs(generator):
