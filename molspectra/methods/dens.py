@@ -41,8 +41,8 @@ class DeNS(PretextTask):
     L = w₁ ⟨|Ê - E|⟩/s + w₂ ⟨|F̂_i - F_i|⟩/s + w₃ ⟨|n̂_i - n_i/σ|⟩ with s = `label_std` and means over molecules, unmoved
     atoms and moved atoms.
 
-    The encoder must take vectors as context (EquivariantTransformer, PaiNN, IrrepsTransformer). An atom that was not
-    moved gets no context, so the trained encoder works without any. In evaluation mode nothing is moved. Use
+    The encoder must take vectors as context (EquivariantTransformer, GET, PaiNN, IrrepsTransformer). An atom that was
+    not moved gets no context, so the trained encoder works without any. In evaluation mode nothing is moved. Use
     `regression` to predict and to evaluate: `method.regression.predict(encoder, batch)`.
 
     Args:

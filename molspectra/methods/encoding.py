@@ -58,7 +58,7 @@ def encode(encoder: Encoder, data: Data, *, context: Tensor | AtomFeatures | Non
         if isinstance(context, AtomFeatures) and not attribute_of(encoder, "takes_vector_context", False):
             raise ValueError(
                 f"{type(unwrap(encoder)).__name__} takes no vectors as `context`, through which DeNS passes forces. "
-                "Use EquivariantTransformer, PaiNN or IrrepsTransformer, or set takes_vector_context = True in an "
+                "Use EquivariantTransformer, GET, PaiNN or IrrepsTransformer, or set takes_vector_context = True in an "
                 "encoder that adds context.scalars and context.vectors to its initial features."
             )
     with record_function("molspectra::encode"):

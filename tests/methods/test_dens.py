@@ -15,6 +15,7 @@ from molspectra.testing.symmetry import wigner
 DRAWS = pytest.mark.parametrize("case", ["md17.partial", "md17.whole", "md17.none", "oc20.partial", "oc20.schedule"])
 ENCODERS = {
     "EquivariantTransformer": lambda: ms.encoders.EquivariantTransformer(8, 2, 2, 4),
+    "GET": lambda: ms.encoders.GET(8, 2, 2, 4),
     "PaiNN": lambda: ms.encoders.PaiNN(8, 2, 4),
     "IrrepsTransformer": lambda: ms.encoders.IrrepsTransformer(8, 2, 2, l_max=2, num_rbf=4),
 }

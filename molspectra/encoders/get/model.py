@@ -74,6 +74,8 @@ class GET(BaseEncoder):
         AtomFeatures(scalars=[3, 32], vectors=[3, 3, 32])
     """
 
+    takes_vector_context = True
+
     def __init__(
         self,
         hidden_channels: int = 256,
@@ -149,7 +151,7 @@ class GET(BaseEncoder):
             state, _ = self.edge_embedding(embedded.index_select(0, source), embedded.index_select(0, target), basis)
             at_zero = self.radial_basis(envelope.new_zeros(1)).expand(molecules.num_atoms, -1)
             _, loops = self.edge_embedding(embedded, embedded, at_zero)
-        vectors = scalars.new_zeros(scalars.shape[0], 3, scalars.shape[1])
+        vectors = molecules.initial_vectors(scalars)
         for index, (update, layer) in enumerate(zip(self.edge_updates, self.layers, strict=True)):
             with record_function("molspectra::get.edge_update"):
                 state, output = update(state, radial, triplets)
