@@ -71,7 +71,7 @@ format: $(VENV)/.installed-dev
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) $(VENV_OLDEST) build dist *.egg-info docs/_build docs/notebooks .coverage* .mypy_cache .mutation .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV_OLDEST) build dist *.egg-info docs/_build docs/notebooks docs/reference .coverage* .mypy_cache .mutation .pytest_cache .ruff_cache .hypothesis
 
 # An environment is made once; packages are installed again when what is asked for has changed.
 %/.created:

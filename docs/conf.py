@@ -8,6 +8,9 @@ from pathlib import Path
 
 from docutils import nodes
 from latex2mathml.converter import convert
+from sphinx.ext.autosummary import autosummary_toc
+
+from molspectra import spectra
 
 DOCS = Path(__file__).parent
 BUILT = DOCS / "_build"
@@ -21,13 +24,15 @@ version = release = installed_version("molspectra")
 extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
     "sphinx.ext.intersphinx",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
     "sphinx_copybutton",
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build", "gallery", "inventories"]
+exclude_patterns = ["_build", "_templates", "gallery", "inventories"]
+templates_path = ["_templates"]
 html_theme = "furo"
 html_title = f"molspectra {release}"
 html_static_path = ["_static"]
@@ -57,6 +62,10 @@ myst_heading_anchors = 3
 myst_update_mathjax = False  # equations are MathML
 
 default_role = "code"
+# The page of a module lists the names that dir() gives, those of its __all__. Each of them has a page of its own.
+autosummary_ignore_module_all = False
+autosummary_imported_members = True
+autosummary_context = {"elsewhere": {"molspectra.data": spectra.__all__}}
 autodoc_default_options = {
     "members": True,
     "member-order": "bysource",
@@ -105,6 +114,13 @@ def display_mathml(translator, node):
     raise nodes.SkipNode
 
 
+def leave_objects_out_of_the_sidebar(app, doctree):
+    """Remove the tables of contents of modules: every page would hold the names of all objects otherwise."""
+    if app.env.docname.startswith("reference/"):
+        for toc in list(doctree.findall(autosummary_toc)):
+            toc.parent.remove(toc)
+
+
 def compressed_inventory(path):
     """Write the names of another project, listed in docs/inventories, as intersphinx reads them; return the file.
 
@@ -147,5 +163,7 @@ intersphinx_mapping = {
 def setup(app):
     app.add_html_math_renderer("mathml", (inline_mathml, None), (display_mathml, None))
     app.connect("builder-inited", write_zoo)
+    # before the tables of contents are read
+    app.connect("doctree-read", leave_objects_out_of_the_sidebar, priority=400)
     # before napoleon's
     app.connect("autodoc-process-docstring", read_as_in_a_terminal, priority=400)

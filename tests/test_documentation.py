@@ -95,3 +95,10 @@ def test_the_zoo_shows_cards_of_shipped_weights(tmp_path):
     section = zoo.card("tiny", folder / "README.md")
     assert section == "## `tiny`\n\nText.\n\n### Use\n\n```python\n# a comment\n```\n"
     assert zoo.shipped(tmp_path / "none") == {}
+
+
+def test_every_public_name_has_a_page():
+    """The reference lists modules and a few names. Those of each module are taken from its `__all__`."""
+    listed = set(re.findall(r"^   (molspectra[\w.]*)$", (ROOT / "docs" / "api.md").read_text(), re.MULTILINE))
+    for name in ms.__all__:
+        assert f"molspectra.{name}" in listed, f"docs/api.md lacks molspectra.{name}"
