@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"molspectra {ms.__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("info", help="versions, devices and the cache, for bug reports")
-    commands.add_parser("list", help="published checkpoints, and how to get each")
+    commands.add_parser("list", help="models of the package and published checkpoints, and how to get each")
     embed = commands.add_parser("embed", help="features of the molecules of a file")
     embed.add_argument(
         "molecules", type=Path, help=".csv, .sdf, .mol, .xyz, .extxyz or .smi, or - for SMILES from stdin"
@@ -34,11 +34,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     embed.add_argument("--smiles", metavar="COLUMN", help="column of a .csv that holds SMILES")
     embed.add_argument(
         "--pool",
-        default="sum",
-        help='sum, mean, max, several as "mean+sum", none (atoms), or head (as the energy head)',
+        default="recommended",
+        help='sum, mean, max, several as "mean+sum", none (atoms), or head (as the energy head); by default what the '
+        "card of the model recommends",
     )
     embed.add_argument("--no-hydrogens", action="store_true", help="pool over heavy atoms only")
-    embed.add_argument("--layers", nargs="+", help="layers to read, by number or all, in place of the output")
+    embed.add_argument("--layers", nargs="+", help="layers to read, by number or all; by default those of the card")
     embed.add_argument("--batch-size", type=int, default=128)
     embed.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     embed.add_argument("--workers", type=int, default=0, help="processes that make conformers")
@@ -108,9 +109,9 @@ def _smiles_of_stdin() -> list[str]:
     return [line.split()[0] for line in sys.stdin if line.strip()]
 
 
-def _layers(given: Sequence[str] | None) -> Sequence[int] | Literal["all"] | None:
+def _layers(given: Sequence[str] | None) -> Sequence[int] | Literal["all", "recommended"]:
     if given is None:
-        return None
+        return "recommended"
     if given == ["all"]:
         return "all"
     try:

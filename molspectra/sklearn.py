@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -29,9 +29,9 @@ class Embedding(TransformerMixin, BaseEstimator):
 
     Args:
         model: Encoder, or its name, directory or file.
-        pool: Pooling over atoms.
+        pool: Pooling over atoms, by default what the card of the model recommends.
         hydrogens: False pools over heavy atoms only.
-        layers: Layers to read, side by side, in place of the output.
+        layers: Layers to read, side by side, by default those of the card. None for the output.
         batch_size: Molecules in a batch.
         device: Device that encodes, by default that of the encoder.
         seed: Seed of conformers.
@@ -50,9 +50,9 @@ class Embedding(TransformerMixin, BaseEstimator):
         self,
         model: Model,
         *,
-        pool: Pool = "sum",
+        pool: Pool = "recommended",
         hydrogens: bool = True,
-        layers: Layers = None,
+        layers: Layers | Literal["recommended"] = "recommended",
         batch_size: int = 128,
         device: str | None = None,
         seed: int = 0,

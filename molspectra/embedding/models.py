@@ -8,9 +8,9 @@ from torch import nn
 from molspectra._function_module import as_module
 from molspectra._signature import parameters_of, unwrap
 from molspectra.encoders.protocol import Encoder
-from molspectra.pretrained import ReferenceCheckpoint, load, load_reference
+from molspectra.pretrained import EncoderPair, ReferenceCheckpoint, load, load_reference
 
-Model = Encoder | ReferenceCheckpoint | str | Path
+Model = Encoder | EncoderPair | ReferenceCheckpoint | str | Path
 """An encoder, a checkpoint that holds one, or the name, directory or file of either."""
 
 

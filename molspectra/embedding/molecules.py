@@ -21,16 +21,17 @@ from molspectra.embedding.pooling import Pool, Pooling
 from molspectra.embedding.preparation import prepare_molecule
 from molspectra.embedding.progress import show_progress
 from molspectra.embedding.result import EmbeddingResult
+from molspectra.pretrained.reading import Reading, recommended_reading
 
 
 def embed(
     encoder_or_name: Model,
     molecules: Any,
-    pool: Pool = "sum",
+    pool: Pool = "recommended",
     *,
     smiles: str | None = None,
     hydrogens: bool = True,
-    layers: Layers = None,
+    layers: Layers | Literal["recommended"] = "recommended",
     batch_size: int = 128,
     device: torch.device | str | None = None,
     seed: int = 0,
@@ -54,11 +55,13 @@ def embed(
             (see :func:`molspectra.data.read_molecules`). SMILES get a conformer.
         pool: "sum", "mean" or "max" over the atoms of a molecule, several of them side by side ("mean+sum"), a head
             `pool(atoms, data) -> (M, F)` such as :class:`~molspectra.heads.MoleculePooling`, "head" for the pooling of
-            the model's own energy head, or None for features of each atom.
+            the model's own energy head, or None for features of each atom. "recommended" is the pooling that the card
+            of a model of the package recommends (:class:`molspectra.pretrained.Reading`), and "sum" for any other.
         smiles: Column with the SMILES, if `molecules` is a table: a data frame, a dictionary, a .csv file.
         hydrogens: False pools over heavy atoms only. The encoder still sees the hydrogen atoms.
         layers: Layers whose scalars are taken, from 0, or from the end by negative numbers, or "all". They replace the
-            encoder's output, which has passed a last normalization.
+            encoder's output, which has passed a last normalization. "recommended" are those of the card, side by side
+            in one row, and the output of any other model. None for the output.
         batch_size: Molecules in a batch. Results do not depend on it, up to rounding.
         device: Device that encodes, by default that of the encoder, which is moved back afterwards.
         seed: Seed of conformers.
@@ -68,8 +71,8 @@ def embed(
         on_error: "warn", or "raise" at the first molecule that fails.
 
     Returns:
-        (M, F), or (M, layers, F). With `pool=None` a list of M arrays (atoms, F) or (atoms, layers, F). A molecule that
-        failed is NaN, or has no atoms.
+        (M, F), or (M, layers, F) with `layers`. With `pool=None` a list of M arrays (atoms, F) or (atoms, layers, F). A
+        molecule that failed is NaN, or has no atoms.
 
     Raises:
         ValueError: an argument is out of its range, every molecule fails, or one fails with `on_error="raise"`.
@@ -84,6 +87,8 @@ def embed(
         >>> encoder = ms.encoders.EquivariantTransformer(32, num_layers=2, num_heads=4)
         >>> ms.embed(encoder, ["CCO", "c1ccccc1"]).shape
         (2, 32)
+        >>> ms.embed("molspectra-mini", ["CCO", "c1ccccc1"]).shape
+        (2, 768)
     """
     check_choice("output", output, ("numpy", "torch"))
     result = embed_molecules(
@@ -109,11 +114,11 @@ def embed(
 def embed_molecules(
     encoder_or_name: Model,
     molecules: Any,
-    pool: Pool = "sum",
+    pool: Pool = "recommended",
     *,
     smiles: str | None = None,
     hydrogens: bool = True,
-    layers: Layers = None,
+    layers: Layers | Literal["recommended"] = "recommended",
     batch_size: int = 128,
     device: torch.device | str | None = None,
     seed: int = 0,
@@ -136,6 +141,10 @@ def embed_molecules(
     if layers is not None and len(layers) == 0:
         raise ValueError("layers must name at least one layer; got none. Leave it out for the encoder's output.")
     encoder, head = load_encoder(encoder_or_name)
+    reading = recommended_reading(encoder) or Reading(layers=None, pool="sum")
+    side_by_side = layers == "recommended" and reading.layers is not None
+    pool = reading.pool if pool == "recommended" else pool
+    layers = reading.layers if layers == "recommended" else layers
     if pool == "head":
         if head is None:
             raise ValueError('pool="head" needs a model with an energy head; this one has none. Use "sum" or "mean".')
@@ -180,6 +189,8 @@ def embed_molecules(
                 fail(row, problem)
             rows += [found.get(row) for row in range(len(rows), len(names))]
     problems = dict(sorted(problems.items()))
+    if side_by_side:  # (layers, F) of each molecule, or (atoms, layers, F)
+        rows = [row if row is None else row.flatten(-2) for row in rows]
     return EmbeddingResult.from_rows(rows, names, problems, guessed_bonds, per_atom=pool is None)
 
 

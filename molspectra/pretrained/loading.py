@@ -8,7 +8,7 @@ from typing import Any
 from molspectra._validation import checked
 from molspectra.pretrained.directory import CONFIG_FILE, load_directory
 from molspectra.pretrained.hub import from_pretrained
-from molspectra.pretrained.published import load_published
+from molspectra.pretrained.published import load_known
 from molspectra.pretrained.zoo import CHECKPOINTS
 
 
@@ -19,7 +19,8 @@ def load(directory_or_name: str | Path, classes: Iterable[type] = ()) -> Any:
     * A directory that `save` wrote gives the module, in its dtype, in evaluation mode, on the CPU.
     * "hf://user/repo" or, at a revision, "hf://user/repo@v1", gives the same from the Hugging Face Hub (extra `hub`).
     * A name in `molspectra.pretrained.list_checkpoints()`, unless `save` has written a directory of that name, gives
-      the parts of the published checkpoint, as :func:`molspectra.pretrained.load_reference` does.
+      a model of the package: its encoder, or the pair `encoder, specformer`. If it names a published checkpoint, it
+      gives the parts, as :func:`molspectra.pretrained.load_reference` does.
 
     Args:
         directory_or_name: One of these. Published files are kept in the folder that the environment variable
@@ -27,8 +28,8 @@ def load(directory_or_name: str | Path, classes: Iterable[type] = ()) -> Any:
         classes: Your own classes that the configuration may name, beside those of this library.
 
     Returns:
-        The module with its weights, or a :class:`molspectra.pretrained.ReferenceCheckpoint`, whose `encoder` and other
-        parts are modules.
+        The module with its weights, or an :class:`molspectra.pretrained.EncoderPair`, or a
+        :class:`molspectra.pretrained.ReferenceCheckpoint`, whose `encoder` and other parts are modules.
 
     Raises:
         FileNotFoundError: the directory does not hold both files, or the published file cannot be fetched automatically
@@ -36,6 +37,11 @@ def load(directory_or_name: str | Path, classes: Iterable[type] = ()) -> Any:
         ValueError: a file is damaged, the configuration names an unknown class, the weights do not fit, or the name is
             unknown.
         ConnectionError: the file cannot be fetched, or the environment forbids it (MOLSPECTRA_OFFLINE=1).
+
+    Example:
+        >>> encoder, specformer = load("molspectra-mini")
+        >>> specformer.kinds
+        ('ir', 'raman')
     """
     name = str(directory_or_name)
     if name.startswith("hf://"):
@@ -44,4 +50,4 @@ def load(directory_or_name: str | Path, classes: Iterable[type] = ()) -> Any:
     # A folder that happens to have the name of a checkpoint, such as this library's own sources, does not hide it.
     is_name = isinstance(directory_or_name, str) and name in CHECKPOINTS and not (Path(name) / CONFIG_FILE).exists()
     is_path = isinstance(directory_or_name, Path) or Path(name).exists() or {"/", os.sep} & set(name)
-    return load_published(name) if is_name or not is_path else load_directory(Path(directory_or_name), classes)
+    return load_known(name) if is_name or not is_path else load_directory(Path(directory_or_name), classes)

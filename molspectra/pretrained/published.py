@@ -2,29 +2,37 @@
 
 import difflib
 
+from torch import nn
+
 from molspectra._download import download
 from molspectra._validation import checked
 from molspectra.pretrained.card import Checkpoint
 from molspectra.pretrained.reference.checkpoint import ReferenceCheckpoint
 from molspectra.pretrained.reference.loading import load_reference
+from molspectra.pretrained.shipped import EncoderPair, load_shipped
 from molspectra.pretrained.zoo import CHECKPOINTS
 
 
-def list_checkpoints() -> tuple[str, ...]:
-    """Return the names of the known published checkpoints.
+@checked
+def list_checkpoints(available: bool | None = None) -> tuple[str, ...]:
+    """Return the names of the known checkpoints, those of the package first.
 
-    `molspectra.pretrained.list` is the same function.
+    `molspectra.pretrained.list` is the same function. `python -m molspectra list` prints them with how to get each.
+
+    Args:
+        available: True for those that `load` gives now or after a download, False for those that have to be fetched by
+            hand, or cannot be had. None for all.
 
     Example:
-        >>> "coord-pcqm4mv2" in list_checkpoints()
-        True
+        >>> list_checkpoints(available=True)[:2]
+        ('coord-mini', 'molspectra-mini')
     """
-    return tuple(CHECKPOINTS)
+    return tuple(name for name, known in CHECKPOINTS.items() if available in (None, known.available))
 
 
 @checked
 def checkpoint_info(name: str) -> Checkpoint:
-    """Return the facts about a published checkpoint: source, license, training data, format and so on.
+    """Return the facts about a checkpoint: source, license, training data, format and so on.
 
     `molspectra.pretrained.info` is the same function.
 
@@ -48,14 +56,15 @@ def checkpoint_info(name: str) -> Checkpoint:
     )
 
 
-def load_published(name: str) -> ReferenceCheckpoint:
-    """Fetch a published checkpoint, unless it is in the cache, and import its parts.
+def load_known(name: str) -> nn.Module | EncoderPair | ReferenceCheckpoint:
+    """Load a model of the package, or fetch a published checkpoint, unless it is in the cache, and import its parts.
 
     Args:
         name: One of :func:`molspectra.pretrained.list_checkpoints`.
 
     Returns:
-        Its parts, in the arithmetic they were trained with.
+        The encoder, or encoder and SpecFormer, of a model of the package. The parts of a published checkpoint, in the
+        arithmetic they were trained with.
 
     Raises:
         ValueError: the name is unknown, the file holds another encoder, or it is not the published file.
@@ -63,6 +72,8 @@ def load_published(name: str) -> ReferenceCheckpoint:
         ConnectionError: the file cannot be fetched, or the environment forbids it.
     """
     known = checkpoint_info(name)
+    if known.status == "shipped":
+        return load_shipped(known)
     if known.status == "not importable":
         raise ValueError(f"{name} cannot be imported. {known.note} The file is at {known.source}.")
     if known.status == "not published":

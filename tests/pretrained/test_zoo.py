@@ -48,9 +48,9 @@ def test_the_table_is_complete():
         texts = known.method, known.source, known.license, known.trained_on, known.format, known.citation
         assert all(texts)
         assert (known.url is not None) == (known.status == "fetched")
-        assert known.source.startswith("https://")
+        assert known.source.startswith("recipes/" if known.status == "shipped" else "https://")
         assert known.url is None or known.url.startswith("https://")
-        assert known.status in ("fetched", "by hand") or known.note
+        assert known.status in ("shipped", "fetched", "by hand") or known.note
         assert known.sha256 is None or re.fullmatch(r"[0-9a-f]{64}", known.sha256)
 
 
@@ -137,7 +137,7 @@ def test_what_cannot_be_had_says_why(cache):
 )
 def test_unknown_names_list_the_known_and_the_nearest(name, hint):
     for ask in (load, checkpoint_info):
-        with pytest.raises(ValueError, match=r"must be one of coord-pcqm4mv2, .*3d-emgp") as error:
+        with pytest.raises(ValueError, match=r"must be one of coord-mini, .*3d-emgp") as error:
             ask(name)
         assert (f"Did you mean '{hint}" in str(error.value)) if hint else ("mean" not in str(error.value))
 

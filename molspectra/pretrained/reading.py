@@ -1,0 +1,30 @@
+"""Place within an encoder whose features are worth reading."""
+
+from typing import Literal, NamedTuple
+
+from torch import nn
+
+
+class Reading(NamedTuple):
+    """Layers and pooling that the card of a model recommends, as `molspectra.embed` takes them.
+
+    They were chosen on validation molecules. The last layer of a denoiser has turned into directions of displacements,
+    and is often the worst one to read.
+    """
+
+    layers: tuple[int, ...] | Literal["all"] | None
+    """Numbers of layers, "all", or None for the output."""
+    pool: str
+    """Reductions over atoms, joined by "+"."""
+
+
+def recommend_reading(encoder: nn.Module, reading: Reading) -> nn.Module:
+    """Attach a reading to an encoder, and return the encoder. Copies keep it, and files of `save` do not."""
+    encoder.recommended_reading = reading  # type: ignore[assignment]
+    return encoder
+
+
+def recommended_reading(encoder: nn.Module) -> Reading | None:
+    """Return the reading that came with an encoder, or None."""
+    reading = getattr(encoder, "recommended_reading", None)
+    return reading if isinstance(reading, Reading) else None
