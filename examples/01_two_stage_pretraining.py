@@ -114,6 +114,7 @@ def run(denoising: str, seed: int, epochs: tuple[int, int], split: str, output: 
     gaps["after stage 2"] = evaluation.gap_error(encoder, split)
     results = {f"{probe}: {when}": error[probe] for probe in gaps["after stage 1"] for when, error in gaps.items()}
     results |= evaluation.retrieval(encoder, method, split)
+    results |= evaluation.models_of_the_package(split)
     results |= evaluation.reconstruction_error(method, split)
     results |= evaluation.denoising_error(encoder, denoise, split, pre_transform)
 

@@ -36,16 +36,13 @@ def on_device_of(module: torch.nn.Module, batch: Batch) -> Batch:
 
 @torch.no_grad()
 def embed(encoder: torch.nn.Module, split: str) -> Tensor:
-    """Compute frozen features of each molecule: sum and mean over atoms, (B, 2 F) in float64 on the CPU."""
-    encoder.eval()
-    features = []
-    for batch in batches(split):
-        batch = on_device_of(encoder, batch)
-        atoms = ms.methods.encode(encoder, batch)
-        pooled = [atoms.pool(batch.batch, reduce, batch.num_graphs) for reduce in ("sum", "mean")]
-        features.append(torch.cat(pooled, dim=1).double().cpu())
-    encoder.train()
-    return torch.cat(features)
+    """Compute frozen features of each molecule, (B, C) in float64 on the CPU.
+
+    They are the sum and the mean over atoms of the output, or what the card of a model of the package recommends.
+    """
+    layers, pool = ms.pretrained.recommended_reading(encoder) or (None, "sum+mean")
+    rows = ms.embed(encoder, list(ms.data.MiniSpectra(split)), pool, layers=layers, batch_size=32, output="torch")
+    return rows.flatten(start_dim=1).double()
 
 
 def gap_error(encoder: torch.nn.Module, split: str) -> Results:
@@ -113,6 +110,21 @@ def retrieval(encoder: torch.nn.Module, method: ms.methods.MolSpectra, split: st
         for name, (queries, library) in directions.items()
         for k, share in ms.retrieval.topk_accuracy(queries, library, ks=(1, 5)).items()
     }
+
+
+@torch.no_grad()
+def models_of_the_package(split: str) -> Results:
+    """Compute the same for the weights of the package, which no molecule of MiniSpectra has trained."""
+    encoder, specformer = ms.pretrained.load("molspectra-mini")
+    results = {}
+    for name, model in {"coord-mini": ms.pretrained.load("coord-mini"), "molspectra-mini": encoder}.items():
+        results |= {f"{probe}: {name}": error for probe, error in gap_error(model, split).items()}
+    batch = load(split)
+    axes = {kind: ms.data.MiniSpectra.axes[kind] for kind in specformer.kinds}
+    spectra = specformer(spectra_of(batch, specformer), axes=axes).embedding
+    molecules = ms.methods.encode(encoder, batch).pool(batch.batch, num_molecules=batch.num_graphs)
+    found = ms.retrieval.topk_accuracy(spectra, molecules, ks=(1, 5))
+    return results | {f"IR + Raman → molecule, molspectra-mini, top {k}": share for k, share in found.items()}
 
 
 @torch.no_grad()

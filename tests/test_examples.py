@@ -42,6 +42,8 @@ def test_two_stage_pretraining(method, tmp_path, monkeypatch, capsys):
     for line in (
         "gap: random encoder",
         "gap, 10 folds: after stage 2",
+        "gap, 10 folds: molspectra-mini",
+        "IR + Raman → molecule, molspectra-mini, top 1",
         "spectrum → molecule, top 1",
         "reconstruction, raman",
         "denoising",
