@@ -14,6 +14,7 @@ from molspectra._signature import unwrap
 from molspectra._validation import checked
 from molspectra.pretrained.configuration import build, class_name
 from molspectra.pretrained.construction_dtype import construction_dtype
+from molspectra.pretrained.reading import Reading, recommend_reading, recommended_reading
 from molspectra.pretrained.rebuilding import describe_module
 from molspectra.pretrained.strict_loading import load_strictly
 
@@ -43,6 +44,8 @@ def save(module: nn.Module, directory: str | Path) -> None:
     inside = unwrap(module)
     module = inside if isinstance(inside, nn.Module) else module
     described = {"format": _FORMAT, **describe_module(module)}
+    if (reading := recommended_reading(module)) is not None:
+        described["reading"] = reading._asdict()
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     # Cloned, as some modules (torch_geometric's SchNet) hold one tensor under two names, which the format refuses.
@@ -84,7 +87,8 @@ def load_directory(directory: Path, classes: Iterable[type] = ()) -> nn.Module:
     if len(floating) == 1:
         module.to(floating.pop())  # the dtype in which it was saved, so that nothing is rounded
     load_strictly(module, weights, str(directory))
-    return module.eval()
+    reading = json.loads((directory / CONFIG_FILE).read_text()).get("reading")
+    return module.eval() if reading is None else recommend_reading(module.eval(), Reading(**reading))
 
 
 def _rebuild(path: Path, classes: Iterable[type]) -> nn.Module:

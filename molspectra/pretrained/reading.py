@@ -4,6 +4,8 @@ from typing import Literal, NamedTuple
 
 from torch import nn
 
+from molspectra._signature import attribute_of
+
 
 class Reading(NamedTuple):
     """Layers and pooling that the card of a model recommends, as `molspectra.embed` takes them.
@@ -19,12 +21,12 @@ class Reading(NamedTuple):
 
 
 def recommend_reading(encoder: nn.Module, reading: Reading) -> nn.Module:
-    """Attach a reading to an encoder, and return the encoder. Copies keep it, and files of `save` do not."""
+    """Attach a reading to an encoder, and return the encoder. Copies and files of `save` keep it."""
     encoder.recommended_reading = reading  # type: ignore[assignment]
     return encoder
 
 
 def recommended_reading(encoder: nn.Module) -> Reading | None:
-    """Return the reading that came with an encoder, or None."""
-    reading = getattr(encoder, "recommended_reading", None)
+    """Return the reading that came with an encoder, also within a wrapper, or None."""
+    reading = attribute_of(encoder, "recommended_reading", None)
     return reading if isinstance(reading, Reading) else None

@@ -121,7 +121,8 @@ class OnlyForward(ms.heads.VectorHead):
 def test_a_subclass_without_a_constructor(tmp_path):
     module = OnlyForward(8, as_released=True)
     save(module, tmp_path)
-    assert load(tmp_path, classes=[OnlyForward]).config == {"channels": 8, "as_released": True}
+    config = load(tmp_path, classes=[OnlyForward]).config
+    assert config == {"channels": 8, "as_released": True, "vector_norm": None}
 
 
 class Inheriting(ms._config.Configurable, SchNet):

@@ -1,5 +1,6 @@
 """The weights of the package: they load without a network, their cards hold, and they read spectra and molecules."""
 
+import copy
 import hashlib
 import re
 
@@ -61,9 +62,17 @@ def test_embed_reads_what_the_card_recommends(name):
     assert atoms[0].shape == (3, asked[0].size // 2)
 
 
-def test_a_copy_keeps_the_reading_and_new_weights_have_none():
+def test_copies_wrappers_and_files_keep_the_reading_and_new_weights_have_none(tmp_path):
     encoder = load("coord-mini")
-    assert recommended_reading(encoder.to(torch.float64)) is not None
+    reading = recommended_reading(encoder)
+    assert recommended_reading(copy.deepcopy(encoder).to(torch.float64)) == reading
+    assert recommended_reading(torch.optim.swa_utils.AveragedModel(encoder)) == reading
+    ms.pretrained.save(encoder, tmp_path / "encoder")
+    assert recommended_reading(load(tmp_path / "encoder")) == reading
+    assert (ms.embed(tmp_path / "encoder", ["CCO"]) == ms.embed("coord-mini", ["CCO"])).all()
+    chosen = ms.pretrained.Reading((0, -1), "max")
+    ms.pretrained.save(ms.pretrained.recommend_reading(encoder, chosen), tmp_path / "chosen")
+    assert ms.embed(tmp_path / "chosen", ["CCO"]).shape == (1, 2 * 128)
     assert recommended_reading(type(encoder)(**encoder.config)) is None
 
 
