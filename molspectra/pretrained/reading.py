@@ -5,6 +5,7 @@ from typing import Literal, NamedTuple
 from torch import nn
 
 from molspectra._signature import attribute_of
+from molspectra._validation import checked
 
 
 class Reading(NamedTuple):
@@ -20,13 +21,15 @@ class Reading(NamedTuple):
     """Reductions over atoms, joined by "+"."""
 
 
-def recommend_reading(encoder: nn.Module, reading: Reading) -> nn.Module:
+@checked
+def recommend_reading(model: nn.Module, reading: Reading) -> nn.Module:
     """Attach a reading to an encoder, and return the encoder. Copies and files of `save` keep it."""
-    encoder.recommended_reading = reading  # type: ignore[assignment]
-    return encoder
+    model.recommended_reading = reading  # type: ignore[assignment]
+    return model
 
 
-def recommended_reading(encoder: nn.Module) -> Reading | None:
+@checked
+def recommended_reading(model: nn.Module) -> Reading | None:
     """Return the reading that came with an encoder, also within a wrapper, or None."""
-    reading = attribute_of(encoder, "recommended_reading", None)
+    reading = attribute_of(model, "recommended_reading", None)
     return reading if isinstance(reading, Reading) else None

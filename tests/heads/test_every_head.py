@@ -30,6 +30,8 @@ HEADS = {
     "EvidentialHead, atoms": ms.heads.EvidentialHead(F, "atom", scale=ms.heads.ElementScale([6], [-1.0], [2.0])),
     "EnsembleHead": ms.heads.EnsembleHead([ms.heads.ScalarHead(F), ms.heads.ScalarHead(F)]),
     "StickHead": ms.heads.StickHead(F, {"ir": ms.data.SpectrumAxis("ir", 0, 100, 2, "cm^-1")}, fwhm=10.0),
+    "MoleculeEmbeddingHead": ms.heads.MoleculeEmbeddingHead(F),
+    "DistanceScoreHead": ms.heads.DistanceScoreHead(F),
     "FusionHead": ms.heads.FusionHead(F, 3),
     "AtomicReferenceEnergies": ms.heads.AtomicReferenceEnergies([6], [-1.0]),
 }
@@ -48,7 +50,18 @@ def molecules(dtype):
     embedding = torch.randn(len(SIZES), 3, generator=generator, dtype=torch.float64).to(dtype)
     batch = torch.arange(len(SIZES)).repeat_interleave(torch.tensor(SIZES))
     z = torch.full((sum(SIZES),), 6)
-    return AtomFeatures(scalars, vectors), Data(z=z, pos=pos, batch=batch, spectrum_embedding=embedding)
+    data = Data(z=z, pos=pos, batch=batch, spectrum_embedding=embedding)
+    return AtomFeatures(scalars, vectors), with_pairs(data)
+
+
+def with_pairs(data):
+    """Add the distances of each atom and the next one of its molecule, as the noise of distances does."""
+    first = torch.arange(data.num_nodes - 1)
+    if data.batch is not None:
+        first = first[data.batch[:-1] == data.batch[1:]]
+    data.pair_index = torch.stack([first, first + 1])
+    data.noisy_distance = (data.pos[first] - data.pos[first + 1]).norm(dim=1).detach()
+    return data
 
 
 def call(head, atoms, data):
@@ -77,6 +90,7 @@ def test_a_batch_is_its_molecules_one_by_one(name, dtype):
         of_all_atoms = name == "GradientHead"
         own = Data(z=data.z[of_molecule], pos=data.pos if of_all_atoms else data.pos[of_molecule])
         own.spectrum_embedding = data.spectrum_embedding[molecule : molecule + 1]
+        own = own if of_all_atoms else with_pairs(own)
         alone = call(head, atoms.select(of_molecule), own)
         rows.append(alone[of_molecule] if of_all_atoms else alone)
     assert_close(together, torch.cat(rows), 1e-5 if dtype == torch.float32 else 1e-12, name)
