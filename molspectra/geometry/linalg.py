@@ -1,7 +1,7 @@
 """Inverse square root of symmetric 3×3 matrices, without LAPACK.
 
-The forward diagonalises by a fixed number of Jacobi sweeps. It is batched and branch-free, never synchronises with the
-host, and is as accurate for repeated eigenvalues as for separate ones. The backward never divides by a gap between
+The forward diagonalises in closed form. It is batched and branch-free, never synchronises with the host, starts few
+kernels, and is as accurate for repeated eigenvalues as for separate ones. The backward never divides by a gap between
 eigenvalues. With Y = C^{-1/2}, differentiating Y Y = C^{-1} gives the Lyapunov equation
 
     Y dY + dY Y = -C^{-1} dC C^{-1},
@@ -10,6 +10,7 @@ whose solution in the eigenbasis of Y divides by sums y_a + y_b > 0. The solutio
 differentiated through Lyapunov equations, so that no derivative of any order divides by a gap.
 """
 
+import math
 from typing import Any
 
 import torch
@@ -18,9 +19,6 @@ from torch import Tensor
 
 from molspectra._transforms import is_jit_traced, is_transformed, nested_forward_mode, primals
 from molspectra._validation import check_tensor
-
-# Cyclic Jacobi sweeps converge quadratically. Three reach float64 rounding on almost every 3×3 matrix, five on all.
-_SWEEPS = 5
 
 
 def symmetric_inverse_sqrt(matrix: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3 3"]:
@@ -176,34 +174,51 @@ class _TransformedLyapunov(_Lyapunov):
 
 
 def _eigh(matrix: Tensor) -> tuple[Tensor, Tensor]:
-    """Compute unordered eigenvalues (..., 3) and eigenvectors as columns (..., 3, 3) by cyclic Jacobi rotations.
+    """Compute unordered eigenvalues (..., 3) and eigenvectors as columns (..., 3, 3) without iterations.
 
-    The six distinct entries are separate tensors of the batch's shape, so that each rotation consists of a few
-    elementwise operations.
+    One of three eigenvalues is far from both others, relative to their spread. It is the root of the characteristic
+    equation that is best conditioned, and its eigenvector is a cross product without cancellation. A reflection takes
+    this vector to the third axis, and one Jacobi rotation diagonalises the block that is left. All errors are of the
+    order of the rounding error of the largest eigenvalue (Scherzinger & Dohrmann 2008).
     """
-    entry = {(i, j): matrix[..., i, j] for i in range(3) for j in range(i, 3)}
-    vectors = [[torch.full_like(entry[0, 0], float(i == j)) for j in range(3)] for i in range(3)]
-    for p, q, r in ((0, 1, 2), (0, 2, 1), (1, 2, 0)) * _SWEEPS:
-        # Rotate in the plane of axes p and q so that entry (p, q) vanishes. Axis r is the third one.
-        cos, sin, tan = _rotation(entry[p, p], entry[q, q], entry[p, q])
-        shift = tan * entry[p, q]
-        pr, qr = (min(p, r), max(p, r)), (min(q, r), max(q, r))
-        entry[p, p], entry[q, q] = entry[p, p] - shift, entry[q, q] + shift
-        entry[pr], entry[qr] = cos * entry[pr] - sin * entry[qr], sin * entry[pr] + cos * entry[qr]
-        entry[p, q] = torch.zeros_like(shift)
-        for row in vectors:
-            row[p], row[q] = cos * row[p] - sin * row[q], sin * row[p] + cos * row[q]
-    eigenvalues = torch.stack([entry[i, i] for i in range(3)], dim=-1)
-    return eigenvalues, torch.stack([torch.stack(row, dim=-1) for row in vectors], dim=-2)
+    identity, tiny = torch.eye(3, dtype=matrix.dtype, device=matrix.device), torch.finfo(matrix.dtype).tiny
+    scale = torch.linalg.vector_norm(matrix, ord=torch.inf, dim=(-2, -1), keepdim=True)
+    scaled = matrix / scale.clamp(min=tiny)  # so that products neither overflow nor underflow
+    reflection = _reflection_to_third_axis(_farthest_eigenvector(scaled, identity), identity)
+
+    block = reflection @ scaled @ reflection
+    angle = torch.atan2(2 * block[..., 0, 1], block[..., 1, 1] - block[..., 0, 0]) / 2
+    cos, sin = angle.cos(), angle.sin()
+    rotation = torch.stack([cos, sin, -sin, cos], dim=-1).unflatten(-1, (2, 2))
+    eigenvectors = torch.cat([reflection[..., :2] @ rotation, reflection[..., 2:]], dim=-1)
+    # Quotients of Rayleigh: their errors are of second order in those of the eigenvectors.
+    eigenvalues = (eigenvectors * (scaled @ eigenvectors)).sum(dim=-2)
+    return eigenvalues * scale.squeeze(-1), eigenvectors
 
 
-def _rotation(app: Tensor, aqq: Tensor, apq: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return cosine, sine and tangent of the smaller angle that annihilates `apq`, which is 0 where `apq` is 0."""
-    twice = 2 * apq
-    difference = aqq - app
-    # tan θ = sign(d)·2a / (|d| + √(d² + 4a²)), with hypot against overflow of the squares.
-    denominator = difference.abs() + torch.hypot(difference, twice)
-    sign = torch.ones_like(difference).masked_fill(difference < 0, -1.0)
-    tan = torch.where(denominator > 0, sign * twice / torch.where(denominator > 0, denominator, 1.0), 0.0)
-    cos = torch.rsqrt(1 + tan * tan)
-    return cos, tan * cos, tan
+def _farthest_eigenvector(matrix: Tensor, identity: Tensor) -> Tensor:
+    """Return the eigenvector (..., 1, 3) whose eigenvalue is farthest from the others, any for a multiple of 1."""
+    tiny = torch.finfo(matrix.dtype).tiny
+    mean = matrix.diagonal(dim1=-2, dim2=-1).mean(dim=-1, keepdim=True).unsqueeze(-1)
+    deviator = torch.addcmul(matrix, mean, identity, value=-1)
+    deviator = deviator / torch.linalg.vector_norm(deviator, dim=(-2, -1), keepdim=True).clamp(min=tiny)
+    # Its eigenvalues are 2/√6 cos(α + 2πk/3) with cos 3α = 3√6 det. The farthest one has |α| ≤ π/6.
+    first, second, third = deviator.unbind(dim=-2)
+    cos_3alpha = 3 * math.sqrt(6) * (torch.linalg.cross(first, second) * third).sum(dim=-1, keepdim=True)
+    magnitude = 2 / math.sqrt(6) * (cos_3alpha.abs().clamp(max=1.0).acos() / 3).cos()
+    eigenvalue = magnitude.copysign(cos_3alpha).unsqueeze(-1)
+    # The rows of a matrix without its largest eigenvector span the plane perpendicular to it.
+    shifted = torch.addcmul(deviator, eigenvalue, identity, value=-1)
+    normals = torch.linalg.cross(shifted, shifted.roll(1, dims=-2))
+    length, row = torch.linalg.vector_norm(normals, dim=-1, keepdim=True).max(dim=-2, keepdim=True)
+    longest = normals.gather(-2, row.expand(*row.shape[:-1], 3))
+    return longest / length.clamp(min=tiny)
+
+
+def _reflection_to_third_axis(vector: Tensor, identity: Tensor) -> Tensor:
+    """Return Householder's reflections (..., 3, 3) that exchange unit vectors (..., 1, 3) and the third axis."""
+    # The sign avoids cancellation.
+    sign = torch.where(vector[..., 2:] < 0, -1.0, 1.0)
+    normal = torch.addcmul(vector, sign, identity[2])
+    normal = normal / torch.linalg.vector_norm(normal, dim=-1, keepdim=True)
+    return torch.addcmul(identity, normal.mT, normal, value=-2)
