@@ -17,6 +17,7 @@ def deform(
     stretch: Float[Tensor, " atoms"] | None = None,
     bend: Float[Tensor, "2 atoms"] | None = None,
     arm: Int[Tensor, " atoms"] | None = None,
+    max_atoms: int | None = None,
 ) -> Float[Tensor, "atoms 3"]:
     """Change bond lengths, bond angles and torsions by given amounts, moving the subtree of each bond as a rigid body.
 
@@ -28,7 +29,8 @@ def deform(
     In the body frames of its two ends each change is a fixed motion, independent of the order of changes and of changes
     elsewhere. The result therefore equals that of moving one side of each bond after the other, up to a rigid motion of
     the whole molecule. Here the root of each tree (its first atom, with all atoms rigidly joined to it) stays in place.
-    The motions are multiplied along the paths from the roots by pointer doubling, in log₂(depth) steps.
+    The motions are multiplied along the paths from the roots by pointer doubling, in log₂(depth) steps. On the CPU the
+    depth is looked up. On a device, where this would stall it, `max_atoms` bounds it.
 
     Args:
         pos: Positions in Å, (N, 3), of one molecule or of a batch.
@@ -40,6 +42,7 @@ def deform(
             Angles must stay within 0 and π. Three atoms exactly on a line do not bend.
         arm: The neighbor of each atom against which its angles open, (N,), or the atom itself for none. Needed for
             bends.
+        max_atoms: Number of atoms of the largest molecule, or None for all atoms as one molecule.
 
     Returns:
         Positions (N, 3), differentiable with respect to positions and changes.
@@ -54,7 +57,7 @@ def deform(
     along = x - x.index_select(1, parent)
     # The motion from the frame of a child to that of its parent, before the change, is a translation by `along`. A
     # twist about the bond adds a rotation, a stretch lengthens the translation.
-    turn = rotation_components(along, torch.where(bridge, twist, 0.0))
+    axes, angles = [along], [torch.where(bridge, twist, 0.0)]
     offset = along
     if stretch is not None:
         length = torch.linalg.vector_norm(along, dim=0)
@@ -69,22 +72,29 @@ def deform(
         at_child = torch.where(bridge & (arm != parent), bend[1], 0.0)
         # Rotations about the normal of the plane of bond and arm. The one at the parent's end acts last, since it moves
         # the whole bond. The one at the child's end moves the child's subtree only.
-        outer = rotation_components(torch.linalg.cross(arms.index_select(1, parent), along, dim=0), at_parent)
-        inner = rotation_components(torch.linalg.cross(along, arms, dim=0), -at_child)
+        axes += [torch.linalg.cross(arms.index_select(1, parent), along, dim=0), torch.linalg.cross(along, arms, dim=0)]
+        angles += [at_parent, -at_child]
+    turns = rotation_components(torch.stack(axes, dim=1), torch.stack(angles)).unbind(2)
+    turn = turns[0]
+    if bend is not None:
+        _, outer, inner = turns
         turn = _multiply(outer, _multiply(turn, inner))
         offset = _apply(outer, offset)
 
-    # `turn` and `offset` lead from the frame of an atom to that of `ancestor`: first its parent, finally its root. Each
-    # step composes them with those of the ancestor, which doubles the distance.
+    # The motion [turn | offset] leads from the frame of an atom to that of `ancestor`: first its parent, finally its
+    # root. Each step composes it with that of the ancestor, which doubles the distance.
+    motion = torch.cat([turn, offset.unsqueeze(1)], dim=1)
     ancestor = parent
-    for _ in range((len(parent) - 1).bit_length()):
-        above = turn.index_select(2, ancestor)
-        offset = offset.index_select(1, ancestor) + _apply(above, offset)
-        turn = _multiply(above, turn)
+    # In a molecule of n atoms, a root is at most n - 1 bonds away, and the first ancestor is one bond away.
+    most = len(parent) if max_atoms is None else max_atoms
+    for _ in range((most - 2).bit_length() if most > 2 else 0):
+        above = motion.index_select(2, ancestor)
+        motion = _multiply(above[:, :3], motion)
+        motion[:, 3] += above[:, 3]
         ancestor = ancestor.index_select(0, ancestor)
         if values_are_free(ancestor) and torch.equal(ancestor, parent.index_select(0, ancestor)):
             break  # All have arrived. On a device, where this look would stall it, further steps change nothing.
-    return (x.index_select(1, ancestor) + offset).t().contiguous()
+    return (x.index_select(1, ancestor) + motion[:, 3]).t().contiguous()
 
 
 def _multiply(a: Tensor, b: Tensor) -> Tensor:

@@ -56,6 +56,52 @@ class InternalJacobian(NamedTuple):
         return rates(self.bond_index, self.r), rates(self.angle_index, self.theta), rates(self.torsion_index, self.phi)
 
 
+class BondVectors(NamedTuple):
+    """Vectors between the atoms of terms, Cartesian components first, (3, ..., n).
+
+    Sums over a last dimension of three are several times slower.
+    """
+
+    bond: Float[Tensor, "3 *slices bonds"]
+    """x_j - x_i of bonds."""
+    u: Float[Tensor, "3 *slices angles"]
+    """x_i - x_j of angles."""
+    v: Float[Tensor, "3 *slices angles"]
+    """x_k - x_j of angles."""
+    b1: Float[Tensor, "3 *slices torsions"]
+    """x_j - x_i of torsions."""
+    b2: Float[Tensor, "3 *slices torsions"]
+    """x_k - x_j of torsions."""
+    b3: Float[Tensor, "3 *slices torsions"]
+    """x_l - x_k of torsions."""
+
+
+def bond_vectors(
+    pos: Float[Tensor, "*slices atoms 3"],
+    bond_index: Int[Tensor, "2 bonds"],
+    angle_index: Int[Tensor, "3 angles"],
+    torsion_index: Int[Tensor, "4 torsions"],
+) -> BondVectors:
+    """Return the vectors between the atoms of all terms, read from the positions at once."""
+    check_tensor("pos", pos)
+    for name, index in (("bond_index", bond_index), ("angle_index", angle_index), ("torsion_index", torsion_index)):
+        check_tensor(name, index)
+    start, end = vector_ends(bond_index, angle_index, torsion_index)
+    components = pos.movedim(-1, 0).contiguous()
+    vectors = components.index_select(-1, end) - components.index_select(-1, start)
+    bonds, angles, torsions = bond_index.shape[1], angle_index.shape[1], torsion_index.shape[1]
+    return BondVectors(*vectors.split([bonds, angles, angles, torsions, torsions, torsions], dim=-1))
+
+
+def vector_ends(
+    bond_index: Int[Tensor, "2 bonds"], angle_index: Int[Tensor, "3 angles"], torsion_index: Int[Tensor, "4 torsions"]
+) -> tuple[Int[Tensor, " n"], Int[Tensor, " n"]]:
+    """Return the atoms where the vectors of :class:`BondVectors` start and end, (n,), one kind after the other."""
+    (i, j), (a, b, c) = bond_index, angle_index
+    start = torch.cat([i, b, b, torsion_index[:3].flatten()])
+    return start, torch.cat([j, a, c, torsion_index[1:].flatten()])
+
+
 def internal_coordinates(
     pos: Float[Tensor, "*slices atoms 3"],
     bond_index: Int[Tensor, "2 bonds"],
@@ -87,13 +133,16 @@ def internal_coordinates(
         >>> r, theta.rad2deg(), phi.rad2deg()
         (tensor([1.]), tensor([90.]), tensor([90.]))
     """
-    (i, j), (a, b, c), (k, l, m, n) = _positions(pos, bond_index, angle_index, torsion_index)
-    u, v = a - b, c - b
-    b1, b2, b3 = l - k, m - l, n - m
-    n1, n2 = _cross(b1, b2), _cross(b2, b3)
-    theta = _atan2(_norm(_cross(u, v)), _dot(u, v))
-    phi = _atan2(_norm(b2) * _dot(b1, n2), _dot(n1, n2))
-    return _norm(j - i), theta, phi
+    d = bond_vectors(pos, bond_index, angle_index, torsion_index)
+    normals = cross(d.u, d.v)
+    n1, n2 = cross(d.b1, d.b2), cross(d.b2, d.b3)
+    # All lengths, and then all angles at once: each operation starts a kernel.
+    vectors = [d.bond, normals, d.b2]
+    r, sine_theta, b2 = norm(torch.cat(vectors, dim=-1)).split([vector.shape[-1] for vector in vectors], dim=-1)
+    sines = torch.cat([sine_theta, b2 * dot(d.b1, n2)], dim=-1)
+    cosines = torch.cat([dot(d.u, d.v), dot(n1, n2)], dim=-1)
+    theta, phi = polar_angle(sines, cosines).split([sine_theta.shape[-1], b2.shape[-1]], dim=-1)
+    return r, theta, phi
 
 
 def internal_jacobian(
@@ -116,27 +165,27 @@ def internal_jacobian(
         >>> stretching
         tensor([2.])
     """
-    (i, j), (a, b, c), (k, l, m, n) = _positions(pos, bond_index, angle_index, torsion_index)
+    d = bond_vectors(pos, bond_index, angle_index, torsion_index)
     # A bond lengthens fastest along its own direction.
-    along = (j - i) * _reciprocal(_norm(j - i))
+    along = d.bond * reciprocal(norm(d.bond))
 
     # An angle opens as its outer atoms move within its plane, perpendicular to their bonds, by 1/length per Å.
-    u, v = a - b, c - b
-    normal = _cross(u, v)
-    normal = normal * _reciprocal(_norm(normal))
-    at_a = _cross(u, normal) * _reciprocal(_dot(u, u))
-    at_c = _cross(normal, v) * _reciprocal(_dot(v, v))
+    u, v = d.u, d.v
+    normal = cross(u, v)
+    normal = normal * reciprocal(norm(normal))
+    at_a = cross(u, normal) * reciprocal(dot(u, u))
+    at_c = cross(normal, v) * reciprocal(dot(v, v))
 
     # A torsion changes as its outer atoms move out of their planes, by |b₂|/|n|² times the normal per Å.
-    b1, b2, b3 = l - k, m - l, n - m
-    n1, n2 = _cross(b1, b2), _cross(b2, b3)
-    inverse1, inverse2 = _reciprocal(_dot(n1, n1)), _reciprocal(_dot(n2, n2))
-    length = torch.where((inverse1 > 0) & (inverse2 > 0), _norm(b2), 0.0)
+    b1, b2, b3 = d.b1, d.b2, d.b3
+    n1, n2 = cross(b1, b2), cross(b2, b3)
+    inverse1, inverse2 = reciprocal(dot(n1, n1)), reciprocal(dot(n2, n2))
+    length = torch.where((inverse1 > 0) & (inverse2 > 0), norm(b2), 0.0)
     at_k, at_n = -n1 * (length * inverse1), n2 * (length * inverse2)
     # A rigid motion does not change a torsion: its rows sum to 0, and so do their torques. This determines the rows of
     # the central atoms from the positions of the outer atoms along the central bond.
-    inverse = _reciprocal(_dot(b2, b2))
-    at_l = _dot(b3, b2) * inverse * at_n - (1 + _dot(b1, b2) * inverse) * at_k
+    inverse = reciprocal(dot(b2, b2))
+    at_l = dot(b3, b2) * inverse * at_n - (1 + dot(b1, b2) * inverse) * at_k
     return InternalJacobian(
         bond_index,
         angle_index,
@@ -174,11 +223,11 @@ def defined_terms(
         at_i, at_j, at_k = (x.index_select(1, atoms) for atoms in (i, j, k))
         u, v = at_i - at_j, at_k - at_j
         # sin θ > sin(margin), without the division by lengths that may be 0.
-        return _norm(_cross(u, v)) > math.sin(margin) * _norm(u) * _norm(v)
+        return norm(cross(u, v)) > math.sin(margin) * norm(u) * norm(v)
 
     x = pos.t().contiguous()
     (i, j), (k, l, m, n) = bond_index, torsion_index
-    return _norm(x[:, j] - x[:, i]) > 0, bent(*angle_index), bent(k, l, m) & bent(l, m, n) & (k != n)
+    return norm(x[:, j] - x[:, i]) > 0, bent(*angle_index), bent(k, l, m) & bent(l, m, n) & (k != n)
 
 
 def wrap_angle(angle: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
@@ -187,44 +236,34 @@ def wrap_angle(angle: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     return torch.remainder(angle + torch.pi, 2 * torch.pi) - torch.pi
 
 
-# Below, Cartesian components come first. Sums over a last dimension of three are several times slower.
-
-
-def _positions(pos: Tensor, *indices: Tensor) -> list[tuple[Tensor, ...]]:
-    """Return the positions of the atoms of each term, (3, ..., n) for each of its atoms."""
-    check_tensor("pos", pos)
-    for name, index in zip(("bond_index", "angle_index", "torsion_index"), indices, strict=False):
-        check_tensor(name, index)
-    components = pos.movedim(-1, 0).contiguous()
-    return [tuple(components.index_select(-1, atoms) for atoms in index) for index in indices]
-
-
-def _dot(a: Tensor, b: Tensor) -> Tensor:
+def dot(a: Tensor, b: Tensor) -> Tensor:
+    """Return the inner products of (3, ...)."""
     return (a * b).sum(0)
 
 
-def _cross(a: Tensor, b: Tensor) -> Tensor:
+def cross(a: Tensor, b: Tensor) -> Tensor:
+    """Return the cross products of (3, ...)."""
     return torch.linalg.cross(a, b, dim=0)
 
 
-def _norm(vector: Tensor) -> Tensor:
+def norm(vector: Tensor) -> Tensor:
     """Return the length of (3, ...), with the derivative 0 at 0."""
-    square = _dot(vector, vector)
+    square = dot(vector, vector)
     # `where` differentiates both of its branches: the unused square root must have a finite derivative, too.
     zero = square < torch.finfo(square.dtype).tiny
     return torch.where(zero, 0.0, torch.where(zero, 1.0, square).sqrt())
 
 
-def _reciprocal(number: Tensor) -> Tensor:
+def reciprocal(number: Tensor) -> Tensor:
     """Return 1/x of nonnegative numbers, and 0 where it would overflow."""
     zero = number < torch.finfo(number.dtype).tiny
     return torch.where(zero, 0.0, 1 / torch.where(zero, 1.0, number))
 
 
-def _atan2(sine: Tensor, cosine: Tensor) -> Tensor:
+def polar_angle(sine: Tensor, cosine: Tensor) -> Tensor:
     """Return atan2 with value and derivatives 0 where both arguments are 0."""
     # The derivative divides by sin² + cos². Scaling to a largest argument of 1 keeps these squares from underflowing.
     scale = torch.maximum(sine.abs(), cosine.abs()).detach()
-    inverse = _reciprocal(scale)
+    inverse = reciprocal(scale)
     undefined = inverse == 0
     return torch.where(undefined, 0.0, torch.atan2(sine * inverse, torch.where(undefined, 1.0, cosine * inverse)))

@@ -9,12 +9,12 @@ from torch import Tensor
 from torch.profiler import record_function
 from torch_geometric.data import Data
 
-from molspectra._batch import molecule_of
+from molspectra._batch import molecule_of, most_atoms_of
 from molspectra._config import Configurable
 from molspectra._validation import check_choice, check_fields, check_generator, check_std
 from molspectra.geometry.deformation import deform
 from molspectra.noise.coord import CoordNoise
-from molspectra.noise.internal import REMEDY, ROTORS, TOPOLOGY, apply_change, at_atoms, bridge_bonds, draw_change
+from molspectra.noise.internal import REMEDY, ROTORS, TOPOLOGY, at_atoms, bridge_bonds, find_bridges, perturb
 
 
 class FradNoise(Configurable):
@@ -122,7 +122,7 @@ class FradNoise(Configurable):
         turns = std * torch.randn(bonds.shape[1:], generator=generator, dtype=pos.dtype, device=pos.device)
         # A rotatable bond is a bridge, and turns with the subtree of its child.
         twist = at_atoms(data, bridge_bonds(data, bonds)[0], turns)
-        return deform(pos, data.parent_index, data.bridge, twist=twist)
+        return deform(pos, data.parent_index, data.bridge, twist=twist, max_atoms=most_atoms_of(data))
 
     def _vibrated(self, data: Data, generator: torch.Generator | None) -> Tensor:
         pos = data.pos
@@ -130,18 +130,14 @@ class FradNoise(Configurable):
         # every torsion among them.
         rotatable = bridge_bonds(data, data.rotatable_index[1:3])[0]
         rotates = at_atoms(data, rotatable, torch.ones_like(rotatable))
-        child, is_bridge = bridge_bonds(data, data.torsion_index[1:3])
+        bridges = find_bridges(data)
+        child, is_bridge = bridges.of_torsions
         about_rotatable = is_bridge & (rotates.index_select(0, child) > 0)
         torsion_std = pos.new_full(child.shape, self.torsion_std).masked_fill(about_rotatable, self.rotatable_std)
-        change = draw_change(
-            data,
-            pos.new_full(data.bond_index.shape[1:], self.bond_std),
-            pos.new_full(data.angle_index.shape[1:], self.angle_std),
-            torsion_std,
-            generator,
-            self.as_released,
-        )
-        changed = apply_change(data, change)
+        bond_std = pos.new_full(data.bond_index.shape[1:], self.bond_std)
+        angle_std = pos.new_full(data.angle_index.shape[1:], self.angle_std)
+        std = torch.cat([bond_std, angle_std, torsion_std])
+        changed = perturb(data, std, generator, self.as_released, bridges)
         if not self.as_released:
             return changed
         # The released code falls back to coordinate noise for molecules without a rotatable bond.

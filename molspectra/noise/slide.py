@@ -12,13 +12,9 @@ from torch_geometric.data import Data
 from molspectra._batch import molecule_of, num_molecules_of
 from molspectra._config import Configurable
 from molspectra._validation import check_fields, check_generator, check_sizes, check_std, values_are_free
-from molspectra.geometry.internal_coordinates import (
-    defined_terms,
-    internal_coordinates,
-    internal_jacobian,
-    wrap_angle,
-)
-from molspectra.noise.internal import REMEDY, TOPOLOGY, apply_change, draw_change
+from molspectra.geometry.harmonic import harmonic_gradient
+from molspectra.geometry.internal_coordinates import internal_coordinates, wrap_angle
+from molspectra.noise.internal import REMEDY, TOPOLOGY, perturb
 from molspectra.noise.slicing import finite_difference_slices, least_squares_gradient
 
 _CONSTANTS = {"bond_k": "bond_index", "angle_k": "angle_index", "torsion_k": "torsion_index"}
@@ -93,11 +89,8 @@ class SliDeNoise(Configurable):
             if self.as_released:
                 noisy.gradient_target = self._sliced_gradient(data, noisy.pos, generator)
             else:
-                gradients = self._term_gradients(data, noisy.pos)
                 # Bending noise may bring a torsion close to a line, where its derivative diverges.
-                *_, defined = defined_terms(noisy.pos, *self._terms(data), self.margin)
-                gradients[2] = torch.where(defined, gradients[2], 0.0)
-                noisy.gradient_target = internal_jacobian(noisy.pos, *self._terms(data)).vjp(*gradients)
+                noisy.gradient_target = self._gradient(data, noisy.pos, self.margin)
         return noisy
 
     def conformation(self, data: Data, generator: torch.Generator | None = None) -> Float[Tensor, "atoms 3"]:
@@ -105,12 +98,12 @@ class SliDeNoise(Configurable):
         check_fields(data, TOPOLOGY, "SliDeNoise", REMEDY)
         check_generator(generator)
         # Equipartition: k ⟨Δ²⟩ = kT for every harmonic term. Constants of 0 mark terms without noise.
-        bond_std, angle_std, torsion_std = (
-            torch.where(k > 0, (self.thermal_energy / k).sqrt(), 0.0).to(data.pos.dtype) for k in self._constants(data)
-        )
+        k = torch.cat(self._constants(data))
+        std = torch.where(k > 0, (self.thermal_energy / k).sqrt(), 0.0).to(data.pos.dtype)
         if self.as_released and "torsion_frozen" in data:  # torsions whose first Fourier coefficient is not positive
-            torsion_std = torch.where(data.torsion_frozen, 0.0, torsion_std)
-        return apply_change(data, draw_change(data, bond_std, angle_std, torsion_std, generator, self.as_released))
+            others = len(std) - data.torsion_index.shape[1]
+            std = torch.cat([std[:others], torch.where(data.torsion_frozen, 0.0, std[others:])])
+        return perturb(data, std, generator, self.as_released)
 
     def energy(self, data: Data, pos: Float[Tensor, "atoms 3"]) -> Float[Tensor, " molecules"]:
         """Return E (M,) in kcal/mol of the molecules at `pos`, about the conformers in `data.pos`."""
@@ -123,7 +116,11 @@ class SliDeNoise(Configurable):
 
     def gradient(self, data: Data, pos: Float[Tensor, "atoms 3"]) -> Float[Tensor, "atoms 3"]:
         """Return the exact ∇E (N, 3) in kcal/mol/Å at `pos`. Terms without a derivative there contribute 0."""
-        return internal_jacobian(pos, *self._terms(data)).vjp(*self._term_gradients(data, pos))
+        return self._gradient(data, pos, margin=None)
+
+    def _gradient(self, data: Data, pos: Tensor, margin: float | None) -> Tensor:
+        constants = torch.cat(self._constants(data)).to(pos.dtype)
+        return harmonic_gradient(pos, data.pos.to(pos.dtype), *self._terms(data), constants, margin)
 
     def _terms(self, data: Data) -> tuple[Tensor, Tensor, Tensor]:
         return data.bond_index, data.angle_index, data.torsion_index
