@@ -90,7 +90,7 @@ def main() -> None:
             schedule = Schedule(
                 steps, arguments.learning_rate, warmup=steps // 10, decay=0.9, max_norm=100.0, seed=seed
             )
-            name = f"{Path(start).name}-{arguments.frames}-{seed}"
+            name = f"{start.replace('/', '_')}-{arguments.frames}-{seed}"
             train(model, lambda generator: draw(known, generator), schedule, arguments.output / name)
             runs.append(errors(encoder, regression, parts[arguments.split]))
             results[name] = runs[-1]

@@ -113,7 +113,7 @@ def main() -> None:
                 model = ms.methods.TrainingModule(encoder, regression)
                 steps = arguments.steps
                 schedule = Schedule(steps, arguments.learning_rate, warmup=steps // 10, decay=0.9, seed=seed)
-                name = f"{arguments.label}-{labels}-{Path(start).name}-{seed}"
+                name = f"{arguments.label}-{labels}-{start.replace('/', '_')}-{seed}"
                 folder = arguments.output / name
                 train(model, lambda generator, pool=parts["train"]: draw(pool, generator), schedule, folder)
                 runs.append(errors(encoder, regression, parts[arguments.split]).mean().item())

@@ -58,7 +58,9 @@ def main() -> None:
 
     RDLogger.DisableLog("rdApp.*")
     excluded = held_out(arguments.exclude)
-    smiles = [text for text in read_smiles(arguments.smiles) if connectivity(text) not in excluded][: arguments.limit]
+    listed = read_smiles(arguments.smiles)
+    allowed = [text for text in listed if connectivity(text) not in excluded]
+    smiles = allowed[: arguments.limit]
     made = ms.data.conformers(smiles, arguments.output / "conformers", num_workers=arguments.workers)
     wanted = ("z", "pos", "bond_index", "bond_order")
 
@@ -69,7 +71,12 @@ def main() -> None:
                 yield TOPOLOGY(kept) if arguments.topology else kept
 
     number = ms.data.write_store(arguments.output / "geometries", molecules())
-    facts = {"smiles": len(smiles), "failed": len(made.failed), "geometries": number}
+    facts = {
+        "held out": len(listed) - len(allowed),
+        "smiles": len(smiles),
+        "failed": len(made.failed),
+        "geometries": number,
+    }
     (arguments.output / "corpus.json").write_text(json.dumps(facts, indent=1))
     print(facts)
 

@@ -3,7 +3,7 @@
 import csv
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -47,8 +47,9 @@ def train(
 ) -> None:
     """Train encoder and method, and save both in `<folder>/plateau` and `<folder>/final`.
 
-    A second call goes on after the last checkpoint, or loads the final weights. Everything random in a step comes from
-    the seed and the number of the step, so that an interrupted training gives the losses of an uninterrupted one.
+    A second call, with the same schedule, goes on after the last checkpoint, or loads the final weights. Everything
+    random in a step comes from the seed and the number of the step, so that an interrupted training gives the losses of
+    an uninterrupted one.
 
     Args:
         model: Encoder and method.
@@ -58,8 +59,9 @@ def train(
     """
     model.to(DEVICE).train()
     optimizer = torch.optim.AdamW(model.parameters(), schedule.learning_rate, weight_decay=schedule.weight_decay)
-    first = _resume(folder, model, optimizer)
+    first = _resume(folder, model, optimizer, schedule)
     sums: dict[str, float] = {}
+    count = 0
     started = time.perf_counter()
     for step in range(first, schedule.steps):
         if step == schedule.plateau_end:
@@ -74,22 +76,31 @@ def train(
         optimizer.step()
         for name, loss in losses.items():
             sums[name] = sums.get(name, 0.0) + loss.detach()
-        if (step + 1) % schedule.log_every == 0:
-            means = {name: float(total) / schedule.log_every for name, total in sums.items()}
+        count += 1
+        if (step + 1) % schedule.log_every == 0 or step + 1 == schedule.steps:
+            means = {name: float(total) / count for name, total in sums.items()}
             _log(folder / "log.csv", {"step": step + 1, "seconds": round(time.perf_counter() - started, 1), **means})
-            sums = {}
+            sums, count = {}, 0
         if (step + 1) % schedule.save_every == 0 or step + 1 == schedule.steps:
-            _save(folder, step + 1, model, optimizer)
+            _save(folder, step + 1, model, optimizer, schedule)
     ms.pretrained.save(model, folder / "final")
 
 
-def _resume(folder: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> int:
-    """Load the checkpoint of an interrupted training, and return the step to go on with."""
+def _resume(folder: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, schedule: Schedule) -> int:
+    """Load the checkpoint of an interrupted training, and return the step to go on with.
+
+    Raises:
+        ValueError: the folder holds a training of another schedule.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "checkpoint.pt"
     if not path.is_file():
         return 0
     state = torch.load(path, map_location=DEVICE, weights_only=True)
+    if state["schedule"] != asdict(schedule):
+        raise ValueError(
+            f"{folder} holds a training with {state['schedule']}; got {asdict(schedule)}. Choose another output folder."
+        )
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
     _forget_later_rows(folder / "log.csv", int(state["step"]))
@@ -100,15 +111,18 @@ def _forget_later_rows(path: Path, step: int) -> None:
     """Delete the rows of steps after the checkpoint, which will be made again."""
     if path.is_file():
         with path.open(newline="") as file:
-            header, *rows = csv.reader(file)
+            rows = [row for row in csv.reader(file) if row[0] == "step" or int(row[0]) <= step]
         with path.open("w", newline="") as file:
-            csv.writer(file).writerows([header, *(row for row in rows if int(row[0]) <= step)])
+            csv.writer(file).writerows(rows)
 
 
-def _save(folder: Path, step: int, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
+def _save(
+    folder: Path, step: int, model: torch.nn.Module, optimizer: torch.optim.Optimizer, schedule: Schedule
+) -> None:
     """Write a checkpoint, under another name first: a kill during writing leaves the one before it."""
     unfinished = folder / "checkpoint.part"
-    torch.save({"step": step, "model": model.state_dict(), "optimizer": optimizer.state_dict()}, unfinished)
+    state = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
+    torch.save({"step": step, "schedule": asdict(schedule), **state}, unfinished)
     unfinished.replace(folder / "checkpoint.pt")
 
 

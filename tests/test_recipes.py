@@ -159,6 +159,8 @@ def test_an_interrupted_training_gives_the_losses_of_an_uninterrupted_one(
         patch.setattr(training, "_save", killed)
         with pytest.raises(KeyboardInterrupt):
             run("pretrain_encoder", *parts)
+    with pytest.raises(ValueError, match=r"holds a training with .*Choose another output folder"):
+        run("pretrain_encoder", *parts, "--seed", 1)
     run("pretrain_encoder", *parts)
     assert rows(tmp_path / "parts") == rows(tmp_path / "whole")
 
