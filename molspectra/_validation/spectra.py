@@ -73,7 +73,8 @@ def check_spectra(spectra: Mapping[str, Tensor], lengths: Mapping[str, int], *, 
         if spectrum.dim() != 2 or spectrum.shape[1] != lengths[kind]:
             raise ValueError(
                 f"spectra[{kind!r}] must have shape (B, {lengths[kind]}); got {tuple(spectrum.shape)}. Bring it onto "
-                "that axis with molspectra.data.resample."
+                "that axis with molspectra.data.resample, or pass its own axis to SpecFormer: "
+                f"axes={{{kind!r}: SpectrumAxis(…)}}."
             )
         if values_are_free(spectrum):
             _check_values(kind, spectrum, partial)
