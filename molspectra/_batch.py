@@ -18,18 +18,6 @@ def num_molecules_of(data: Data | None) -> int:
     return int(data.batch[-1]) + 1
 
 
-def most_atoms_of(data: Data) -> int:
-    """Return the number of atoms of the largest molecule, or of all, if it is not known without waiting for a device.
-
-    A `Batch` that was made from molecules keeps their boundaries on the CPU.
-    """
-    num_atoms = data.pos.shape[0]
-    boundaries = (getattr(data, "_slice_dict", None) or {}).get("pos")
-    if boundaries is None or boundaries.device.type != "cpu" or int(boundaries[-1]) != num_atoms:
-        return num_atoms
-    return int(boundaries.diff().max())
-
-
 def of_each_atom(values: Tensor, data: Data) -> Tensor:
     """Return the value of each atom's molecule, (N, ...) of values (B, ...), or (1, ...) for a molecule by itself."""
     return values if data.batch is None else values.index_select(0, data.batch)

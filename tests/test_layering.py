@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "uncertainty": set(),
     "spectra": {"layers", "geometry"},
     "data": {"geometry", "spectra"},
-    "noise": {"geometry"},
+    "noise": {"data", "geometry"},
     "encoders": {"features", "layers", "geometry"},
     "heads": {"features", "layers", "geometry", "spectra", "uncertainty"},
     "objectives": {"features", "layers", "geometry", "spectra", "uncertainty"},

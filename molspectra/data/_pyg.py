@@ -89,3 +89,15 @@ class TwoStepDataset(Dataset, ABC):
     @abstractmethod
     def prepare(self) -> None:
         """Read the published files, if they have not been read before."""
+
+
+def most_atoms_of(data: Data) -> int:
+    """Return the number of atoms of the largest molecule, or of all, if it is not known without waiting for a device.
+
+    A `Batch` that was made from molecules keeps their boundaries on the CPU.
+    """
+    num_atoms = data.pos.shape[0]
+    boundaries = (getattr(data, "_slice_dict", None) or {}).get("pos")
+    if boundaries is None or boundaries.device.type != "cpu" or int(boundaries[-1]) != num_atoms:
+        return num_atoms
+    return int(boundaries.diff().max())

@@ -9,9 +9,10 @@ from torch import Tensor
 from torch.profiler import record_function
 from torch_geometric.data import Data
 
-from molspectra._batch import molecule_of, most_atoms_of
+from molspectra._batch import molecule_of
 from molspectra._config import Configurable
 from molspectra._validation import check_choice, check_fields, check_generator, check_std
+from molspectra.data._pyg import most_atoms_of
 from molspectra.geometry.deformation import deform
 from molspectra.noise.coord import CoordNoise
 from molspectra.noise.internal import REMEDY, ROTORS, TOPOLOGY, at_atoms, bridge_bonds, find_bridges, perturb

@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.profiler import record_function
 from torch_geometric.data import Data
 
-from molspectra._batch import most_atoms_of
 from molspectra._repr import fields_repr
+from molspectra.data._pyg import most_atoms_of
 from molspectra.geometry.deformation import deform
 from molspectra.geometry.internal_coordinates import internal_coordinates
 from molspectra.geometry.topology import bridge_of
