@@ -15,7 +15,7 @@ from molspectra._batch import molecule_of, num_molecules_of
 from molspectra._config import Configurable
 from molspectra._validation import check_choice, check_generator, check_positions
 from molspectra.geometry.neighbors import edge_geometry, half_neighbor_list, radius_graph
-from molspectra.noise.ladder import check_ladder, scale_of
+from molspectra.noise.ladder import check_ladder, check_levels, scale_of
 
 Pairs = Literal["unordered", "ordered"]
 
@@ -117,13 +117,11 @@ class DistanceNoise(Configurable):
         """Perturb with given levels (B,), pairs (2, P), both atoms of one molecule, and ε (P,).
 
         Raises:
-            ValueError: The number of levels is not that of molecules, or that of normals not that of pairs.
+            TypeError: The levels are not int64.
+            ValueError: The number of levels is not that of molecules, a level is out of range (checked for CPU
+                tensors), or the number of normals is not that of pairs.
         """
-        if noise_level.shape != (num_molecules_of(data),):
-            raise ValueError(
-                f"noise_level must have shape ({num_molecules_of(data)},), one level per molecule; got "
-                f"{tuple(noise_level.shape)}. Call the noise itself to draw them."
-            )
+        check_levels(noise_level, num_molecules_of(data), self.num_levels)
         if normals.shape != pair_index.shape[1:]:
             raise ValueError(
                 f"normals must have shape {tuple(pair_index.shape[1:])}, one per pair; got {tuple(normals.shape)}."

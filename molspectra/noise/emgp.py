@@ -13,16 +13,9 @@ from torch_geometric.utils import scatter
 
 from molspectra._batch import num_molecules_of, of_each_atom
 from molspectra._config import Configurable
-from molspectra._validation import (
-    check_choice,
-    check_generator,
-    check_positions,
-    check_sizes,
-    check_tensors,
-    values_are_free,
-)
+from molspectra._validation import check_choice, check_generator, check_positions, check_sizes, check_tensors
 from molspectra.geometry.alignment import kabsch_align, remove_mean
-from molspectra.noise.ladder import check_ladder, scale_of
+from molspectra.noise.ladder import check_ladder, check_levels, scale_of
 
 NoiseMode = Literal["riemann", "kabsch", "gaussian"]
 
@@ -113,7 +106,7 @@ class EMGPNoise(Configurable):
                 tensors), or the normals have another shape.
         """
         pos = data.pos
-        self._check_levels(noise_level, num_molecules_of(data))
+        check_levels(noise_level, num_molecules_of(data), self.num_levels)
         if normals is None:
             shape = (self.steps, *pos.shape)
             normals = torch.randn(shape, generator=generator, dtype=pos.dtype, device=pos.device)
@@ -148,20 +141,6 @@ class EMGPNoise(Configurable):
 
     def _force(self, pos: Tensor, data: Data) -> Tensor:
         return riemann_force_target(pos, data.pos, data.batch, num_molecules=num_molecules_of(data))
-
-    def _check_levels(self, noise_level: Tensor, num_molecules: int) -> None:
-        if noise_level.shape != (num_molecules,):
-            raise ValueError(
-                f"noise_level must have shape ({num_molecules},), one level per molecule; got "
-                f"{tuple(noise_level.shape)}. Call the noise itself to draw them."
-            )
-        if noise_level.dtype != torch.int64:
-            raise TypeError(f"noise_level must be int64; got {noise_level.dtype}. Convert with noise_level.long().")
-        if values_are_free(noise_level) and bool(((noise_level < 0) | (noise_level >= self.num_levels)).any()):
-            raise ValueError(
-                f"noise_level must lie in 0..{self.num_levels - 1}; got {int(noise_level.min())} to "
-                f"{int(noise_level.max())}."
-            )
 
 
 def riemann_force_target(

@@ -283,6 +283,8 @@ def test_given_draws_must_fit(batch):
     pairs = noise.draw_pairs(batch)
     with pytest.raises(ValueError, match=r"noise_level must have shape \(6,\).*got \(2,\)"):
         noise.perturb(batch, torch.zeros(2, dtype=torch.int64), pairs, torch.zeros(pairs.shape[1]))
+    with pytest.raises(ValueError, match=r"noise_level must lie in 0\.\.49; got 0 to 50"):
+        noise.perturb(batch, torch.tensor([0, 0, 0, 0, 0, 50]), pairs, torch.zeros(pairs.shape[1]))
     with pytest.raises(ValueError, match=r"normals must have shape .* got \(3,\)"):
         noise.perturb(batch, torch.zeros(6, dtype=torch.int64), pairs, torch.zeros(3))
 
