@@ -2,8 +2,9 @@
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -82,20 +83,24 @@ def load_directory(directory: Path, classes: Iterable[type] = ()) -> nn.Module:
         ) from error
     floating = {tensor.dtype for tensor in weights.values() if tensor.is_floating_point()}
     # Constants, which are not saved, are computed in float32 or better.
+    described = _read_config(directory / CONFIG_FILE)
     with construction_dtype(torch.float64 if floating == {torch.float64} else torch.float32):
-        module = _rebuild(directory / CONFIG_FILE, classes)
+        module = _rebuild(described, directory / CONFIG_FILE, classes)
     if len(floating) == 1:
         module.to(floating.pop())  # the dtype in which it was saved, so that nothing is rounded
     load_strictly(module, weights, str(directory))
-    reading = json.loads((directory / CONFIG_FILE).read_text()).get("reading")
-    return module.eval() if reading is None else recommend_reading(module.eval(), Reading(**reading))
+    if "reading" in described:
+        layers, pool = (described["reading"][name] for name in Reading._fields)
+        # JSON has no tuples.
+        recommend_reading(module, Reading(tuple(layers) if isinstance(layers, list) else layers, pool))
+    return module.eval()
 
 
-def _rebuild(path: Path, classes: Iterable[type]) -> nn.Module:
-    """Return the module that a configuration describes, with new weights.
+def _read_config(path: Path) -> dict[str, Any]:
+    """Return a configuration.
 
     Raises:
-        ValueError: the file is damaged, of another format, or describes no module of this version.
+        ValueError: the file is damaged, or of another format.
     """
     try:
         described = json.loads(path.read_text())
@@ -105,6 +110,15 @@ def _rebuild(path: Path, classes: Iterable[type]) -> nn.Module:
         raise ValueError(f"{path} has no format; expected a configuration written by molspectra.pretrained.save.")
     if described["format"] != _FORMAT:
         raise ValueError(f"{path} has format {described['format']!r}; this version reads {_FORMAT}. Update molspectra.")
+    return described
+
+
+def _rebuild(described: Mapping[str, Any], path: Path, classes: Iterable[type]) -> nn.Module:
+    """Return the module that the configuration of a file describes, with new weights.
+
+    Raises:
+        ValueError: it describes no module of this version.
+    """
     try:
         module = build(described, {class_name(cls): cls for cls in classes})
     except (AttributeError, KeyError, TypeError) as error:

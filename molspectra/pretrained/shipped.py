@@ -7,7 +7,6 @@ from torch import nn
 from molspectra._repr import fields_repr
 from molspectra.pretrained.card import Checkpoint
 from molspectra.pretrained.directory import load_directory
-from molspectra.pretrained.reading import recommend_reading
 
 
 class EncoderPair(NamedTuple):
@@ -43,8 +42,6 @@ def load_shipped(known: Checkpoint) -> nn.Module | EncoderPair:
         The encoder, or encoder and SpecFormer if there are both.
     """
     encoder = load_directory(known.path / "encoder")
-    if known.reading is not None:
-        recommend_reading(encoder, known.reading)
     if not (known.path / "specformer").is_dir():
         return encoder
     return EncoderPair(encoder, load_directory(known.path / "specformer"))

@@ -73,6 +73,7 @@ def test_copies_wrappers_and_files_keep_the_reading_and_new_weights_have_none(tm
     chosen = ms.pretrained.Reading((0, -1), "max")
     ms.pretrained.save(ms.pretrained.recommend_reading(encoder, chosen), tmp_path / "chosen")
     assert ms.embed(tmp_path / "chosen", ["CCO"]).shape == (1, 2 * 128)
+    assert recommended_reading(load(tmp_path / "chosen")) == chosen
     assert recommended_reading(type(encoder)(**encoder.config)) is None
 
 
