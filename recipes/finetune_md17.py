@@ -13,9 +13,9 @@ import json
 from pathlib import Path
 
 import torch
-from finetune_qm9 import make_encoder
-from torch_geometric.data import Batch, Data
-from training import DEVICE, Schedule, train
+from benchmark import make_encoder
+from torch_geometric.data import Batch
+from training import DEVICE, Schedule, draw, train
 
 import molspectra as ms
 
@@ -41,12 +41,6 @@ def make_regression(channels: int, known: ms.data.Trajectory) -> ms.methods.Regr
     head = ms.heads.ScalarHead(channels, std=std, references=references)
     weights = {"property": 0.1, "forces": 1.0}
     return ms.methods.Regression(head, label="energy", forces="forces", loss="l1", weights=weights)
-
-
-def draw(frames: list[Data], generator: torch.Generator) -> Batch:
-    """Draw the frames of a step."""
-    rows = torch.randint(len(frames), (16,), generator=generator)
-    return Batch.from_data_list([frames[row] for row in rows])
 
 
 def errors(encoder: torch.nn.Module, regression: ms.methods.Regression, frames: ms.data.Trajectory) -> list[float]:
@@ -91,7 +85,7 @@ def main() -> None:
                 steps, arguments.learning_rate, warmup=steps // 10, decay=0.9, max_norm=100.0, seed=seed
             )
             name = f"{start.replace('/', '_')}-{arguments.frames}-{seed}"
-            train(model, lambda generator: draw(known, generator), schedule, arguments.output / name)
+            train(model, lambda generator: draw(known, 16, generator), schedule, arguments.output / name)
             runs.append(errors(encoder, regression, parts[arguments.split]))
             results[name] = runs[-1]
         found = torch.tensor(runs)

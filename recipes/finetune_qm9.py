@@ -3,8 +3,8 @@
     python recipes/finetune_qm9.py qm9_mmff_9k.npz --label alpha --labels 500 2000 8000 --seeds 3 \
         --models coord-mini molspectra-mini --output runs/finetune_qm9
 
-The file holds molecules and labels: `z`, `pos`, `atom_offset` and a value per molecule. All starts have the same
-architecture, head, labels, batches and number of steps. The first 500 molecules of a fixed permutation are for
+The file holds molecules and labels: `z`, `pos`, `atom_offset`, `smiles` and a value per molecule. All starts have the
+same architecture, head, labels, batches and number of steps. The first 500 molecules of a fixed permutation are for
 validation, the next 1000 for the test. Settings are chosen on the validation molecules, the default of `--split`.
 
 The papers train on 110,000 molecules of QM9 with its own geometries, for all twelve targets and 300,000 steps. With
@@ -17,29 +17,23 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from benchmark import load_benchmark, make_encoder
 from torch_geometric.data import Batch, Data
-from training import DEVICE, Schedule, train
+from training import DEVICE, Schedule, draw, train
 
 import molspectra as ms
-from molspectra.embedding.models import load_encoder
 
 HARTREE = {"gap", "homo", "lumo"}  # intensive energies in the file
 SIZES = {"validation": 500, "test": 1000}
 
 
-def load_benchmark(path: Path, label: str) -> list[Data]:
+def labelled(path: Path, label: str) -> list[Data]:
     """Read molecules with a label `y`: in meV for orbital energies, otherwise in the unit of the file."""
-    with np.load(path) as file:
-        z, pos, bounds, values = (file[name] for name in ("z", "pos", "atom_offset", label))
-    values = values * (1000 * ms.data.units.HARTREE if label in HARTREE else 1.0)
-    return [
-        Data(
-            z=torch.tensor(z[start:stop], dtype=torch.int64),
-            pos=torch.tensor(pos[start:stop], dtype=torch.float32),
-            y=torch.tensor([value], dtype=torch.float32),
-        )
-        for start, stop, value in zip(bounds[:-1], bounds[1:], values, strict=True)
-    ]
+    molecules, values = load_benchmark(path, [label])
+    values = values[:, 0] * (1000 * ms.data.units.HARTREE if label in HARTREE else 1.0)
+    for data, value in zip(molecules, values, strict=True):
+        data.y = torch.tensor([value], dtype=torch.float32)
+    return molecules
 
 
 def split(molecules: list[Data], labels: int) -> dict[str, list[Data]]:
@@ -61,19 +55,6 @@ def make_regression(label: str, channels: int, known: list[Data]) -> ms.methods.
         per_atom = values / counts
         head = ms.heads.ScalarHead(channels, per_atom.mean().item(), per_atom.std().item(), reduce)
     return ms.methods.Regression(head, label="y", loss="l1")
-
-
-def make_encoder(start: str, like: str, seed: int) -> torch.nn.Module:
-    """Load the weights of a model, or make its architecture with new ones."""
-    encoder, _ = load_encoder(like if start == "scratch" else start)
-    torch.manual_seed(seed)
-    return type(encoder)(**encoder.config) if start == "scratch" else encoder
-
-
-def draw(molecules: list[Data], generator: torch.Generator) -> Batch:
-    """Draw the molecules of a step."""
-    rows = torch.randint(len(molecules), (32,), generator=generator)
-    return Batch.from_data_list([molecules[row] for row in rows])
 
 
 @torch.no_grad()
@@ -101,7 +82,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     arguments = parser.parse_args()
 
-    molecules = load_benchmark(arguments.benchmark, arguments.label)
+    molecules = labelled(arguments.benchmark, arguments.label)
     results: dict[str, float] = {}
     for labels in arguments.labels:
         parts = split(molecules, labels)
@@ -115,7 +96,7 @@ def main() -> None:
                 schedule = Schedule(steps, arguments.learning_rate, warmup=steps // 10, decay=0.9, seed=seed)
                 name = f"{arguments.label}-{labels}-{start.replace('/', '_')}-{seed}"
                 folder = arguments.output / name
-                train(model, lambda generator, pool=parts["train"]: draw(pool, generator), schedule, folder)
+                train(model, lambda generator, pool=parts["train"]: draw(pool, 32, generator), schedule, folder)
                 runs.append(errors(encoder, regression, parts[arguments.split]).mean().item())
                 results[name] = runs[-1]
             spread = f" ± {np.std(runs, ddof=1):.3g}" if len(runs) > 1 else ""

@@ -29,12 +29,11 @@ def correlations(encoder: torch.nn.Module, head: torch.nn.Module, frames: ms.dat
     found = []
     for start in range(0, len(frames), 100):
         batch = Batch.from_data_list([*frames[start : start + 100]])
-        predicted = -head(ms.methods.encode(encoder, batch), batch).double()
-        shape = (batch.num_graphs, -1)
+        displacement, _ = ms.methods.predict_vectors(encoder, head, batch)
         # Forces add up to zero. A mean displacement, which no force answers, is left out.
-        mean = predicted.reshape(batch.num_graphs, -1, 3).mean(dim=1, keepdim=True)
-        displacement = (predicted.reshape(batch.num_graphs, -1, 3) - mean).reshape(shape)
-        found.append(torch.cosine_similarity(displacement, batch.forces.double().reshape(shape)))
+        predicted = -ms.geometry.remove_mean(displacement.double(), batch.batch, batch.num_graphs)
+        pairs = (vectors.double().reshape(batch.num_graphs, -1) for vectors in (predicted, batch.forces))
+        found.append(torch.cosine_similarity(*pairs))
     return torch.cat(found).numpy()
 
 

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from benchmark import load_benchmark, random_weights
 from rdkit import Chem
 from rdkit.Chem.rdFingerprintGenerator import GetMorganGenerator
 from sklearn.linear_model import RidgeCV
@@ -30,7 +31,6 @@ from sklearn.preprocessing import StandardScaler
 from torch_geometric.data import Data
 
 import molspectra as ms
-from molspectra.embedding.models import load_encoder
 
 RANDOM = "random weights"
 MEV = 1000 * ms.data.units.HARTREE
@@ -45,23 +45,6 @@ TARGETS = {  # property → unit of the table, and the factor from the unit of t
     "cv": ("cal/mol/K", 1.0),
     "u0": ("eV", ms.data.units.HARTREE),
 }
-
-
-def load_benchmark(path: Path, limit: int | None) -> tuple[list[Data], np.ndarray]:
-    """Read molecules, and their properties (molecules, targets) in the units of the table."""
-    with np.load(path) as file:
-        arrays = dict(file)
-    bounds = arrays["atom_offset"][: None if limit is None else limit + 1]
-    molecules = [
-        Data(
-            z=torch.tensor(arrays["z"][start:stop], dtype=torch.int64),
-            pos=torch.tensor(arrays["pos"][start:stop], dtype=torch.float32),
-            smiles=str(arrays["smiles"][row]),
-        )
-        for row, (start, stop) in enumerate(zip(bounds[:-1], bounds[1:], strict=True))
-    ]
-    labels = [arrays[name][: len(molecules)] * factor for name, (_, factor) in TARGETS.items()]
-    return molecules, np.stack(labels, axis=1)
 
 
 def element_counts(molecules: list[Data]) -> np.ndarray:
@@ -86,15 +69,6 @@ def errors(features: np.ndarray, labels: np.ndarray, seed: int) -> np.ndarray:
     return np.abs(cross_val_predict(regression, features.astype(np.float64), labels, cv=folds) - labels)
 
 
-def random_weights(model: str, seed: int) -> torch.nn.Module:
-    """Make the architecture of a model anew, to be read as the model is."""
-    encoder, _ = load_encoder(model)
-    torch.manual_seed(seed)
-    new = type(encoder)(**encoder.config)
-    reading = ms.pretrained.recommended_reading(encoder)
-    return new if reading is None else ms.pretrained.recommend_reading(new, reading)
-
-
 def ratio(found: np.ndarray, reference: np.ndarray, num_samples: int = 1000) -> tuple[np.ndarray, np.ndarray]:
     """Compute the ratio of mean errors of each target, and its 95 % interval (2, targets) by a bootstrap."""
     drawn = np.random.default_rng(0).integers(len(found), size=(num_samples, len(found)))
@@ -115,7 +89,9 @@ def main() -> None:
     named = {"recommended": "recommended", "all": "all", "output": None}
     asked = arguments.layers
     layers = named[asked] if asked in named else [int(number) for number in asked.split(",")]
-    molecules, labels = load_benchmark(arguments.benchmark, arguments.limit)
+    molecules, labels = load_benchmark(arguments.benchmark, list(TARGETS))
+    molecules, labels = molecules[: arguments.limit], labels[: arguments.limit]
+    labels = labels * np.array([factor for _, factor in TARGETS.values()])
 
     def read(model: str | torch.nn.Module) -> np.ndarray:
         rows = ms.embed(model, molecules, arguments.pool, layers=layers)

@@ -2,10 +2,10 @@
 
     python recipes/retrieve.py --models molspectra-mini
 
-A model is a name or a folder with `encoder` and `specformer`. Libraries are the test molecules of MiniSpectra, all of
-MiniSpectra (735, none of which took part in the training), the validation molecules of `XTBVibrations`, and with
-`--split test` its test molecules. Spectra have the axes and line widths of their data set. The second line of each
-library searches only molecules of the formula of the query.
+A model is a name or a folder with `encoder` and `specformer`. The library is the validation molecules of
+`XTBVibrations`. With `--split test` it is its test molecules, then the test molecules of MiniSpectra, then all 735 of
+MiniSpectra, none of which took part in the training. Spectra have the axes and line widths of their data set. The
+second line of each library searches only molecules of the formula of the query.
 """
 
 import argparse
@@ -14,7 +14,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch_geometric.data import Batch
 
 import molspectra as ms
 
@@ -27,17 +26,15 @@ def load_pair(model: str) -> tuple[torch.nn.Module, torch.nn.Module]:
 
 
 @torch.no_grad()
-def embed(encoder, specformer, molecules, kinds: tuple[str, ...]) -> tuple[Tensor, Tensor, Tensor]:
-    """Compute the embeddings of molecules and of their spectra, (M, F), and the number of atoms of each element."""
-    of_molecules, of_spectra, counts = [], [], []
-    for start in range(0, len(molecules), 64):
-        batch = Batch.from_data_list([molecules[row] for row in range(start, min(start + 64, len(molecules)))])
-        of_molecules.append(ms.methods.encode(encoder, batch).pool(batch.batch, num_molecules=batch.num_graphs))
-        spectra = {kind: batch[kind] for kind in kinds}
-        axes = {kind: molecules.axes[kind] for kind in kinds}
-        of_spectra.append(specformer(spectra, axes=axes).embedding)
-        counts += [torch.bincount(z, minlength=10) for z in batch.z.split(batch.ptr.diff().tolist())]
-    return torch.cat(of_molecules), torch.cat(of_spectra), torch.stack(counts)
+def embed_spectra(specformer, data, number: int, kinds: tuple[str, ...]) -> Tensor:
+    """Compute the embeddings of the spectra of the first molecules of a data set, (M, F)."""
+    axes = {kind: data.axes[kind] for kind in kinds}
+    found = []
+    for start in range(0, number, 64):
+        molecules = [data[row] for row in range(start, min(start + 64, number))]
+        spectra = {kind: torch.cat([molecule[kind] for molecule in molecules]) for kind in kinds}
+        found.append(specformer(spectra, axes=axes).embedding)
+    return torch.cat(found)
 
 
 def main() -> None:
@@ -55,10 +52,13 @@ def main() -> None:
     for model in arguments.models:
         encoder, specformer = load_pair(model)
         for name, data in libraries.items():
-            molecules = data[: arguments.limit] if arguments.limit else data
+            number = min(arguments.limit or len(data), len(data))
+            molecules = [data[row] for row in range(number)]
+            library = ms.embed(encoder, molecules, "sum", layers=None, output="torch")
+            formulas = [ms.data.molecular_formula(molecule.z) for molecule in molecules]
+            same = ms.retrieval.same_formula(formulas, formulas)
             for kinds in (("ir", "raman"), ("ir",), ("raman",)):
-                library, queries, formulas = embed(encoder, specformer, molecules, kinds)
-                same = (formulas[:, None] == formulas[None]).all(dim=2)
+                queries = embed_spectra(specformer, data, number, kinds)
                 for among, mask in (("all", None), ("same formula", same)):
                     found = ms.retrieval.evaluate(queries, library, mask=mask)
                     row = f"{model}, {name}, {' + '.join(kinds)}, {among}"

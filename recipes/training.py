@@ -2,12 +2,12 @@
 
 import csv
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from torch_geometric.data import Data
+from torch_geometric.data import Batch, Data
 
 import molspectra as ms
 
@@ -37,6 +37,12 @@ class Schedule:
         """Compute the share of the learning rate at a step, counted from 0."""
         falling = (self.steps - step) / max(self.steps - self.plateau_end, 1)
         return min(1.0, (step + 1) / max(self.warmup, 1), falling)
+
+
+def draw(molecules: Sequence[Data], number: int, generator: torch.Generator) -> Batch:
+    """Draw the molecules of a step."""
+    rows = torch.randint(len(molecules), (number,), generator=generator)
+    return Batch.from_data_list([molecules[row] for row in rows])
 
 
 def train(
