@@ -84,29 +84,27 @@ def check(actual, expected, tolerance, leave_out=()):
     assert compared >= 4 - len(leave_out)
 
 
-@pytest.mark.parametrize("batch", TOLERANCES)
-def test_published_numbers(folder, batches, checkpoint, variant, batch):
+def check_published(folder, batches, checkpoint, variant, batch, dtype, tolerance, leave_out=()):
+    """Compare a published model in a precision with its golden numbers on a batch."""
     published = import_lightning(checkpoint, variant)
     golden = load_file(folder / f"{variant}.outputs.safetensors")
     prefix = f"{batch}.f64."
     expected = {name.removeprefix(prefix): tensor for name, tensor in golden.items() if name.startswith(prefix)}
     for part in parts_of(published):
-        part.double()
+        part.to(dtype)
     z, pos, molecule = (batches[f"{batch}.{name}"] for name in ("z", "pos", "batch"))
-    actual = outputs_of(published, z, pos.requires_grad_(), molecule)
-    check(actual, expected, TOLERANCES[batch], ("grad_pos", "forces") if batch in WITHOUT_GRADIENTS else ())
+    check(outputs_of(published, z, pos.to(dtype).requires_grad_(), molecule), expected, tolerance, leave_out)
+
+
+@pytest.mark.parametrize("batch", TOLERANCES)
+def test_published_numbers(folder, batches, checkpoint, variant, batch):
+    leave_out = ("grad_pos", "forces") if batch in WITHOUT_GRADIENTS else ()
+    check_published(folder, batches, checkpoint, variant, batch, torch.float64, TOLERANCES[batch], leave_out)
 
 
 @pytest.mark.parametrize("batch", ["organic", "ring"])
 def test_published_numbers_in_single_precision(folder, batches, checkpoint, variant, batch):
-    published = import_lightning(checkpoint, variant)
-    golden = load_file(folder / f"{variant}.outputs.safetensors")
-    prefix = f"{batch}.f64."
-    expected = {name.removeprefix(prefix): tensor for name, tensor in golden.items() if name.startswith(prefix)}
-    for part in parts_of(published):
-        part.float()
-    z, pos, molecule = (batches[f"{batch}.{name}"] for name in ("z", "pos", "batch"))
-    check(outputs_of(published, z, pos.float().requires_grad_(), molecule), expected, 3e-5)
+    check_published(folder, batches, checkpoint, variant, batch, torch.float32, 3e-5)
 
 
 def parts_of(published):

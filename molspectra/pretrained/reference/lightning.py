@@ -15,8 +15,9 @@ from molspectra.pretrained.reference.hyper_parameters import HyperParameters
 from molspectra.pretrained.reference.keymaps import EQUIVARIANT_TRANSFORMER, GATED_HEAD, NOISE_VECTOR_HEAD, SET_ASIDE
 from molspectra.pretrained.reference.parts import Parts
 from molspectra.pretrained.reference.specformer import import_specformer
+from molspectra.pretrained.reference.torchmd import ENCODER_PREFIX, encoder_sizes
 
-_VECTOR_NORM = "model.representation_model.out_norm_vec."
+_VECTOR_NORM = ENCODER_PREFIX + "out_norm_vec."
 
 
 def is_lightning(checkpoint: Mapping[str, Any]) -> bool:
@@ -76,20 +77,9 @@ def import_lightning(checkpoint: Mapping[str, Any], source: str) -> ReferenceChe
 
 def _encoder(parts: Parts, hyper: HyperParameters) -> EquivariantTransformer:
     """Return TorchMD-Net's equivariant transformer, its sizes read off the weights."""
-    prefix = "model.representation_model."
-    num_elements, hidden_channels = parts.shape(prefix + "embedding.weight")
+    prefix = ENCODER_PREFIX
     norm_every_layer = parts.has(prefix + "x_norms.") or parts.has(prefix + "vec_norms.")
-    encoder = EquivariantTransformer(
-        hidden_channels=hidden_channels,
-        num_layers=parts.count(prefix + "attention_layers."),
-        num_heads=hyper["num_heads"],
-        num_rbf=parts.shape(prefix + "distance_expansion.means")[0],
-        cutoff=hyper["cutoff_upper"],
-        max_z=num_elements - 1,
-        vector_norm="whitened" if parts.has(prefix + "out_norm_vec.") else None,
-        norm_every_layer=norm_every_layer,
-        as_released=True,
-    )
+    encoder = EquivariantTransformer(**encoder_sizes(parts, hyper), norm_every_layer=norm_every_layer)
     if norm_every_layer and not parts.has(prefix + "x_norms.") and "use_dataset_md17" not in hyper:
         # The norm of scalars between the layers of Frad and SliDe has no weights, which weights of 1 and biases of 0
         # stand for. In MolSpectra, which the option in question belongs to, it has weights: there they are missing.
